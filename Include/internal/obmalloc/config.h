@@ -1,0 +1,137 @@
+/* obmalloc: what can be tuned, and what must hold for the tuning to be sound.
+
+   Every number that the core depends on stands here, with its unit and the
+   reason for its value.  What depends on the page size of the system is
+   computed once at start, in obm_geometry_init() (size_class.c). */
+
+#ifndef OBM_CONFIG_H
+#define OBM_CONFIG_H
+
+/* madvise() and MAP_ANONYMOUS stand outside ISO C; as CPython, ask for them
+   before the first system header. */
+#if defined(__linux__) && !defined(_GNU_SOURCE)
+#  define _GNU_SOURCE 1
+#endif
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Compilers ------------------------------------------------------------- */
+
+#if defined(__GNUC__) || defined(__clang__)
+#  define OBM_LIKELY(condition) __builtin_expect(!!(condition), 1)
+#  define OBM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
+#  define OBM_INLINE static inline __attribute__((always_inline))
+#  define OBM_NOINLINE __attribute__((noinline))
+#  define OBM_UNUSED __attribute__((unused))
+#  define OBM_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#else
+#  define OBM_LIKELY(condition) (condition)
+#  define OBM_UNLIKELY(condition) (condition)
+#  define OBM_INLINE static inline
+#  define OBM_NOINLINE
+#  define OBM_UNUSED
+#  define OBM_PRINTF(text, first)
+#endif
+
+/* A compile-time check that C99 compilers take too: a negative array size
+   is an error. */
+#define OBM_STATIC_ASSERT(name, condition) \
+    typedef char obm_static_assert_##name[(condition) ? 1 : -1]
+
+/* Size classes ---------------------------------------------------------- */
+
+/* CPython promises this alignment for every block: see the documentation of
+   PyMem_Malloc() and PyObject_Malloc(). */
+#if UINTPTR_MAX > 0xffffffffu
+#  define OBM_ALIGNMENT_SHIFT 4
+#else
+#  define OBM_ALIGNMENT_SHIFT 3
+#endif
+#define OBM_ALIGNMENT (1u << OBM_ALIGNMENT_SHIFT)           /* bytes */
+
+/* Larger requests go to the system's malloc. */
+#define OBM_SMALL_MAX 512u                                  /* bytes */
+#define OBM_SIZE_CLASSES (OBM_SMALL_MAX / OBM_ALIGNMENT)
+
+/* Geometry -------------------------------------------------------------- */
+
+/* On x86 a page has 4 KiB by the architecture; elsewhere the page size is
+   read at run time.  Build with -DOBM_FIXED_PAGE_SHIFT=0 to read it at run
+   time on x86 too (the unit tests do, to try 16 and 64 KiB). */
+#ifndef OBM_FIXED_PAGE_SHIFT
+#  if defined(__x86_64__) || defined(__i386__) || defined(_M_X64) || defined(_M_IX86)
+#    define OBM_FIXED_PAGE_SHIFT 12
+#  else
+#    define OBM_FIXED_PAGE_SHIFT 0
+#  endif
+#endif
+#define OBM_MIN_PAGE_SHIFT 12
+#define OBM_MAX_PAGE_SHIFT 16
+
+/* A run is what one size class takes from an arena.  Longer runs keep the
+   objects of one class closer together, which the cyclic collector rewards;
+   InternalDocs/obmalloc.md has the measurements.  A run never has fewer than
+   OBM_MIN_RUN_PAGES pages, nor more than the bits of its bitmaps. */
+#ifndef OBM_RUN_SHIFT
+#  define OBM_RUN_SHIFT 17                                  /* 128 KiB */
+#endif
+#define OBM_MIN_RUN_PAGES_SHIFT 3
+#define OBM_MAX_RUN_PAGES 64
+
+/* Runs in an arena: an arena has 16 runs, so 2 MiB with pages of 4 KiB. */
+#define OBM_RUNS_SHIFT 4
+#define OBM_RUNS_PER_ARENA (1u << OBM_RUNS_SHIFT)
+#define OBM_MAX_ARENA_PAGES (OBM_RUNS_PER_ARENA * OBM_MAX_RUN_PAGES)
+
+/* Growing the free list of a pool links this many bytes at a time, so that a
+   pool on a large page does not touch all of it at once. */
+#define OBM_CARVE_BYTES 4096u
+
+/* The window ------------------------------------------------------------ */
+
+/* Arenas of the system's own allocator lie in a window of the address space
+   (arena_map.c), one window a heap.  Nothing is reserved: a window is only a
+   range of addresses at which arenas are asked for. */
+#if UINTPTR_MAX > 0xffffffffu
+#  define OBM_WINDOW_SHIFT 36                               /* 64 GiB */
+#  define OBM_MAX_WINDOWS 1024u
+#else
+#  define OBM_WINDOW_SHIFT 0                                /* none */
+#  define OBM_MAX_WINDOWS 1u
+#endif
+
+/* Descriptors of a window are mapped for this many arenas at a time. */
+#define OBM_WINDOW_STEP_ARENAS 64u
+
+/* Retention ------------------------------------------------------------- */
+
+/* Free memory that every heap may keep resident before anything is learned,
+   and how far above its allowance a heap may grow before a purge: together
+   they bound what a burst leaves behind. */
+#define OBM_RETAIN_BASE_BYTES ((size_t)1 << 20)
+#define OBM_RETAIN_SLACK_BYTES ((size_t)1 << 20)
+
+/* An epoch: what stayed free and resident all through one is surplus. */
+#define OBM_EPOCH_NANOSECONDS ((uint64_t)500 * 1000 * 1000)
+
+/* A page wanted again within this time after the last purge should have been
+   kept. */
+#define OBM_REGRET_NANOSECONDS ((uint64_t)5 * 1000 * 1000 * 1000)
+
+/* Page events between two looks at the clock. */
+#define OBM_EVENTS_PER_CLOCK 64u
+
+/* ------------------------------------------------------------------------ */
+
+OBM_STATIC_ASSERT(size_classes_fit_a_byte, OBM_SIZE_CLASSES <= 255);
+OBM_STATIC_ASSERT(small_max_is_a_multiple, OBM_SMALL_MAX % OBM_ALIGNMENT == 0);
+OBM_STATIC_ASSERT(runs_fit_a_word, OBM_RUNS_PER_ARENA <= 32);
+OBM_STATIC_ASSERT(two_blocks_a_pool,
+                  ((size_t)1 << OBM_MIN_PAGE_SHIFT) / OBM_SMALL_MAX >= 2);
+OBM_STATIC_ASSERT(blocks_fit_a_countdown,
+                  ((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT < 0xffff);
+
+#endif /* OBM_CONFIG_H */

@@ -1,0 +1,363 @@
+/* obmalloc: prototypes of the core, layer by layer, and the hot path.
+
+   A file of Objects/obmalloc/ uses only what stands in the layers above its
+   own.  Every function takes the heap that it works on; none is reentrant,
+   and none may be called by two threads at a time for the same heap. */
+
+#ifndef OBM_INTERNAL_H
+#define OBM_INTERNAL_H
+
+#include <stdio.h>
+
+#include "obmalloc/types.h"
+
+/* Functions that another translation unit may call.  In a patched CPython the
+   core is one translation unit (static.c), and they are static. */
+#ifndef OBM_API
+#  define OBM_API extern
+#endif
+
+/* os.c: the operating system --------------------------------------------- */
+
+/* The system's own functions.  Never NULL. */
+OBM_API const struct obm_os *obm_os_system(void);
+
+/* Format a message of at most 511 bytes and pass it to os->fatal. */
+OBM_API void obm_fatal(const struct obm_heap *heap, const char *format, ...)
+    OBM_PRINTF(2, 3);
+
+/* size_class.c: sizes ----------------------------------------------------- */
+
+/* Bytes in a block of this class. */
+OBM_INLINE size_t
+obm_class_size(unsigned size_class)
+{
+    return ((size_t)size_class + 1) << OBM_ALIGNMENT_SHIFT;
+}
+
+/* The class of a request.  For size 0, and for sizes above OBM_SMALL_MAX, the
+   result is not below OBM_SIZE_CLASSES: one comparison rules out both. */
+OBM_INLINE size_t
+obm_size_class(size_t size)
+{
+    return (size - 1) >> OBM_ALIGNMENT_SHIFT;
+}
+
+/* Fill in what follows from the page size in bytes (a power of two between
+   4 and 64 KiB).  false: the page size is not supported. */
+OBM_API bool obm_geometry_init(struct obm_geometry *geometry, size_t page_size);
+
+OBM_INLINE unsigned
+obm_page_shift(const struct obm_heap *heap)
+{
+#if OBM_FIXED_PAGE_SHIFT
+    (void)heap;
+    return OBM_FIXED_PAGE_SHIFT;
+#else
+    return heap->geometry.page_shift;
+#endif
+}
+
+/* arena_map.c: from an address to its pool -------------------------------- */
+
+/* The address in the window at which arena number index belongs, with its
+   descriptors mapped and zero; 0: it has no place there. */
+OBM_API uintptr_t obm_window_address(struct obm_heap *heap, obm_arena_index index);
+
+/* The descriptors of arena number index of the window. */
+OBM_API struct obm_pool *obm_window_pools(struct obm_heap *heap, obm_arena_index index);
+
+/* Hand back the memory of those descriptors; they read as ABSENT then. */
+OBM_API void obm_window_forget(struct obm_heap *heap, obm_arena_index index);
+
+/* Enter or remove an arena outside the window.  false: no memory, and
+   nothing has changed. */
+OBM_API bool obm_map_insert(struct obm_heap *heap, const struct obm_arena_object *arena);
+OBM_API void obm_map_remove(struct obm_heap *heap, const struct obm_arena_object *arena);
+
+/* The pool of this heap that address lies in; NULL: in none.  Reads only
+   memory of the allocator. */
+OBM_API struct obm_pool *obm_find_pool(const struct obm_heap *heap, const void *address);
+
+/* Whether address lies in a window of another heap of this process, on a page
+   that an arena covers. */
+OBM_API bool obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address);
+
+/* Unmap the descriptors and give the window up. */
+OBM_API void obm_window_close(struct obm_heap *heap);
+OBM_API void obm_map_close(struct obm_heap *heap);
+
+/* arena.c: arenas, their runs and pages ------------------------------------ */
+
+/* A run of size_class with a free page, the fullest first; NULL: neither the
+   class nor any arena has one, and no arena could be had.  The run may have
+   been taken from the fullest arena with a free run, or from a new arena. */
+OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_class,
+                                          obm_run_id *id);
+
+/* Take the page number page of the run out of its free pages, or put it back
+   as dirty.  obm_page_take() says whether its memory is known to be zero, and
+   whether it had been purged. */
+struct obm_page_history { bool clean; bool purged; };
+OBM_API struct obm_page_history obm_page_take(struct obm_heap *heap, obm_run_id id,
+                                              unsigned page);
+OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
+
+/* Purge every dirty page of the arena.  Returns the number of pages. */
+OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index);
+
+/* Return an arena without a used page to where it came from, its descriptors
+   with it. */
+OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
+
+/* Return the memory of the arena array, and with it of all arenas. */
+OBM_API void obm_arenas_close(struct obm_heap *heap);
+
+OBM_INLINE struct obm_arena_object *
+obm_run_arena(const struct obm_heap *heap, obm_run_id id)
+{
+    return &heap->arenas[id >> OBM_RUNS_SHIFT];
+}
+
+OBM_INLINE struct obm_run *
+obm_run_at(const struct obm_heap *heap, obm_run_id id)
+{
+    return &obm_run_arena(heap, id)->runs[id & (OBM_RUNS_PER_ARENA - 1)];
+}
+
+OBM_INLINE struct obm_pool *
+obm_pool_at(const struct obm_heap *heap, obm_pool_id id)
+{
+    unsigned shift = heap->geometry.arena_pages_shift;
+    return &heap->arenas[id >> shift].pools[id & (((obm_pool_id)1 << shift) - 1)];
+}
+
+OBM_INLINE obm_pool_id
+obm_pool_identity(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (pool->arena << heap->geometry.arena_pages_shift) | pool->page;
+}
+
+OBM_INLINE char *
+obm_pool_address(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (char *)(heap->arenas[pool->arena].first_page
+                    + ((uintptr_t)pool->page << obm_page_shift(heap)));
+}
+
+/* Number of the lowest bit set; word must not be 0. */
+OBM_INLINE unsigned
+obm_lowest_bit(uint64_t word)
+{
+#if defined(__GNUC__) || defined(__clang__)
+    return (unsigned)__builtin_ctzll(word);
+#else
+    unsigned bit = 0;
+    while (!(word & 1)) {
+        word >>= 1;
+        bit++;
+    }
+    return bit;
+#endif
+}
+
+OBM_API unsigned obm_count_bits(uint64_t word);
+
+/* retention.c: when memory goes back --------------------------------------- */
+
+/* Set the policy according to heap->settings. */
+OBM_API void obm_retention_init(struct obm_heap *heap);
+
+/* Tell the policy that a page was freed, or taken (refault: it had been
+   purged before). */
+OBM_API void obm_retention_page_freed(struct obm_heap *heap);
+OBM_API void obm_retention_page_taken(struct obm_heap *heap, bool refault);
+
+/* Look at the clock, and give back what proved to be surplus. */
+OBM_API void obm_retention_tick(struct obm_heap *heap);
+
+/* Purge dirty pages, the longest free first, and release empty arenas, until
+   at most target dirty pages are left.  Returns the number of pages. */
+OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target);
+
+/* pool.c: pools of one size class ------------------------------------------ */
+
+/* Make a pool with room current; NULL: no memory, and nothing has changed. */
+OBM_API struct obm_pool *obm_pool_next(struct obm_heap *heap, unsigned size_class);
+
+/* Link some of the blocks that were never used; the free list is empty, and
+   carved < capacity. */
+OBM_API void obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool);
+
+/* A block of pool is about to be freed for which countdown == 0. */
+OBM_API void obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block);
+OBM_API void obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block);
+
+/* Give up current pools without a live block, so that their pages can go. */
+OBM_API void obm_pools_retire(struct obm_heap *heap);
+
+OBM_INLINE unsigned
+obm_pool_live(const struct obm_pool *pool)
+{
+    switch (pool->state) {
+    case OBM_POOL_FULL:
+        return pool->capacity;
+    case OBM_POOL_PARTIAL:
+    case OBM_POOL_CURRENT:
+        return (uint16_t)(pool->countdown + 1);
+    default:
+        return 0;
+    }
+}
+
+/* alloc.c: the entry points ------------------------------------------------ */
+
+/* Set up a heap in zeroed memory.  Nothing is mapped before the first
+   allocation, so this cannot fail for lack of memory; false: the page size of
+   the system is not supported, and every allocation will return NULL. */
+OBM_API bool obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
+                           const struct obm_settings *settings);
+
+/* Return everything to the system, whatever is still in use; or, if abandon,
+   leave it all in place for ever because blocks are in use.  The heap is empty
+   then, and can be used again; arena_allocator and before_arena are NULL. */
+OBM_API void obm_heap_close(struct obm_heap *heap, bool abandon);
+
+/* A block of at least size bytes, aligned to OBM_ALIGNMENT; NULL if size is 0
+   or above OBM_SMALL_MAX, or if there is no memory: the caller asks the
+   system's malloc then. */
+OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
+OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
+
+/* The same, with every byte 0. */
+OBM_API void *obm_calloc(struct obm_heap *heap, size_t size);
+
+/* Free a block.  false: it is not a block of this heap, nor of any other. */
+OBM_API bool obm_free(struct obm_heap *heap, void *block);
+OBM_API bool obm_free_slow(struct obm_heap *heap, void *block);
+
+/* Bytes in the block; 0: it is not a block of this heap. */
+OBM_API size_t obm_block_size(const struct obm_heap *heap, const void *block);
+
+/* Whether a block of old bytes stays where it is when it is asked to hold
+   size bytes: it fits, and moving would save less than a quarter of it. */
+OBM_INLINE bool
+obm_stays_in_place(size_t old, size_t size)
+{
+    return size <= old && 4 * size > 3 * old;
+}
+
+/* Read "key=value,key=value" into settings.  For each key or value that is
+   unknown, complain(text of one line, data); its default holds. */
+OBM_API void obm_settings_parse(struct obm_settings *settings, const char *text,
+                                void (*complain)(const char *line, void *data),
+                                void *data);
+
+/* Give back all that can go now.  Returns the number of bytes. */
+OBM_API size_t obm_trim(struct obm_heap *heap);
+
+/* The thread is about to block: a moment at which purging costs nobody. */
+OBM_API void obm_before_blocking(struct obm_heap *heap);
+
+/* stats.c: counted by walking, never on the way ----------------------------- */
+
+struct obm_class_stats {
+    size_t pools;           /* with a live block or current */
+    size_t live_blocks;
+    size_t free_blocks;     /* in those pools */
+};
+
+struct obm_stats {
+    size_t page_size, arena_size;       /* bytes */
+    size_t arenas;                      /* mapped now */
+    size_t arena_bytes;                 /* of their whole pages */
+    size_t arenas_mapped, arenas_released, arenas_highwater;
+    size_t used_pages;                  /* of pools that are not FREE */
+    size_t floor_pages;                 /* with at least one live block */
+    size_t free_pages, dirty_pages, purged_pages, fresh_pages;
+    size_t live_blocks, live_bytes;     /* bytes of blocks, not of requests */
+    size_t free_block_bytes;            /* in used pages */
+    size_t tail_bytes;                  /* of used pages, too short for a block */
+    size_t metadata_bytes;              /* mapped for descriptors and arrays */
+    size_t purge_calls, pages_purged, refaults, purge_failures;
+    size_t allowance_pages;
+    ptrdiff_t system_blocks;
+    struct obm_class_stats classes[OBM_SIZE_CLASSES];
+};
+
+OBM_API void obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats);
+
+/* Blocks in use, those of the system's malloc included. */
+OBM_API ptrdiff_t obm_allocated_blocks(const struct obm_heap *heap);
+
+/* check.c: the invariants of types.h ---------------------------------------- */
+
+/* Each returns whether all is well; if not, the first mismatch is described
+   in message, with both values.  Level 1 compares counters, 2 also walks the
+   lists and bitmaps, 3 also walks every free list. */
+#define OBM_CHECK_MESSAGE_SIZE 256
+OBM_API bool obm_check_heap(const struct obm_heap *heap, int level,
+                            char message[OBM_CHECK_MESSAGE_SIZE]);
+OBM_API bool obm_check_pool(const struct obm_heap *heap, const struct obm_pool *pool,
+                            int level, char message[OBM_CHECK_MESSAGE_SIZE]);
+
+/* Whether block is a live block of pool as far as can be told: it starts at
+   the start of a block, was handed out, and (level 2 and up) is not on the
+   free list. */
+OBM_API bool obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
+                             const void *block, int level,
+                             char message[OBM_CHECK_MESSAGE_SIZE]);
+
+/* What check levels 1 to 3 verify as the program runs: a pool and a block
+   whenever a call takes the slow way (from level 2 on every free does), the
+   whole heap when an arena comes or goes (level 3).  Ends the process. */
+OBM_API void obm_check_on_the_way(const struct obm_heap *heap,
+                                  const struct obm_pool *pool, const void *block);
+OBM_API void obm_check_at_arena_event(const struct obm_heap *heap);
+
+/* dump.c: for people --------------------------------------------------------- */
+
+/* The text of sys._debugmallocstats(). */
+OBM_API void obm_dump_stats(const struct obm_heap *heap, FILE *out);
+
+/* The hot path ---------------------------------------------------------------- */
+
+/* A block from the pool in force; NULL: obm_malloc_slow() must be asked. */
+OBM_INLINE void *
+obm_malloc_fast(struct obm_heap *heap, size_t size)
+{
+    size_t size_class = obm_size_class(size);
+    if (OBM_UNLIKELY(size_class >= OBM_SIZE_CLASSES)) {
+        return NULL;
+    }
+    struct obm_pool *pool = heap->current[size_class];
+    void *block = pool->free;
+    if (OBM_UNLIKELY(block == NULL)) {
+        return NULL;
+    }
+    pool->free = *(void **)block;
+    pool->countdown++;
+    return block;
+}
+
+/* Push a block of the window on the free list of its pool.  false:
+   obm_free_slow() must be asked: the block lies elsewhere, or its pool was
+   full, or becomes empty. */
+OBM_INLINE bool
+obm_free_fast(struct obm_heap *heap, void *block)
+{
+    uintptr_t offset = (uintptr_t)block - heap->window_base;
+    if (OBM_UNLIKELY(offset >= heap->window_limit)) {
+        return false;
+    }
+    struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
+    if (OBM_UNLIKELY(pool->countdown == 0)) {
+        return false;
+    }
+    pool->countdown--;
+    *(void **)block = pool->free;
+    pool->free = block;
+    return true;
+}
+
+#endif /* OBM_INTERNAL_H */

@@ -1,0 +1,19 @@
+/* obmalloc: what an adapter offers to the rest of a patched CPython.
+
+   Each function works on the heap of the current interpreter, and its caller
+   holds the GIL. */
+
+#ifndef OBM_PYTHON_H
+#define OBM_PYTHON_H
+
+#include "obmalloc/internal.h"
+
+extern void _PyObmalloc_Stats(struct obm_stats *stats);
+
+/* Give back what can go now.  Returns the number of bytes. */
+extern size_t _PyObmalloc_Trim(void);
+
+/* See obm_check_heap(). */
+extern bool _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE]);
+
+#endif /* OBM_PYTHON_H */

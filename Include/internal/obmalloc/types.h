@@ -1,0 +1,269 @@
+/* obmalloc: every struct of the core, and the invariants that hold between
+   two calls.  check.c verifies the equations written here.
+
+   Words.  A *block* is what a caller gets.  A *pool* is one page of the
+   system, cut into blocks of one size class.  A *run* is a row of pages lent
+   to one size class.  An *arena* is what comes from the arena allocator; it
+   is cut into runs.  A page is *dirty* when it is free and may be backed by
+   memory, *purged* when it is free and its memory was handed back, *fresh*
+   when it was never touched since its arena was mapped. */
+
+#ifndef OBM_TYPES_H
+#define OBM_TYPES_H
+
+#include "obmalloc/config.h"
+
+/* Index of an arena in heap->arenas.  0 is never a valid index. */
+typedef uint32_t obm_arena_index;
+
+/* A run: arena index << OBM_RUNS_SHIFT | number of the run in its arena.
+   A pool: arena index << page bits | number of the page in its arena.
+   0 means none for both, since arena 0 does not exist. */
+typedef uint32_t obm_run_id;
+typedef uint32_t obm_pool_id;
+
+/* The states of a page, kept in its pool descriptor.
+
+       ABSENT --arena mapped--> FREE --pool_new--> CURRENT
+       CURRENT --exhausted--> FULL --first free--> PARTIAL
+       PARTIAL --taken by malloc--> CURRENT
+       PARTIAL, CURRENT --last free--> FREE --arena released--> ABSENT
+
+   A CURRENT pool whose size class has no other pool with room stays CURRENT
+   when its last block is freed, so that a program which holds one object of
+   a size at a time does not give its page back each time.
+
+   ABSENT must be 0: the descriptors of addresses at which no arena lies are
+   pages of zeros that nobody ever wrote. */
+enum obm_pool_state {
+    OBM_POOL_ABSENT = 0,
+    OBM_POOL_FREE,
+    OBM_POOL_PARTIAL,
+    OBM_POOL_CURRENT,
+    OBM_POOL_FULL
+};
+
+/* Descriptor of one page.  It lies outside the page: a free page holds
+   nothing, and a live page holds only blocks.
+
+   live blocks  ==  FULL ? capacity
+                 :  PARTIAL or CURRENT ? (uint16_t)(countdown + 1) : 0
+   live + length of the free list + (capacity - carved)  ==  capacity
+   FULL     =>  free == NULL, carved == capacity, countdown == 0
+   PARTIAL  =>  0 < live < capacity
+   countdown == 0 whenever a free of one of its blocks needs more than a push,
+   and in every state in which no block is live. */
+struct obm_pool {
+    void *free;             /* last freed block; each holds a pointer to the next */
+    obm_pool_id next;       /* PARTIAL: neighbours in the list of its class */
+    obm_pool_id prev;
+    obm_arena_index arena;  /* its arena */
+    uint16_t countdown;     /* frees until obm_free_slow() must look */
+    uint16_t capacity;      /* blocks in the page */
+    uint16_t carved;        /* blocks that were ever on the free list or live */
+    uint16_t page;          /* number of its page in the arena */
+    uint8_t size_class;
+    uint8_t state;          /* enum obm_pool_state */
+    bool clean;             /* bytes past the carved blocks are known to be 0 */
+    uint8_t unused;
+};
+
+/* A run of pages, lent to one size class.
+
+   free_count  ==  number of bits set in free
+   dirty, purged  are subsets of free, and have no bit in common
+   size_class == OBM_NO_CLASS  =>  every page of the run is free
+   in a bucket of its class  <=>  size_class != OBM_NO_CLASS, free != 0 */
+struct obm_run {
+    uint64_t free;          /* bit i: page i of the run is FREE */
+    uint64_t dirty;         /* bit i: free, and may be resident */
+    uint64_t purged;        /* bit i: free, and was purged or released before */
+    obm_run_id next;        /* neighbours in the bucket */
+    obm_run_id prev;
+    uint8_t size_class;     /* OBM_NO_CLASS when the run belongs to its arena */
+    uint8_t page_count;
+    uint8_t free_count;
+    uint8_t unused;
+};
+#define OBM_NO_CLASS 0xffu
+
+/* Where an arena came from, and where it must go back to. */
+struct obm_arena_allocator {
+    void *context;
+    void *(*alloc)(void *context, size_t size);
+    void (*free)(void *context, void *address, size_t size);
+};
+
+/* One arena.
+
+   address == 0  <=>  the object is on the list of unused ones
+   free_pages  ==  sum of free_count over its runs
+   dirty_pages ==  number of bits set in dirty over its runs
+   free_runs   ==  bits of the runs with size_class == OBM_NO_CLASS
+   in bucket free_pages of heap->usable  <=>  address != 0, free_runs != 0
+   in heap's queue of dirty arenas  <=>  dirty_pages != 0 */
+struct obm_arena_object {
+    uintptr_t address;      /* what the allocator returned */
+    uintptr_t first_page;   /* the same, rounded up to a page */
+    struct obm_pool *pools; /* page_count descriptors */
+    obm_arena_index next;   /* neighbours in the bucket, or next unused one */
+    obm_arena_index prev;
+    obm_arena_index dirty_next;
+    obm_arena_index dirty_prev;
+    uint32_t free_runs;
+    uint16_t page_count;
+    uint16_t free_pages;
+    uint16_t dirty_pages;
+    bool in_window;         /* pools belongs to the window, not to the arena */
+    bool purgeable;         /* ours to purge: not from a foreign allocator */
+    struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
+    struct obm_run runs[OBM_RUNS_PER_ARENA];
+};
+
+/* Entry of the map of arenas outside the window: one for each arena-sized
+   slot of the address space that the arena touches, so one or two. */
+struct obm_map_entry {
+    uintptr_t slot;         /* address >> arena shift */
+    uintptr_t first_page;   /* 0: the entry is empty */
+    size_t size;            /* bytes from first_page */
+    struct obm_pool *pools;
+};
+
+/* Open addressing, linear probing; capacity is 0 or a power of two, and at
+   most half of the entries are in use. */
+struct obm_map {
+    struct obm_map_entry *entries;
+    size_t capacity;
+    size_t count;
+};
+
+/* Sizes that follow from the page size of the system. */
+struct obm_geometry {
+    size_t page_size;       /* bytes */
+    size_t run_size;
+    size_t arena_size;
+    uint8_t page_shift;
+    uint8_t run_shift;
+    uint8_t arena_shift;
+    uint8_t run_pages_shift;    /* run_shift - page_shift */
+    uint8_t arena_pages_shift;  /* arena_shift - page_shift */
+    uint16_t run_pages;
+    uint16_t arena_pages;
+    uint16_t capacity[OBM_SIZE_CLASSES];    /* blocks in a page */
+};
+
+/* The operating system and the clock.  The tests put a fake in their place. */
+struct obm_os {
+    size_t page_size;
+    /* Readable, writable, all zero; at hint exactly, or anywhere when hint is
+       NULL.  NULL: refused. */
+    void *(*map)(void *hint, size_t size);
+    void (*unmap)(void *address, size_t size);
+    /* Hand the memory back and keep the address; what is read next is 0.
+       false: refused, and nothing has changed. */
+    bool (*purge)(void *address, size_t size);
+    uint64_t (*now)(void);  /* nanoseconds, never running backwards */
+    /* Print the message and end the process. */
+    void (*fatal)(const char *message);
+};
+
+enum obm_retain_mode {
+    OBM_RETAIN_AUTO = 0,    /* learn from refaults, forget what is not used */
+    OBM_RETAIN_NONE,        /* give everything back at once */
+    OBM_RETAIN_ALL,         /* never give anything back */
+    OBM_RETAIN_SIZE         /* keep up to settings.retain_bytes */
+};
+
+struct obm_settings {
+    enum obm_retain_mode retain;
+    size_t retain_bytes;    /* valid for OBM_RETAIN_SIZE */
+    int check_level;        /* 0 to 3, see check.c */
+};
+
+/* What retention knows.  Pages are counted in pages.
+
+   dirty      ==  sum of dirty_pages over all arenas
+   low_water  <=  dirty
+   allowance  >=  base in mode AUTO */
+struct obm_retention {
+    size_t dirty;           /* free pages that may be resident */
+    size_t allowance;       /* how many of them may stay */
+    size_t base;            /* OBM_RETAIN_BASE_BYTES in pages */
+    size_t slack;           /* OBM_RETAIN_SLACK_BYTES in pages */
+    size_t low_water;       /* least value of dirty in this epoch */
+    size_t released;        /* pages of arenas released, not yet mapped again */
+    uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
+    uint64_t last_purge;    /* nanoseconds */
+    unsigned events;        /* page events since the last look at the clock */
+    obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
+    obm_arena_index queue_tail;
+};
+
+/* Counters of rare events: nothing here is touched by an ordinary call. */
+struct obm_counters {
+    size_t arenas_mapped;       /* ever */
+    size_t arenas_released;     /* ever */
+    size_t arenas_highwater;
+    size_t purge_calls;
+    size_t purged_pages;
+    size_t refaults;            /* pages taken again after a purge or release */
+    size_t purge_failures;
+};
+
+/* The list of runs of one class that have free pages, by their number. */
+struct obm_run_buckets {
+    uint64_t nonempty;                          /* bit i: head[i + 1] != 0 */
+    obm_run_id head[OBM_MAX_RUN_PAGES + 1];     /* by free_count; [0] unused */
+};
+
+/* Arenas that have a free run, by their number of free pages. */
+#define OBM_ARENA_BUCKETS (OBM_MAX_ARENA_PAGES + 1)
+#define OBM_ARENA_BUCKET_WORDS ((OBM_ARENA_BUCKETS + 63) / 64)
+struct obm_arena_buckets {
+    uint64_t nonempty[OBM_ARENA_BUCKET_WORDS];
+    obm_arena_index head[OBM_ARENA_BUCKETS];
+};
+
+/* A heap.  One thread at a time may call it; in CPython the GIL of its
+   interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
+struct obm_heap {
+    /* What every call reads: the window (see arena_map.c) and the pool in
+       force of every class.  limit is 0 while frees must take the slow way. */
+    uintptr_t window_base;
+    size_t window_limit;        /* bytes from window_base with descriptors */
+    struct obm_pool *window_pools;
+    struct obm_pool *current[OBM_SIZE_CLASSES];
+    struct obm_pool no_pool;    /* stands for none in current: never has a block */
+
+    obm_pool_id partial[OBM_SIZE_CLASSES];      /* heads of the lists */
+    struct obm_run_buckets runs[OBM_SIZE_CLASSES];
+    struct obm_arena_buckets usable;
+
+    struct obm_arena_object *arenas;    /* arena_capacity objects, [0] unused */
+    size_t arena_capacity;
+    size_t arena_count;                 /* with address != 0 */
+    obm_arena_index unused_arenas;      /* list of released objects */
+    obm_arena_index arenas_ever;        /* objects from here on were never used */
+
+    struct obm_map map;                 /* arenas outside the window */
+    int window;                         /* its number; -1: none */
+    bool window_tried;
+    size_t window_mapped;               /* bytes of the window with descriptors */
+
+    struct obm_geometry geometry;
+    struct obm_settings settings;
+    struct obm_retention retention;
+    struct obm_counters counters;
+    const struct obm_os *os;
+    /* Tells the arena allocator in force; NULL, or returning false: it is the
+       system's own. */
+    bool (*arena_allocator)(struct obm_arena_allocator *in_force);
+    /* Called before an arena is mapped; NULL: nobody wants to know. */
+    void (*before_arena)(const struct obm_heap *heap);
+
+    /* Blocks that the caller got from the system's malloc on behalf of this
+       heap.  Kept by the adapter. */
+    ptrdiff_t system_blocks;
+};
+
+#endif /* OBM_TYPES_H */

@@ -1,0 +1,183 @@
+/* The module _obmalloc: the allocator of this interpreter, seen from Python.
+   Lib/obmalloc/ is what people import. */
+
+#ifndef Py_BUILD_CORE_BUILTIN
+#  define Py_BUILD_CORE_MODULE 1
+#endif
+#include "Python.h"
+#include <stdbool.h>
+#include "pycore_obmalloc.h"      // WITH_OBMALLOC_ARENAS
+
+#if WITH_OBMALLOC_ARENAS
+
+#include "obmalloc/python.h"
+
+static int
+set_size(PyObject *dict, const char *key, size_t value)
+{
+    PyObject *number = PyLong_FromSize_t(value);
+    int result = number != NULL ? PyDict_SetItemString(dict, key, number) : -1;
+    Py_XDECREF(number);
+    return result;
+}
+
+static PyObject *
+class_stats(unsigned size_class, const struct obm_class_stats *stats)
+{
+    return Py_BuildValue("{s:n,s:n,s:n,s:n}",
+                         "size", (Py_ssize_t)obm_class_size(size_class),
+                         "pools", (Py_ssize_t)stats->pools,
+                         "live_blocks", (Py_ssize_t)stats->live_blocks,
+                         "free_blocks", (Py_ssize_t)stats->free_blocks);
+}
+
+static PyObject *
+all_class_stats(const struct obm_stats *stats)
+{
+    PyObject *list = PyList_New(OBM_SIZE_CLASSES);
+    for (unsigned c = 0; list != NULL && c < OBM_SIZE_CLASSES; c++) {
+        PyObject *row = class_stats(c, &stats->classes[c]);
+        if (row == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SET_ITEM(list, c, row);
+    }
+    return list;
+}
+
+#define FIELD(name) {#name, offsetof(struct obm_stats, name)}
+static const struct { const char *key; size_t offset; } stats_fields[] = {
+    FIELD(page_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
+    FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
+    FIELD(used_pages), FIELD(floor_pages), FIELD(free_pages), FIELD(dirty_pages),
+    FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
+    FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
+    FIELD(purge_calls), FIELD(pages_purged), FIELD(refaults), FIELD(purge_failures),
+    FIELD(allowance_pages),
+};
+#undef FIELD
+
+static int
+fill_stats(PyObject *dict, const struct obm_stats *stats)
+{
+    for (size_t i = 0; i < Py_ARRAY_LENGTH(stats_fields); i++) {
+        const char *field = (const char *)stats + stats_fields[i].offset;
+        if (set_size(dict, stats_fields[i].key, *(const size_t *)field) < 0) {
+            return -1;
+        }
+    }
+    PyObject *blocks = PyLong_FromSsize_t(stats->system_blocks);
+    PyObject *classes = all_class_stats(stats);
+    int failed = blocks == NULL || classes == NULL
+                 || PyDict_SetItemString(dict, "system_blocks", blocks) < 0
+                 || PyDict_SetItemString(dict, "classes", classes) < 0;
+    Py_XDECREF(blocks);
+    Py_XDECREF(classes);
+    return failed ? -1 : 0;
+}
+
+PyDoc_STRVAR(stats_doc,
+"stats() -> dict\n"
+"\n"
+"What the arenas of this interpreter hold: bytes, pages, blocks and events,\n"
+"counted by walking them.  The fields are those of struct obm_stats.");
+
+static PyObject *
+obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct obm_stats stats;
+    _PyObmalloc_Stats(&stats);
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && fill_stats(dict, &stats) < 0) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+PyDoc_STRVAR(trim_doc,
+"trim() -> int\n"
+"\n"
+"Give back the free pages and empty arenas of this interpreter.\n"
+"Returns the number of bytes given back.");
+
+static PyObject *
+obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t(_PyObmalloc_Trim());
+}
+
+PyDoc_STRVAR(check_doc,
+"check(level=3, /) -> None\n"
+"\n"
+"Verify the invariants of the heap of this interpreter.  Level 1 compares\n"
+"counters, 2 walks lists and bitmaps, 3 walks every free list.\n"
+"Raises RuntimeError, which says what does not hold.");
+
+static PyObject *
+obmalloc_check(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    int level = 3;
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    if (!PyArg_ParseTuple(args, "|i:check", &level)) {
+        return NULL;
+    }
+    if (level < 1 || level > 3) {
+        PyErr_SetString(PyExc_ValueError, "level must be 1, 2 or 3");
+        return NULL;
+    }
+    if (!_PyObmalloc_Check(level, message)) {
+        PyErr_SetString(PyExc_RuntimeError, message);
+        return NULL;
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
+    {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
+    {"check", obmalloc_check, METH_VARARGS, check_doc},
+    {NULL, NULL, 0, NULL}
+};
+
+static int
+module_exec(PyObject *Py_UNUSED(module))
+{
+    return 0;
+}
+
+#else   /* !WITH_OBMALLOC_ARENAS */
+
+static PyMethodDef methods[] = {
+    {NULL, NULL, 0, NULL}
+};
+
+static int
+module_exec(PyObject *Py_UNUSED(module))
+{
+    PyErr_SetString(PyExc_ImportError, "this interpreter was built without obmalloc");
+    return -1;
+}
+
+#endif  /* WITH_OBMALLOC_ARENAS */
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, module_exec},
+    {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+    {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+    {0, NULL}
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "_obmalloc",
+    .m_doc = "The small-object allocator of this interpreter.",
+    .m_methods = methods,
+    .m_slots = slots,
+};
+
+PyMODINIT_FUNC
+PyInit__obmalloc(void)
+{
+    return PyModuleDef_Init(&definition);
+}

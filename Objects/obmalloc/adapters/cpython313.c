@@ -1,0 +1,139 @@
+/* obmalloc in CPython 3.12 and 3.13: names and interpreter state, no logic.
+
+   Objects/obmalloc.c includes this where its `mem` and `object` allocators
+   begin.  It gives that file what its own pymalloc would: _PyObject_Malloc()
+   and its sisters, the set-up and tear-down of an interpreter's heap, and the
+   text of sys._debugmallocstats(). */
+
+#include "pycore_initconfig.h"     // _Py_GetEnv()
+#include "../static.c"
+#include "obmalloc/python.h"
+
+struct _obmalloc_state {
+    struct obm_heap heap;
+};
+
+/* Read once, when the main interpreter starts; every heap has the same. */
+static struct obm_settings obm_python_settings;
+
+static inline struct obm_heap *
+obm_python_heap(void)
+{
+    return &_PyInterpreterState_GET()->obmalloc->heap;
+}
+
+/* The hot path of PyMem_Malloc() and PyObject_Malloc(), taken only if ours is
+   the allocator in force; NULL: go the ordinary way. */
+static inline void *
+obm_python_malloc(const PyMemAllocatorEx *in_force, size_t size)
+{
+    if (OBM_UNLIKELY(in_force->malloc != _PyObject_Malloc)) {
+        return NULL;
+    }
+    return obm_malloc_fast(obm_python_heap(), size);
+}
+
+/* The same for PyMem_Free() and PyObject_Free(); false: go the ordinary way. */
+static inline bool
+obm_python_free(const PyMemAllocatorEx *in_force, void *block)
+{
+    if (OBM_UNLIKELY(in_force->free != _PyObject_Free)) {
+        return false;
+    }
+    return obm_free_fast(obm_python_heap(), block);
+}
+
+#include "pymalloc.h"
+
+void *
+_PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
+{
+    return obm_pymalloc_malloc(obm_python_heap(), size);
+}
+
+void *
+_PyObject_Calloc(void *Py_UNUSED(ctx), size_t nelem, size_t elsize)
+{
+    return obm_pymalloc_calloc(obm_python_heap(), nelem, elsize);
+}
+
+void
+_PyObject_Free(void *Py_UNUSED(ctx), void *block)
+{
+    obm_pymalloc_free(obm_python_heap(), block);
+}
+
+void *
+_PyObject_Realloc(void *Py_UNUSED(ctx), void *block, size_t size)
+{
+    return obm_pymalloc_realloc(obm_python_heap(), block, size);
+}
+
+/* Set-up ------------------------------------------------------------------------ */
+
+static bool
+obm_python_arena_allocator(struct obm_arena_allocator *in_force)
+{
+    in_force->context = _PyObject_Arena.ctx;
+    in_force->alloc = _PyObject_Arena.alloc;
+    in_force->free = _PyObject_Arena.free;
+    return in_force->alloc != _PyMem_ArenaAlloc;
+}
+
+static void
+obm_python_before_arena(const struct obm_heap *heap)
+{
+    obm_dump_stats(heap, stderr);
+}
+
+static void
+obm_python_warn(const char *line, void *Py_UNUSED(data))
+{
+    fprintf(stderr, "%s\n", line);
+}
+
+static void
+init_obmalloc_pools(PyInterpreterState *interp)
+{
+    struct obm_heap *heap = &interp->obmalloc->heap;
+    if (_Py_IsMainInterpreter(interp)) {
+        const char *text = _Py_GetEnv(interp->config.use_environment, "PYTHONOBMALLOC");
+        obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
+                           obm_python_warn, NULL);
+    }
+    obm_heap_init(heap, obm_os_system(), &obm_python_settings);
+    heap->arena_allocator = obm_python_arena_allocator;
+    heap->before_arena = interp->config.malloc_stats ? obm_python_before_arena : NULL;
+}
+
+static void
+free_obmalloc_arenas(PyInterpreterState *interp)
+{
+    obm_heap_close(&interp->obmalloc->heap, false);
+}
+
+static void
+pymalloc_print_stats(FILE *out)
+{
+    obm_dump_stats(obm_python_heap(), out);
+}
+
+/* For Modules/_obmalloc.c, see python.h ------------------------------------------- */
+
+void
+_PyObmalloc_Stats(struct obm_stats *stats)
+{
+    obm_stats_collect(obm_python_heap(), stats);
+}
+
+size_t
+_PyObmalloc_Trim(void)
+{
+    return obm_trim(obm_python_heap());
+}
+
+bool
+_PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    return obm_check_heap(obm_python_heap(), level, message);
+}

@@ -1,0 +1,81 @@
+/* obmalloc: what pymalloc is besides small blocks, the same for every CPython
+   that has PyMem_RawMalloc(): requests that the heap does not serve go to the
+   system's malloc, and are counted for sys.getallocatedblocks().
+
+   Everything takes the heap of the calling interpreter. */
+
+#ifndef OBM_PYMALLOC_H
+#define OBM_PYMALLOC_H
+
+/* Under valgrind (in a build that asks) every block is the system's. */
+static inline bool
+obm_pymalloc_steps_aside(void)
+{
+#ifdef WITH_VALGRIND
+    return RUNNING_ON_VALGRIND != 0;
+#else
+    return false;
+#endif
+}
+
+static inline void *
+obm_pymalloc_count(struct obm_heap *heap, void *system_block)
+{
+    heap->system_blocks += system_block != NULL;
+    return system_block;
+}
+
+static inline void *
+obm_pymalloc_malloc(struct obm_heap *heap, size_t size)
+{
+    void *block = obm_pymalloc_steps_aside() ? NULL : obm_malloc(heap, size);
+    if (OBM_LIKELY(block != NULL)) {
+        return block;
+    }
+    return obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+}
+
+/* The caller has checked that the product does not overflow. */
+static inline void *
+obm_pymalloc_calloc(struct obm_heap *heap, size_t count, size_t size)
+{
+    void *block = obm_pymalloc_steps_aside() ? NULL : obm_calloc(heap, count * size);
+    if (OBM_LIKELY(block != NULL)) {
+        return block;
+    }
+    return obm_pymalloc_count(heap, PyMem_RawCalloc(count, size));
+}
+
+static inline void
+obm_pymalloc_free(struct obm_heap *heap, void *block)
+{
+    if (block != NULL && OBM_UNLIKELY(!obm_free(heap, block))) {
+        PyMem_RawFree(block);
+        heap->system_blocks--;
+    }
+}
+
+/* A block of the system's stays with the system, even if it shrinks: nobody
+   can tell how much of it may be copied. */
+static inline void *
+obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
+{
+    if (block == NULL) {
+        return obm_pymalloc_malloc(heap, size);
+    }
+    size_t old = obm_block_size(heap, block);
+    if (old == 0) {
+        return PyMem_RawRealloc(block, size);
+    }
+    if (obm_stays_in_place(old, size)) {
+        return block;
+    }
+    void *moved = obm_pymalloc_malloc(heap, size);
+    if (moved != NULL) {
+        memcpy(moved, block, size < old ? size : old);
+        obm_pymalloc_free(heap, block);
+    }
+    return moved;
+}
+
+#endif /* OBM_PYMALLOC_H */

@@ -1,0 +1,317 @@
+/* obmalloc: the entry points.
+
+   The first allocation of a class: obm_malloc_fast() finds "no pool" and
+   gives up; obm_malloc_slow() asks for a pool; obm_run_with_room() finds no
+   run, takes one from the fullest arena, or maps an arena; the pool links its
+   first blocks; the fast path takes one of them.
+
+   A free: obm_free_fast() computes the descriptor from the address, counts
+   down, and pushes the block.  When the countdown is 0 something else is
+   due, and obm_free_slow() finds out what: the pool was full, or becomes
+   empty, or there is no pool at that address.
+
+   Each entry point is either on the hot path (internal.h), or may cost a few
+   hundred instructions. */
+
+#include "obmalloc/internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool
+obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
+              const struct obm_settings *settings)
+{
+    heap->os = os;
+    heap->settings = *settings;
+    heap->window = -1;
+    heap->arenas_ever = 1;
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        heap->current[c] = &heap->no_pool;
+    }
+    if (!obm_geometry_init(&heap->geometry, os->page_size)) {
+        return false;
+    }
+    obm_retention_init(heap);
+    return true;
+}
+
+void
+obm_heap_close(struct obm_heap *heap, bool abandon)
+{
+    if (!abandon) {
+        for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+            if (heap->arenas[i].address != 0) {
+                obm_arena_release(heap, i);
+            }
+        }
+        obm_arenas_close(heap);
+        obm_map_close(heap);
+        obm_window_close(heap);
+    }
+    const struct obm_os *os = heap->os;
+    struct obm_settings settings = heap->settings;
+    memset(heap, 0, sizeof(*heap));
+    obm_heap_init(heap, os, &settings);
+}
+
+/* malloc ---------------------------------------------------------------------- */
+
+OBM_NOINLINE void *
+obm_malloc_slow(struct obm_heap *heap, size_t size)
+{
+    size_t size_class = obm_size_class(size);
+    if (size_class >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
+        return NULL;
+    }
+    struct obm_pool *pool = heap->current[size_class];
+    if (pool->free == NULL && pool->carved == pool->capacity) {
+        pool = obm_pool_next(heap, (unsigned)size_class);
+        if (pool == NULL) {
+            return NULL;
+        }
+    }
+    if (pool->free == NULL) {
+        obm_pool_carve(heap, pool);
+    }
+    void *block = obm_malloc_fast(heap, size);
+    if (heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    return block;
+}
+
+void *
+obm_malloc(struct obm_heap *heap, size_t size)
+{
+    void *block = obm_malloc_fast(heap, size);
+    return block != NULL ? block : obm_malloc_slow(heap, size);
+}
+
+/* A block that was never used, from a page that the system delivered zeroed,
+   need not be cleared.  NULL: there is none at hand. */
+static void *
+calloc_untouched(struct obm_heap *heap, size_t size)
+{
+    struct obm_pool *pool = heap->current[obm_size_class(size)];
+    if (pool->free == NULL && pool->carved == pool->capacity) {
+        pool = obm_pool_next(heap, (unsigned)obm_size_class(size));
+    }
+    if (pool == NULL || pool->free != NULL || !pool->clean) {
+        return NULL;
+    }
+    void *block = obm_pool_address(heap, pool)
+                  + pool->carved * obm_class_size(pool->size_class);
+    pool->carved++;
+    pool->countdown++;
+    return block;
+}
+
+void *
+obm_calloc(struct obm_heap *heap, size_t size)
+{
+    void *block = obm_malloc_fast(heap, size);
+    if (block == NULL) {
+        if (obm_size_class(size) >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
+            return NULL;
+        }
+        block = calloc_untouched(heap, size);
+        if (block != NULL) {
+            return block;
+        }
+        block = obm_malloc_slow(heap, size);
+        if (block == NULL) {
+            return NULL;
+        }
+    }
+    return memset(block, 0, size);
+}
+
+/* free ------------------------------------------------------------------------- */
+
+/* A block that does not belong to this heap: a bug if it belongs to another
+   one, and none of our business otherwise. */
+static bool
+free_foreign(struct obm_heap *heap, void *block)
+{
+    if (obm_belongs_to_other_heap(heap, block)) {
+        obm_fatal(heap, "block %p is freed through the wrong interpreter: another one "
+                  "allocated it", block);
+    }
+    return false;
+}
+
+OBM_NOINLINE bool
+obm_free_slow(struct obm_heap *heap, void *block)
+{
+    struct obm_pool *pool = obm_find_pool(heap, block);
+    if (pool == NULL) {
+        return free_foreign(heap, block);
+    }
+    if (heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    if (pool->state == OBM_POOL_FULL) {
+        obm_pool_was_full(heap, pool, block);
+    }
+    else if (pool->state == OBM_POOL_FREE || obm_pool_live(pool) == 0) {
+        obm_fatal(heap, "block %p is freed, but no block of its page is in use "
+                  "(page %u of arena %u): freed twice?", block,
+                  (unsigned)pool->page, (unsigned)pool->arena);
+    }
+    else if (pool->countdown == 0) {
+        obm_pool_is_empty(heap, pool, block);
+    }
+    else {
+        /* Outside the window, or with the fast path switched off. */
+        pool->countdown--;
+        *(void **)block = pool->free;
+        pool->free = block;
+    }
+    return true;
+}
+
+bool
+obm_free(struct obm_heap *heap, void *block)
+{
+    return obm_free_fast(heap, block) || obm_free_slow(heap, block);
+}
+
+size_t
+obm_block_size(const struct obm_heap *heap, const void *block)
+{
+    const struct obm_pool *pool = obm_find_pool(heap, block);
+    return pool != NULL ? obm_class_size(pool->size_class) : 0;
+}
+
+/* Giving back -------------------------------------------------------------------- */
+
+size_t
+obm_trim(struct obm_heap *heap)
+{
+    if (heap->geometry.page_size == 0) {
+        return 0;
+    }
+    obm_pools_retire(heap);
+    size_t pages = obm_retention_trim(heap, 0);
+    heap->retention.allowance = heap->retention.base;
+    return pages << obm_page_shift(heap);
+}
+
+void
+obm_before_blocking(struct obm_heap *heap)
+{
+    if (heap->retention.dirty > heap->retention.base) {
+        obm_retention_tick(heap);
+    }
+}
+
+/* Settings ------------------------------------------------------------------------- */
+
+static bool
+parse_size(const char *text, size_t *bytes)
+{
+    char *end;
+    if (*text < '0' || *text > '9') {
+        return false;
+    }
+    unsigned long long value = strtoull(text, &end, 10);
+    unsigned shift = 0;
+    switch (*end) {
+    case 'k': case 'K': shift = 10; end++; break;
+    case 'm': case 'M': shift = 20; end++; break;
+    case 'g': case 'G': shift = 30; end++; break;
+    }
+    if (*end != '\0' || value > (SIZE_MAX >> 1) >> shift) {
+        return false;
+    }
+    *bytes = (size_t)value << shift;
+    return true;
+}
+
+static bool
+parse_retain(struct obm_settings *settings, const char *value)
+{
+    if (strcmp(value, "auto") == 0) {
+        settings->retain = OBM_RETAIN_AUTO;
+    }
+    else if (strcmp(value, "none") == 0) {
+        settings->retain = OBM_RETAIN_NONE;
+    }
+    else if (strcmp(value, "all") == 0) {
+        settings->retain = OBM_RETAIN_ALL;
+    }
+    else if (parse_size(value, &settings->retain_bytes)) {
+        settings->retain = OBM_RETAIN_SIZE;
+    }
+    else {
+        return false;
+    }
+    return true;
+}
+
+static bool
+parse_check(struct obm_settings *settings, const char *value)
+{
+    if (value[0] < '0' || value[0] > '3' || value[1] != '\0') {
+        return false;
+    }
+    settings->check_level = value[0] - '0';
+    return true;
+}
+
+/* The settings that there are.  A new one needs a row here, and one in the
+   table of the README. */
+static const struct {
+    const char *key;
+    bool (*parse)(struct obm_settings *settings, const char *value);
+    const char *values;     /* for the warning */
+} setting_table[] = {
+    {"retain", parse_retain, "auto, none, all, or a size such as 64M"},
+    {"check", parse_check, "0, 1, 2 or 3"},
+};
+#define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
+
+/* Why "key=value" was not understood; NULL: it was. */
+static const char *
+parse_one(struct obm_settings *settings, char *item, char *line, size_t line_size)
+{
+    char *value = strchr(item, '=');
+    if (value != NULL) {
+        *value++ = '\0';
+    }
+    for (size_t i = 0; i < SETTING_COUNT; i++) {
+        if (strcmp(item, setting_table[i].key) != 0) {
+            continue;
+        }
+        if (value != NULL && setting_table[i].parse(settings, value)) {
+            return NULL;
+        }
+        snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s': it is %s; "
+                 "the default holds", item, value != NULL ? value : "",
+                 setting_table[i].values);
+        return line;
+    }
+    snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s' is ignored; "
+             "there are: retain, check", item);
+    return line;
+}
+
+void
+obm_settings_parse(struct obm_settings *settings, const char *text,
+                   void (*complain)(const char *line, void *data), void *data)
+{
+    while (*text != '\0') {
+        size_t length = strcspn(text, ",");
+        char item[64], line[256];
+        size_t copied = length < sizeof(item) - 1 ? length : sizeof(item) - 1;
+        memcpy(item, text, copied);
+        item[copied] = '\0';
+        const char *problem = copied == 0
+                              ? NULL : parse_one(settings, item, line, sizeof(line));
+        if (problem != NULL) {
+            complain(problem, data);
+        }
+        text += length + (text[length] == ',');
+    }
+}

@@ -1,0 +1,180 @@
+/* obmalloc: pools, the pages of one size class.
+
+   Each class has one CURRENT pool, which malloc takes from, and a list of
+   PARTIAL ones.  FULL pools are in no list: the first free of one of their
+   blocks finds them through their descriptor.
+
+   A pool that was just found not to be full goes to the head of its list: it
+   is the fullest of them, and fuller pools first lets the others empty.
+
+   The countdown of a descriptor (types.h) lets an ordinary free see with one
+   comparison that nothing but a push is needed.
+
+   Out of memory: obm_pool_next() returns NULL; the current pool is then
+   "no pool", or still has its blocks. */
+
+#include "obmalloc/internal.h"
+
+static obm_run_id
+pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (pool->arena << OBM_RUNS_SHIFT)
+           | (obm_run_id)(pool->page >> heap->geometry.run_pages_shift);
+}
+
+static unsigned
+pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return pool->page & (heap->geometry.run_pages - 1u);
+}
+
+static void
+partial_link(struct obm_heap *heap, struct obm_pool *pool)
+{
+    obm_pool_id *head = &heap->partial[pool->size_class];
+    obm_pool_id id = obm_pool_identity(heap, pool);
+    pool->state = OBM_POOL_PARTIAL;
+    pool->prev = 0;
+    pool->next = *head;
+    if (*head != 0) {
+        obm_pool_at(heap, *head)->prev = id;
+    }
+    *head = id;
+}
+
+static void
+partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
+{
+    if (pool->prev != 0) {
+        obm_pool_at(heap, pool->prev)->next = pool->next;
+    }
+    else {
+        heap->partial[pool->size_class] = pool->next;
+    }
+    if (pool->next != 0) {
+        obm_pool_at(heap, pool->next)->prev = pool->prev;
+    }
+}
+
+void
+obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
+{
+    size_t size = obm_class_size(pool->size_class);
+    unsigned count = (unsigned)(OBM_CARVE_BYTES / size);
+    unsigned left = pool->capacity - pool->carved;
+    count = count < left ? count : left;
+
+    char *block = obm_pool_address(heap, pool) + pool->carved * size;
+    char *last = block + (count - 1) * size;
+    pool->free = block;
+    pool->carved = (uint16_t)(pool->carved + count);
+    for (; block != last; block += size) {
+        *(void **)block = block + size;
+    }
+    *(void **)last = NULL;
+}
+
+/* A pool of this class on a page of its own. */
+static struct obm_pool *
+pool_new(struct obm_heap *heap, unsigned size_class)
+{
+    obm_run_id id;
+    size_t arenas = heap->counters.arenas_mapped;
+    struct obm_run *run = obm_run_with_room(heap, size_class, &id);
+    if (run == NULL) {
+        return NULL;
+    }
+    unsigned page = obm_lowest_bit(run->dirty != 0 ? run->dirty : run->free);
+    struct obm_page_history history = obm_page_take(heap, id, page);
+
+    unsigned number = (id & (OBM_RUNS_PER_ARENA - 1)) << heap->geometry.run_pages_shift;
+    struct obm_pool *pool = &obm_run_arena(heap, id)->pools[number + page];
+    pool->free = NULL;
+    pool->size_class = (uint8_t)size_class;
+    pool->capacity = heap->geometry.capacity[size_class];
+    pool->carved = 0;
+    pool->clean = history.clean;
+    pool->state = OBM_POOL_CURRENT;
+    pool->countdown = UINT16_MAX;
+    obm_retention_page_taken(heap, history.purged);
+    if (arenas != heap->counters.arenas_mapped) {
+        obm_check_at_arena_event(heap);
+    }
+    return pool;
+}
+
+static void
+pool_release(struct obm_heap *heap, struct obm_pool *pool)
+{
+    pool->state = OBM_POOL_FREE;
+    pool->countdown = 0;
+    pool->free = NULL;
+    obm_page_give(heap, pool_run(heap, pool), pool_page_in_run(heap, pool));
+    obm_retention_page_freed(heap);
+}
+
+struct obm_pool *
+obm_pool_next(struct obm_heap *heap, unsigned size_class)
+{
+    struct obm_pool *old = heap->current[size_class];
+    struct obm_pool *next;
+    if (heap->partial[size_class] != 0) {
+        next = obm_pool_at(heap, heap->partial[size_class]);
+        partial_unlink(heap, next);
+        next->state = OBM_POOL_CURRENT;
+    }
+    else {
+        next = pool_new(heap, size_class);
+    }
+    if (old != &heap->no_pool && old->free == NULL) {
+        old->state = OBM_POOL_FULL;
+        old->countdown = 0;
+    }
+    heap->current[size_class] = next != NULL ? next : &heap->no_pool;
+    return next;
+}
+
+static void
+pool_push(struct obm_pool *pool, void *block)
+{
+    *(void **)block = pool->free;
+    pool->free = block;
+}
+
+void
+obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    pool_push(pool, block);
+    pool->countdown = (uint16_t)(pool->capacity - 2);
+    partial_link(heap, pool);
+}
+
+void
+obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    if (pool->state == OBM_POOL_CURRENT) {
+        if (heap->partial[pool->size_class] == 0) {
+            pool_push(pool, block);
+            pool->countdown = UINT16_MAX;
+            return;
+        }
+        heap->current[pool->size_class] = &heap->no_pool;
+        obm_pool_next(heap, pool->size_class);
+    }
+    else {
+        partial_unlink(heap, pool);
+    }
+    pool_release(heap, pool);
+}
+
+void
+obm_pools_retire(struct obm_heap *heap)
+{
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        struct obm_pool *pool = heap->current[c];
+        if (pool != &heap->no_pool && obm_pool_live(pool) == 0) {
+            heap->current[c] = &heap->no_pool;
+            pool_release(heap, pool);
+        }
+    }
+}

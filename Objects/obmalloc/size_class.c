@@ -1,0 +1,59 @@
+/* obmalloc: size classes, and the sizes that follow from the page size.
+
+   Class number c holds blocks of (c + 1) * OBM_ALIGNMENT bytes, up to
+   OBM_SMALL_MAX.  A pool is one page of the system and has no header, so the
+   capacity of a pool is the page size divided by the block size; what is left
+   at the end of the page is less than one block.
+
+   Pages of 4 KiB give runs of 32 pages and arenas of 2 MiB.  Larger pages
+   give longer runs, so that a run still has OBM_MIN_RUN_PAGES at least: with
+   64 KiB, runs of 512 KiB and arenas of 8 MiB. */
+
+#include "obmalloc/internal.h"
+
+#include <string.h>
+
+static unsigned
+shift_of(size_t size)
+{
+    unsigned shift = 0;
+    while (((size_t)1 << shift) < size) {
+        shift++;
+    }
+    return shift;
+}
+
+bool
+obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
+{
+    unsigned page_shift = shift_of(page_size);
+    memset(geometry, 0, sizeof(*geometry));
+    if (((size_t)1 << page_shift) != page_size
+        || page_shift < OBM_MIN_PAGE_SHIFT || page_shift > OBM_MAX_PAGE_SHIFT
+        || (OBM_FIXED_PAGE_SHIFT != 0 && page_shift != OBM_FIXED_PAGE_SHIFT)) {
+        return false;
+    }
+    unsigned run_shift = OBM_RUN_SHIFT;
+    if (run_shift < page_shift + OBM_MIN_RUN_PAGES_SHIFT) {
+        run_shift = page_shift + OBM_MIN_RUN_PAGES_SHIFT;
+    }
+    unsigned arena_shift = run_shift + OBM_RUNS_SHIFT;
+
+    geometry->page_size = page_size;
+    geometry->run_size = (size_t)1 << run_shift;
+    geometry->arena_size = (size_t)1 << arena_shift;
+    geometry->page_shift = (uint8_t)page_shift;
+    geometry->run_shift = (uint8_t)run_shift;
+    geometry->arena_shift = (uint8_t)arena_shift;
+    geometry->run_pages_shift = (uint8_t)(run_shift - page_shift);
+    geometry->arena_pages_shift = (uint8_t)(arena_shift - page_shift);
+    geometry->run_pages = (uint16_t)(1u << geometry->run_pages_shift);
+    geometry->arena_pages = (uint16_t)(1u << geometry->arena_pages_shift);
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        geometry->capacity[c] = (uint16_t)(page_size / obm_class_size(c));
+    }
+    return true;
+}
+
+OBM_STATIC_ASSERT(run_fits_its_bitmap,
+                  (1u << (OBM_RUN_SHIFT - OBM_MIN_PAGE_SHIFT)) <= OBM_MAX_RUN_PAGES);
