@@ -1,0 +1,68 @@
+"""A whole comparison: the arms in turn, round by round, and one watched run of each."""
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from typing import Callable
+
+from . import machine, running
+from .scenarios import Scenario
+
+FORMAT = "obmallocbench 1"
+DISCARDED = 1                       # rounds at the start that warm caches and are not counted
+RETAIN_ALL = {"PYTHONOBMALLOC": "retain=all"}
+
+
+def arms_of(stock: dict, patched: dict) -> list[running.Arm]:
+    """Return the arms; the first is what the others are compared with."""
+    return [running.Arm("stock", "stock", stock["path"], {}),
+            running.Arm("patched", "patched", patched["path"], {}),
+            running.Arm("retain=all", "patched", patched["path"], RETAIN_ALL)]
+
+
+def run_rounds(arms: list[running.Arm], scenario: Scenario, parameters: dict[str, int],
+               runs: int, limit: float, progress: Callable[[str], None]) -> dict[str, list]:
+    """Return for each arm's name its runs, in order; every round runs each arm once, in turn.
+
+    progress is called with one line of text before each round.
+    """
+    results: dict[str, list] = {arm.name: [] for arm in arms}
+    for number in range(runs):
+        progress(f"round {number + 1} of {runs}")
+        for arm in arms:
+            run = running.timed_run(arm, scenario, parameters, limit)
+            results[arm.name].append({"round": number, "counted": number >= DISCARDED, **run})
+    return results
+
+
+def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters: dict[str, dict],
+                   runs: int, limit: float, progress: Callable[[str], None]) -> dict:
+    """Run everything and return the document: raw figures and where they come from.
+
+    interpreters: descriptions of "stock" and "patched". runs: rounds, the discarded one included.
+    """
+    arms = arms_of(interpreters["stock"], interpreters["patched"])
+    load_before = os.getloadavg()
+    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    results = run_rounds(arms, scenario, parameters, runs, limit, progress)
+    load_after = os.getloadavg()
+    curves = {}
+    for arm in arms:
+        progress(f"resident set over time: {arm.name}")
+        curves[arm.name] = running.watched_run(arm, scenario, parameters, limit)
+    return {
+        "format": FORMAT,
+        "scenario": scenario.name,
+        "parameters": parameters,
+        "date": date,
+        "runs": {"made": runs, "discarded": DISCARDED, "counted": runs - DISCARDED},
+        "machine": machine.describe_machine(),
+        "repository": machine.describe_repository(),
+        "load_average": {"before": list(load_before), "after": list(load_after)},
+        "runner": platform.python_version(),
+        "interpreters": interpreters,
+        "arms": [{"name": arm.name, "interpreter": arm.interpreter,
+                  "environment": arm.environment, "runs": results[arm.name],
+                  "curve": curves[arm.name]} for arm in arms],
+    }

@@ -1,0 +1,78 @@
+"""The workloads keep to old syntax, and what they share reads and writes what it should."""
+import ast
+import json
+import sys
+import unittest
+from unittest import mock
+
+from obmallocbench.scenarios import SCENARIOS, WORKLOADS
+
+sys.path.insert(0, str(WORKLOADS))
+import measure      # noqa: E402  (a script's neighbour, found the way a script finds it)
+sys.path.remove(str(WORKLOADS))
+
+NEWER = (ast.IfExp, ast.With, ast.JoinedStr, ast.AsyncFunctionDef, ast.AnnAssign, ast.NamedExpr,
+         ast.Nonlocal, ast.YieldFrom, ast.SetComp, ast.DictComp, ast.Set, ast.Starred)
+
+
+class Syntax(unittest.TestCase):
+    def test_python_2_4_could_read_it(self):
+        for path in WORKLOADS.glob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="ascii"))):
+                place = f"{path.name}:{getattr(node, 'lineno', 0)}"
+                self.assertNotIsInstance(node, NEWER, place)
+                if isinstance(node, ast.Try):
+                    self.assertFalse(node.handlers and node.finalbody, place)
+                    self.assertFalse([h for h in node.handlers if h.name], place)
+                if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    self.assertNotIn(node.func.id, ("print", "any", "all", "next", "format"), place)
+                if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+                    self.assertFalse(isinstance(node, ast.ClassDef) and node.decorator_list, place)
+                if isinstance(node, ast.arguments):
+                    self.assertFalse(node.kwonlyargs or [a for a in node.args if a.annotation])
+
+    def test_every_scenario_has_its_script(self):
+        for scenario in SCENARIOS.values():
+            self.assertTrue(scenario.script.is_file())
+            self.assertEqual(len(scenario.phases), len(scenario.activities))
+            self.assertIn(scenario.before, scenario.phases)
+            self.assertIn(scenario.freed, scenario.phases)
+
+
+class Measuring(unittest.TestCase):
+    def test_json(self):
+        value = {"a": [1, -2.5, None, True, False], "b": "quote \" back \\ line \n"}
+        self.assertEqual(json.loads(measure.to_json(value)), value)
+        self.assertEqual(json.loads(measure.to_json(1 << 40)), 1 << 40)
+
+    def test_memory_is_plausible(self):
+        self.assertGreater(measure.rss_bytes(), 1 << 20)
+        self.assertGreater(measure.peak_rss_bytes(), 1 << 20)
+
+    def test_kernels_without_the_files(self):
+        self.assertIsNone(measure.read_text("/nonexistent"))
+        with mock.patch.object(measure, "read_text", return_value=None):
+            self.assertIsNone(measure.rss_bytes())
+            self.assertIsNone(measure.anon_huge_pages_bytes())
+            self.assertIsNone(measure.peak_rss_bytes())
+            self.assertIsNone(measure.cgroup_memory_path())
+
+    def test_statm_where_smaps_rollup_is_missing(self):
+        texts = {"/proc/self/statm": "100 25 3 1 0 9 0\n"}
+        with mock.patch.object(measure, "read_text", texts.get):
+            self.assertEqual(measure.rss_bytes(), 25 * measure.page_size())
+
+    def test_cgroups_of_both_versions(self):
+        for text, path in (("4:memory:/a\n0::/\n", "/sys/fs/cgroup/memory/a/memory.usage_in_bytes"),
+                           ("0::/a/b\n", "/sys/fs/cgroup/a/b/memory.current")):
+            with mock.patch.object(measure, "read_text", return_value=text), \
+                    mock.patch.object(measure.os, "access", return_value=True):
+                self.assertEqual(measure.cgroup_memory_path(), path)
+
+    def test_options(self):
+        with mock.patch.object(sys, "argv", ["x.py", "--objects", "7"]):
+            self.assertEqual(measure.integer_options({"objects": 1}), {"objects": 7})
+        for words in (["--other", "7"], ["--objects"], ["--objects", "many"], ["7"]):
+            with mock.patch.object(sys, "argv", ["x.py", *words]), \
+                    mock.patch.object(sys, "stderr"), self.assertRaises(SystemExit):
+                measure.integer_options({"objects": 1})

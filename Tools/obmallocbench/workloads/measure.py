@@ -1,0 +1,280 @@
+"""What the workloads share: reading clocks and memory, and the line that reports them.
+
+A workload is a script that any CPython from 2.4 to the newest runs alone, without site:
+
+    python -S Tools/obmallocbench/workloads/obj.py --objects 1000000
+
+It imports this module from its own folder (sys.path[0]), calls ``Recorder.mark`` at the end of
+each phase, and last ``Recorder.finish``, which writes one line of JSON to standard output.
+
+So that it runs everywhere, the code here and in the workloads keeps to the syntax of Python 2.4:
+no conditional expression, no ``with``, no ``except ... as``, no f-string, no ``print``.
+It imports little, and ctypes only on request, so that the figures are the workload's own.
+
+Units: seconds (float) and bytes (int). What a system does not tell is None, null in the JSON.
+"""
+import os
+import sys
+
+try:
+    import time
+except ImportError:         # an interpreter of old in its build folder: no extension modules
+    time = None
+try:
+    import resource
+except ImportError:
+    resource = None
+
+KIBIBYTE = 1024
+READ_SIZE = 1 << 16         # bytes a read; the files in /proc read here are smaller
+
+
+# --- Clocks ------------------------------------------------------------------------------------
+
+def _find_clock():
+    """Return the best clock there is: a function that gives seconds (float) from some origin."""
+    if time is None:
+        return lambda: os.times()[4]
+    return getattr(time, "perf_counter", time.time)
+
+
+clock = _find_clock()
+
+
+def epoch_seconds():
+    """Return the time since 1970 (float, seconds), or None; it aligns us with another process."""
+    if time is None:
+        return None
+    return time.time()
+
+
+def cpu_seconds():
+    """Return (user, system) CPU time of this process (float, seconds)."""
+    if resource is None:
+        return tuple(os.times()[:2])
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime, usage.ru_stime
+
+
+# --- Memory ------------------------------------------------------------------------------------
+
+def read_text(path):
+    """Return the whole text (str) of a small file of the kernel, or None when it has none."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        pieces = []
+        try:
+            piece = os.read(descriptor, READ_SIZE)
+            while piece:
+                pieces.append(piece)
+                piece = os.read(descriptor, READ_SIZE)
+        except OSError:
+            return None
+    finally:
+        os.close(descriptor)
+    text = type(piece)().join(pieces)
+    if not isinstance(text, str):
+        text = text.decode("ascii", "replace")
+    return text
+
+
+def kibibyte_field(text, name):
+    """Return the bytes (int) that a line ``name:   123 kB`` of text states, or None without one."""
+    for line in (text or "").splitlines():
+        words = line.split()
+        if len(words) == 3 and words[0] == name + ":":
+            return int(words[1]) * KIBIBYTE
+    return None
+
+
+def page_size():
+    """Return the system's page size (int, bytes)."""
+    return os.sysconf("SC_PAGE_SIZE")
+
+
+def rss_bytes():
+    """Return the resident set of this process (int, bytes), or None.
+
+    smaps_rollup walks the page tables and is exact. statm, for kernels before 4.14, reads a
+    counter that each processor keeps a part of, and may be off by some pages a processor.
+    """
+    resident = kibibyte_field(read_text("/proc/self/smaps_rollup"), "Rss")
+    if resident is None:
+        words = (read_text("/proc/self/statm") or "").split()
+        if len(words) > 1:
+            resident = int(words[1]) * page_size()
+    return resident
+
+
+def anon_huge_pages_bytes():
+    """Return what of the resident set lies in transparent huge pages (int, bytes), or None."""
+    return kibibyte_field(read_text("/proc/self/smaps_rollup"), "AnonHugePages")
+
+
+def peak_rss_bytes():
+    """Return the largest resident set since this program was started (int, bytes), or None.
+
+    VmHWM begins anew at exec. ru_maxrss does not: it begins at the resident set of the parent.
+    """
+    return kibibyte_field(read_text("/proc/self/status"), "VmHWM")
+
+
+def cgroup_memory_path():
+    """Return the path (str) of the file with the memory charged to our cgroup, or None.
+
+    One line of /proc/self/cgroup a hierarchy, ``number:controllers:path``; version 2 is number 0.
+    Inside a container the path may be that of the host, so the mount's root is tried as well.
+    """
+    candidates = []
+    for line in (read_text("/proc/self/cgroup") or "").splitlines():
+        number, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            root, name = "/sys/fs/cgroup/memory", "/memory.usage_in_bytes"
+        elif number == "0":
+            root, name = "/sys/fs/cgroup", "/memory.current"
+        else:
+            continue
+        candidates.append(root + path.rstrip("/") + name)
+        candidates.append(root + name)
+    for candidate in candidates:
+        if os.access(candidate, os.R_OK):
+            return candidate
+    return None
+
+
+def cgroup_memory_bytes():
+    """Return the memory charged to our cgroup, all its processes (int, bytes), or None."""
+    path = cgroup_memory_path()
+    text = path and read_text(path)
+    if not text:
+        return None
+    return int(text)
+
+
+MALLINFO_FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd",
+                   "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+
+
+def mallinfo():
+    """Return glibc's mallinfo2 (dictionary: field to int, bytes or a count), or None without it.
+
+    The first call imports ctypes, some 2 MiB resident: make it before the first mark.
+    """
+    try:
+        import ctypes
+        function = ctypes.CDLL(None).mallinfo2
+    except (ImportError, OSError, AttributeError):
+        return None
+
+    class Mallinfo2(ctypes.Structure):
+        _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO_FIELDS]
+
+    function.restype = Mallinfo2
+    answer = function()
+    return dict([(name, int(getattr(answer, name))) for name in MALLINFO_FIELDS])
+
+
+# --- The report --------------------------------------------------------------------------------
+
+def to_json(value):
+    """Return value (None, bool, number, str, list, tuple, dictionary by str) as JSON text (str).
+
+    Python 2.4 has no json module; the names and figures of a workload need no more than this.
+    """
+    if value is None:
+        return "null"
+    if value is True or value is False:
+        return str(value).lower()
+    if isinstance(value, float):
+        return "%.9f" % value
+    if isinstance(value, str):
+        return '"%s"' % value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    if isinstance(value, (list, tuple)):
+        return "[%s]" % ", ".join([to_json(item) for item in value])
+    if isinstance(value, dict):
+        return "{%s}" % ", ".join(["%s: %s" % (to_json(key), to_json(value[key]))
+                                   for key in sorted(value)])
+    return "%d" % value
+
+
+class Recorder:
+    """The clock readings and the memory at the end of each phase of one run of a workload.
+
+    cgroup, malloc: whether each mark also reads the memory of our cgroup and glibc's mallinfo2.
+    """
+
+    def __init__(self, scenario, cgroup=False, malloc=False):
+        self.scenario = scenario
+        self.cgroup = cgroup
+        self.malloc = malloc
+        self.phases = []
+        self.memory()               # what the first reading itself allocates is not the workload's
+        self.epoch = epoch_seconds()
+        self.origin = clock()
+
+    def memory(self):
+        """Return what the system says about memory now (dictionary: name with unit to value)."""
+        figures = {"rss_bytes": rss_bytes(), "anon_huge_pages_bytes": anon_huge_pages_bytes()}
+        if self.cgroup:
+            figures["cgroup_memory_bytes"] = cgroup_memory_bytes()
+        if self.malloc:
+            figures["mallinfo"] = mallinfo()
+        return figures
+
+    def mark(self, phase):
+        """Note that the phase (str) ends now. The clocks are read before the memory.
+
+        measuring_seconds is the time that reading the memory took: it belongs to no phase.
+        """
+        wall = clock()
+        user, system = cpu_seconds()
+        figures = self.memory()
+        figures["phase"] = phase
+        figures["wall_seconds"] = wall - self.origin
+        figures["user_seconds"] = user
+        figures["system_seconds"] = system
+        figures["measuring_seconds"] = clock() - wall
+        self.phases.append(figures)
+
+    def finish(self, parameters):
+        """Write the line. parameters: what the run was given (dictionary: str to number or str)."""
+        document = {
+            "scenario": self.scenario,
+            "parameters": parameters,
+            "python": ".".join([str(part) for part in sys.version_info[:3]]),
+            "start_epoch_seconds": self.epoch,
+            "phases": self.phases,
+            "peak_rss_bytes": peak_rss_bytes(),
+        }
+        sys.stdout.write(to_json(document) + "\n")
+        sys.stdout.flush()
+
+
+# --- The command line --------------------------------------------------------------------------
+
+def integer_options(defaults):
+    """Return defaults (dictionary: name to int) with what ``--name NUMBER`` of sys.argv changes.
+
+    Ends the process with one line and status 2 when the command line is anything else.
+    """
+    values = dict(defaults)
+    words = sys.argv[1:]
+    while words:
+        name = words[0].replace("--", "", 1).replace("-", "_")
+        if words[0][:2] != "--" or name not in values or len(words) < 2 or not words[1].isdigit():
+            usage = " ".join(["[--%s NUMBER]" % key.replace("_", "-") for key in sorted(defaults)])
+            sys.stderr.write("%s: cannot understand %r; usage: %s\n"
+                             % (os.path.basename(sys.argv[0]), " ".join(words[:2]), usage))
+            sys.exit(2)
+        values[name] = int(words[1])
+        words = words[2:]
+    return values
+
+
+try:
+    integers = xrange       # Python 2, where range builds a list of objects that are never freed
+except NameError:
+    integers = range

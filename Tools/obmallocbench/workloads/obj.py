@@ -1,0 +1,40 @@
+"""Obj: the benchmark of Evan Jones's message to python-dev of 23 January 2005.
+
+Objects of one class with one attribute are allocated and kept in a list, freed, allocated again,
+and freed. How much memory remains after the free is the message's first question, what giving it
+back costs when it is wanted again its second.
+
+Runs alone on any CPython from 2.4 on; see measure.py for the line that it writes.
+"""
+import measure
+
+
+class Obj:
+    """An instance and its dictionary (or inline values): what one such object costs."""
+
+    def __init__(self):
+        self.dumb = "hello"
+
+
+def allocate(objects):
+    """Return a list of that many (int) new instances."""
+    return [Obj() for number in measure.integers(objects)]
+
+
+def main():
+    """Run the phases, and write the line."""
+    parameters = measure.integer_options({"objects": 1000000})
+    recorder = measure.Recorder("obj")
+    recorder.mark("start")
+    kept = allocate(parameters["objects"])
+    recorder.mark("allocated")
+    del kept
+    recorder.mark("freed")
+    kept = allocate(parameters["objects"])
+    recorder.mark("allocated again")
+    del kept
+    recorder.mark("end")
+    recorder.finish(parameters)
+
+
+main()
