@@ -177,13 +177,6 @@ obm_free(struct obm_heap *heap, void *block)
     return obm_free_fast(heap, block) || obm_free_slow(heap, block);
 }
 
-size_t
-obm_block_size(const struct obm_heap *heap, const void *block)
-{
-    const struct obm_pool *pool = obm_find_pool(heap, block);
-    return pool != NULL ? obm_class_size(pool->size_class) : 0;
-}
-
 /* Giving back -------------------------------------------------------------------- */
 
 size_t

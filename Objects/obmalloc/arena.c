@@ -189,19 +189,21 @@ dirty_dequeue(struct obm_heap *heap, obm_arena_index index)
     }
 }
 
-/* Count pages of the arena as dirty (change > 0) or no longer so (< 0). */
+/* Bring the queue and the count of dirty pages up to date after a change of
+   the arena.  Memory that cannot be purged counts only once its whole arena
+   can go back. */
 static void
-dirty_count(struct obm_heap *heap, obm_arena_index index, int change)
+dirty_recount(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    bool was = arena->dirty_pages != 0;
-    arena->dirty_pages = (uint16_t)(arena->dirty_pages + change);
-    heap->retention.dirty += (size_t)(ptrdiff_t)change;
-    bool is = arena->dirty_pages != 0;
-    if (was && !is) {
+    bool can_go = arena->purgeable || arena->free_pages == arena->page_count;
+    uint16_t counted = arena->counted_dirty;
+    arena->counted_dirty = can_go ? arena->dirty_pages : 0;
+    heap->retention.dirty += (size_t)arena->counted_dirty - counted;
+    if (counted != 0 && arena->counted_dirty == 0) {
         dirty_dequeue(heap, index);
     }
-    else if (!was && is) {
+    else if (counted == 0 && arena->counted_dirty != 0) {
         dirty_enqueue(heap, index);
     }
 }
@@ -401,9 +403,8 @@ void
 obm_arena_release(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->dirty_pages != 0) {
-        dirty_count(heap, index, -(int)arena->dirty_pages);
-    }
+    arena->dirty_pages = 0;
+    dirty_recount(heap, index);
     arena_set_free_runs(heap, index, 0);
     heap->retention.released += arena->page_count;
     if (arena->in_window) {
@@ -462,24 +463,19 @@ obm_arena_purge(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     size_t pages = arena->dirty_pages;
-    if (pages == 0) {
-        return 0;
-    }
-    if (!arena->purgeable || !purge_dirty_ranges(heap, arena)) {
-        /* Nothing goes back before the whole arena does: forget that these
-           pages are dirty, so that nobody tries again and again. */
-        heap->counters.purge_failures += arena->purgeable;
+    if (!purge_dirty_ranges(heap, arena)) {
+        heap->counters.purge_failures++;
         arena->purgeable = false;
-        pages = 0;
+        dirty_recount(heap, index);
+        return 0;
     }
     for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
         struct obm_run *run = &arena->runs[r];
-        if (arena->purgeable) {
-            run->purged |= run->dirty;
-        }
+        run->purged |= run->dirty;
         run->dirty = 0;
     }
-    dirty_count(heap, index, -(int)arena->dirty_pages);
+    arena->dirty_pages = 0;
+    dirty_recount(heap, index);
     heap->counters.purged_pages += pages;
     return pages;
 }
@@ -533,15 +529,14 @@ obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
     history.clean = (run->dirty & bit) == 0 && heap->arenas[index].purgeable;
 
     run_unlink(heap, id);
-    if (run->dirty & bit) {
-        dirty_count(heap, index, -1);
-    }
+    heap->arenas[index].dirty_pages -= (run->dirty & bit) != 0;
     run->free &= ~bit;
     run->dirty &= ~bit;
     run->purged &= ~bit;
     run->free_count--;
     run_link(heap, id);
     arena_count_free(heap, index, -1);
+    dirty_recount(heap, index);
     return history;
 }
 
@@ -556,8 +551,9 @@ obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page)
     run->free |= bit;
     run->dirty |= bit;
     run->free_count++;
-    dirty_count(heap, index, 1);
+    heap->arenas[index].dirty_pages++;
     arena_count_free(heap, index, 1);
+    dirty_recount(heap, index);
     if (run->free_count < run->page_count) {
         run_link(heap, id);
         return;

@@ -63,32 +63,17 @@ static struct {
     size_t mapped;
 } windows[WINDOWS];
 
-#if defined(_MSC_VER)
-#  include <intrin.h>
-
-#  define ATOMIC_OR(place, bits) _InterlockedOr64((volatile long long *)(place), (long long)(bits))
-#  define ATOMIC_AND(place, bits) _InterlockedAnd64((volatile long long *)(place), (long long)(bits))
-#  define PUBLISH(place, value) (*(place) = (value))
-#  define PUBLISHED(place) (*(place))
-#else
-#  define ATOMIC_OR(place, bits) __atomic_fetch_or((place), (bits), __ATOMIC_ACQ_REL)
-#  define ATOMIC_AND(place, bits) __atomic_fetch_and((place), (bits), __ATOMIC_ACQ_REL)
-
-#  define PUBLISH(place, value) __atomic_store_n((place), (value), __ATOMIC_RELEASE)
-#  define PUBLISHED(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
-#endif
-
 /* The same for the whole life of the process, and different from one process
    to the next as far as the system randomises its own addresses. */
 static uintptr_t
 entropy(void)
 {
-    uintptr_t drawn = PUBLISHED(&window_entropy);
+    uintptr_t drawn = OBM_PUBLISHED(&window_entropy);
     if (drawn == 0) {
         uintptr_t seed = (uintptr_t)&drawn ^ ((uintptr_t)&window_entropy << 7);
         seed ^= (uintptr_t)obm_os_system();
         drawn = (uintptr_t)((uint64_t)seed * UINT64_C(0x9e3779b97f4a7c15) >> 8) | 1;
-        PUBLISH(&window_entropy, drawn);
+        OBM_PUBLISH(&window_entropy, drawn);
     }
     return drawn;
 }
@@ -123,13 +108,13 @@ static bool
 window_claim(unsigned number)
 {
     uint64_t bit = UINT64_C(1) << (number % 64);
-    return !(ATOMIC_OR(&windows_taken[number / 64], bit) & bit);
+    return !(OBM_ATOMIC_OR(&windows_taken[number / 64], bit) & bit);
 }
 
 static void
 window_disclaim(unsigned number)
 {
-    ATOMIC_AND(&windows_taken[number / 64], ~(UINT64_C(1) << (number % 64)));
+    OBM_ATOMIC_AND(&windows_taken[number / 64], ~(UINT64_C(1) << (number % 64)));
 }
 
 /* Map the descriptors of the next step of the window. */
@@ -148,7 +133,7 @@ window_extend(struct obm_heap *heap)
         return false;
     }
     heap->window_mapped += step;
-    PUBLISH(&windows[heap->window].mapped, heap->window_mapped);
+    OBM_PUBLISH(&windows[heap->window].mapped, heap->window_mapped);
     if (heap->settings.check_level < 2) {
         heap->window_limit = heap->window_mapped;
     }
@@ -163,7 +148,7 @@ window_try(struct obm_heap *heap, const struct window_region *region, unsigned n
     heap->window_pools = (struct obm_pool *)(heap->window_base + ((uintptr_t)1 << region->shift)
                                              - window_tail(heap, region));
     if (window_extend(heap)) {
-        PUBLISH(&windows[number].pools, heap->window_pools);
+        OBM_PUBLISH(&windows[number].pools, heap->window_pools);
         return true;
     }
     heap->window = -1;
@@ -233,8 +218,8 @@ obm_window_close(struct obm_heap *heap)
         return;
     }
     unsigned number = (unsigned)heap->window;
-    PUBLISH(&windows[number].mapped, (size_t)0);
-    PUBLISH(&windows[number].pools, (struct obm_pool *)NULL);
+    OBM_PUBLISH(&windows[number].mapped, (size_t)0);
+    OBM_PUBLISH(&windows[number].pools, (struct obm_pool *)NULL);
     unsigned shift = obm_page_shift(heap);
     heap->os->unmap(heap->window_pools,
                     (heap->window_mapped >> shift) * sizeof(struct obm_pool));
@@ -254,10 +239,10 @@ obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address)
         }
         unsigned number = regions[r].first + (unsigned)place;
         offset &= (UINT64_C(1) << regions[r].shift) - 1;
-        if ((int)number == heap->window || offset >= PUBLISHED(&windows[number].mapped)) {
+        if ((int)number == heap->window || offset >= OBM_PUBLISHED(&windows[number].mapped)) {
             return false;
         }
-        const struct obm_pool *pools = PUBLISHED(&windows[number].pools);
+        const struct obm_pool *pools = OBM_PUBLISHED(&windows[number].pools);
         return pools != NULL
                && pools[offset >> obm_page_shift(heap)].state != OBM_POOL_ABSENT;
     }
@@ -376,9 +361,10 @@ obm_map_close(struct obm_heap *heap)
     memset(&heap->map, 0, sizeof(heap->map));
 }
 
-static struct obm_pool *
-map_find(const struct obm_heap *heap, uintptr_t address)
+struct obm_pool *
+obm_map_find(const struct obm_heap *heap, const void *block)
 {
+    uintptr_t address = (uintptr_t)block;
     const struct obm_map *map = &heap->map;
     uintptr_t slot = address >> heap->geometry.arena_shift;
     size_t place = map_place(map, slot);
@@ -391,17 +377,4 @@ map_find(const struct obm_heap *heap, uintptr_t address)
             return &entry->pools[(address - entry->first_page) >> obm_page_shift(heap)];
         }
     }
-}
-
-struct obm_pool *
-obm_find_pool(const struct obm_heap *heap, const void *address)
-{
-    uintptr_t offset = (uintptr_t)address - heap->window_base;
-    if (offset < heap->window_mapped) {
-        struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
-        if (pool->state != OBM_POOL_ABSENT) {
-            return pool;
-        }
-    }
-    return heap->map.count != 0 ? map_find(heap, (uintptr_t)address) : NULL;
 }

@@ -77,9 +77,9 @@ check_pool_counts(const struct obm_pool *pool, char message[OBM_CHECK_MESSAGE_SI
     case OBM_POOL_FULL:
         if (pool->free != NULL || pool->carved != pool->capacity || pool->countdown != 0) {
             return MISMATCH("full page %u of arena %u: free list %p, carved %u of %u, "
-                            "countdown %u", page, arena, pool->free,
+                            "countdown %d", page, arena, pool->free,
                             (unsigned)pool->carved, (unsigned)pool->capacity,
-                            (unsigned)pool->countdown);
+                            pool->countdown);
         }
         return true;
     case OBM_POOL_PARTIAL:
@@ -92,8 +92,8 @@ check_pool_counts(const struct obm_pool *pool, char message[OBM_CHECK_MESSAGE_SI
         return true;
     case OBM_POOL_FREE:
         if (pool->free != NULL || pool->countdown != 0) {
-            return MISMATCH("free page %u of arena %u: free list %p, countdown %u",
-                            page, arena, pool->free, (unsigned)pool->countdown);
+            return MISMATCH("free page %u of arena %u: free list %p, countdown %d",
+                            page, arena, pool->free, pool->countdown);
         }
         return true;
     default:
@@ -197,6 +197,12 @@ check_arena(const struct obm_heap *heap, obm_arena_index index, int level,
                         "%u and %u", (unsigned)index, free_pages, dirty_pages,
                         (unsigned)arena->free_pages, (unsigned)arena->dirty_pages);
     }
+    bool can_go = arena->purgeable || free_pages == arena->page_count;
+    if (arena->counted_dirty != (can_go ? dirty_pages : 0)) {
+        return MISMATCH("arena %u: %u of its %u dirty pages are counted, %s can go",
+                        (unsigned)index, (unsigned)arena->counted_dirty, dirty_pages,
+                        can_go ? "all" : "none");
+    }
     for (unsigned page = 0; level >= 2 && page < arena->page_count; page++) {
         const struct obm_pool *pool = &arena->pools[page];
         if (pool->arena != index || pool->page != page) {
@@ -282,9 +288,9 @@ check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_M
     size_t queued = 0;
     for (obm_arena_index i = heap->retention.queue_head; i != 0;
          i = heap->arenas[i].dirty_next) {
-        queued += heap->arenas[i].dirty_pages;
-        if (heap->arenas[i].dirty_pages == 0) {
-            return MISMATCH("arena %u is queued as dirty, but has no dirty page",
+        queued += heap->arenas[i].counted_dirty;
+        if (heap->arenas[i].counted_dirty == 0) {
+            return MISMATCH("arena %u is queued as dirty, but has nothing to give",
                             (unsigned)i);
         }
     }
@@ -311,7 +317,7 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
         }
         arenas++;
         usable += arena->free_runs != 0;
-        dirty += arena->dirty_pages;
+        dirty += arena->counted_dirty;
         if (!check_arena(heap, i, level, message)) {
             return false;
         }

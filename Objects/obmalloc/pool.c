@@ -95,7 +95,7 @@ pool_new(struct obm_heap *heap, unsigned size_class)
     pool->carved = 0;
     pool->clean = history.clean;
     pool->state = OBM_POOL_CURRENT;
-    pool->countdown = UINT16_MAX;
+    pool->countdown = -1;
     obm_retention_page_taken(heap, history.purged);
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
@@ -145,7 +145,7 @@ void
 obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     pool_push(pool, block);
-    pool->countdown = (uint16_t)(pool->capacity - 2);
+    pool->countdown = (int16_t)(pool->capacity - 2);
     partial_link(heap, pool);
 }
 
@@ -155,7 +155,7 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
     if (pool->state == OBM_POOL_CURRENT) {
         if (heap->partial[pool->size_class] == 0) {
             pool_push(pool, block);
-            pool->countdown = UINT16_MAX;
+            pool->countdown = -1;
             return;
         }
         heap->current[pool->size_class] = &heap->no_pool;

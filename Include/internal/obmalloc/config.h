@@ -36,6 +36,28 @@
 #  define OBM_PRINTF(text, first)
 #endif
 
+/* Atomic changes of an unsigned or uint64_t, and of a pointer or number that
+   other threads read.  Builtins, since C11's <stdatomic.h> is more than old
+   CPythons may ask of a compiler. */
+#if defined(_MSC_VER)
+#  include <intrin.h>
+#  define OBM_ATOMIC_OR(place, bits) \
+    (sizeof(*(place)) == 8 \
+     ? (uint64_t)_InterlockedOr64((volatile long long *)(place), (long long)(bits)) \
+     : (uint64_t)_InterlockedOr((volatile long *)(place), (long)(bits)))
+#  define OBM_ATOMIC_AND(place, bits) \
+    (sizeof(*(place)) == 8 \
+     ? (uint64_t)_InterlockedAnd64((volatile long long *)(place), (long long)(bits)) \
+     : (uint64_t)_InterlockedAnd((volatile long *)(place), (long)(bits)))
+#  define OBM_PUBLISH(place, value) (*(place) = (value))
+#  define OBM_PUBLISHED(place) (*(place))
+#else
+#  define OBM_ATOMIC_OR(place, bits) __atomic_fetch_or((place), (bits), __ATOMIC_ACQ_REL)
+#  define OBM_ATOMIC_AND(place, bits) __atomic_fetch_and((place), (bits), __ATOMIC_ACQ_REL)
+#  define OBM_PUBLISH(place, value) __atomic_store_n((place), (value), __ATOMIC_RELEASE)
+#  define OBM_PUBLISHED(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
+#endif
+
 /* A compile-time check that C99 compilers take too: a negative array size
    is an error. */
 #define OBM_STATIC_ASSERT(name, condition) \
@@ -132,6 +154,6 @@ OBM_STATIC_ASSERT(runs_fit_a_word, OBM_RUNS_PER_ARENA <= 32);
 OBM_STATIC_ASSERT(two_blocks_a_pool,
                   ((size_t)1 << OBM_MIN_PAGE_SHIFT) / OBM_SMALL_MAX >= 2);
 OBM_STATIC_ASSERT(blocks_fit_a_countdown,
-                  ((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT < 0xffff);
+                  ((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT <= INT16_MAX);
 
 #endif /* OBM_CONFIG_H */

@@ -47,18 +47,19 @@ enum obm_pool_state {
    nothing, and a live page holds only blocks.
 
    live blocks  ==  FULL ? capacity
-                 :  PARTIAL or CURRENT ? (uint16_t)(countdown + 1) : 0
+                 :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
    FULL     =>  free == NULL, carved == capacity, countdown == 0
    PARTIAL  =>  0 < live < capacity
-   countdown == 0 whenever a free of one of its blocks needs more than a push,
-   and in every state in which no block is live. */
+   countdown <= 0 whenever a free of one of its blocks needs more than a push:
+   0 in a PARTIAL or CURRENT pool with one live block, in a FULL one, and in
+   all other states; -1 in a CURRENT pool without a live block. */
 struct obm_pool {
     void *free;             /* last freed block; each holds a pointer to the next */
     obm_pool_id next;       /* PARTIAL: neighbours in the list of its class */
     obm_pool_id prev;
     obm_arena_index arena;  /* its arena */
-    uint16_t countdown;     /* frees until obm_free_slow() must look */
+    int16_t countdown;      /* frees until obm_free_slow() must look */
     uint16_t capacity;      /* blocks in the page */
     uint16_t carved;        /* blocks that were ever on the free list or live */
     uint16_t page;          /* number of its page in the arena */
@@ -101,7 +102,8 @@ struct obm_arena_allocator {
    dirty_pages ==  number of bits set in dirty over its runs
    free_runs   ==  bits of the runs with size_class == OBM_NO_CLASS
    in bucket free_pages of heap->usable  <=>  address != 0, free_runs != 0
-   in heap's queue of dirty arenas  <=>  dirty_pages != 0 */
+   counted_dirty  ==  dirty_pages if purgeable or without a used page, else 0
+   in the queue of heap->retention  <=>  counted_dirty != 0 */
 struct obm_arena_object {
     uintptr_t address;      /* what the allocator returned */
     uintptr_t first_page;   /* the same, rounded up to a page */
@@ -114,8 +116,9 @@ struct obm_arena_object {
     uint16_t page_count;
     uint16_t free_pages;
     uint16_t dirty_pages;
+    uint16_t counted_dirty; /* those that retention may count on */
     bool in_window;         /* pools belongs to the window, not to the arena */
-    bool purgeable;         /* ours to purge: not from a foreign allocator */
+    bool purgeable;         /* not from a foreign allocator, and never refused */
     struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
     struct obm_run runs[OBM_RUNS_PER_ARENA];
 };
@@ -182,11 +185,11 @@ struct obm_settings {
 
 /* What retention knows.  Pages are counted in pages.
 
-   dirty      ==  sum of dirty_pages over all arenas
+   dirty      ==  sum of counted_dirty over all arenas
    low_water  <=  dirty
    allowance  >=  base in mode AUTO */
 struct obm_retention {
-    size_t dirty;           /* free pages that may be resident */
+    size_t dirty;           /* free pages, maybe resident, that could go back */
     size_t allowance;       /* how many of them may stay */
     size_t base;            /* OBM_RETAIN_BASE_BYTES in pages */
     size_t slack;           /* OBM_RETAIN_SLACK_BYTES in pages */

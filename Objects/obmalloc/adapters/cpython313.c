@@ -12,6 +12,7 @@
 struct _obmalloc_state {
     struct obm_heap heap;
 };
+static struct _obmalloc_state obmalloc_state_main;     /* defined further down */
 
 /* Read once, when the main interpreter starts; every heap has the same. */
 static struct obm_settings obm_python_settings;
@@ -22,25 +23,57 @@ obm_python_heap(void)
     return &_PyInterpreterState_GET()->obmalloc->heap;
 }
 
-/* The hot path of PyMem_Malloc() and PyObject_Malloc(), taken only if ours is
-   the allocator in force; NULL: go the ordinary way. */
-static inline void *
-obm_python_malloc(const PyMemAllocatorEx *in_force, size_t size)
+/* PyMem_Malloc() and its sisters take the hot path at once, without a call
+   through a pointer and without the way to the interpreter's state, while
+   ours is the allocator in force and the process has one heap.  Each bit says
+   why not; bits are set and cleared atomically, since interpreters with a GIL
+   of their own come and go at the same time.  The second one is never cleared:
+   a thread of an interpreter that ends may still be under way. */
+#define OBM_DETOUR_HOOKED 1u        /* PyMem_SetAllocator(), debug hooks, ... */
+#define OBM_DETOUR_MANY_HEAPS 2u
+#ifdef Py_DEBUG
+static unsigned obm_python_detour_mem = OBM_DETOUR_HOOKED;
+static unsigned obm_python_detour_obj = OBM_DETOUR_HOOKED;
+#else
+static unsigned obm_python_detour_mem, obm_python_detour_obj;
+#endif
+
+static void
+obm_python_set_hooked(unsigned *detour, bool hooked)
 {
-    if (OBM_UNLIKELY(in_force->malloc != _PyObject_Malloc)) {
-        return NULL;
+    if (hooked) {
+        OBM_ATOMIC_OR(detour, OBM_DETOUR_HOOKED);
     }
-    return obm_malloc_fast(obm_python_heap(), size);
+    else {
+        OBM_ATOMIC_AND(detour, ~OBM_DETOUR_HOOKED);
+    }
 }
 
-/* The same for PyMem_Free() and PyObject_Free(); false: go the ordinary way. */
-static inline bool
-obm_python_free(const PyMemAllocatorEx *in_force, void *block)
+/* Called whenever an allocator is set.  In a debug build the runtime starts
+   with hooks that nobody has set, so it never takes the hot path. */
+static void
+obm_python_allocators_changed(void)
 {
-    if (OBM_UNLIKELY(in_force->free != _PyObject_Free)) {
-        return false;
-    }
-    return obm_free_fast(obm_python_heap(), block);
+#ifndef Py_DEBUG
+    obm_python_set_hooked(&obm_python_detour_mem, _PyMem.malloc != _PyObject_Malloc
+                                                  || _PyMem.free != _PyObject_Free);
+    obm_python_set_hooked(&obm_python_detour_obj, _PyObject.malloc != _PyObject_Malloc
+                                                  || _PyObject.free != _PyObject_Free);
+#endif
+}
+
+/* NULL: go the ordinary way. */
+static inline void *
+obm_python_malloc(unsigned detour, size_t size)
+{
+    return OBM_LIKELY(detour == 0) ? obm_malloc_fast(&obmalloc_state_main.heap, size) : NULL;
+}
+
+/* false: go the ordinary way. */
+static inline bool
+obm_python_free(unsigned detour, void *block)
+{
+    return OBM_LIKELY(detour == 0) && obm_free_fast(&obmalloc_state_main.heap, block);
 }
 
 #include "pymalloc.h"
@@ -100,6 +133,11 @@ init_obmalloc_pools(PyInterpreterState *interp)
         const char *text = _Py_GetEnv(interp->config.use_environment, "PYTHONOBMALLOC");
         obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
                            obm_python_warn, NULL);
+        obm_python_allocators_changed();
+    }
+    else if (heap != &obmalloc_state_main.heap) {
+        OBM_ATOMIC_OR(&obm_python_detour_mem, OBM_DETOUR_MANY_HEAPS);
+        OBM_ATOMIC_OR(&obm_python_detour_obj, OBM_DETOUR_MANY_HEAPS);
     }
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
     heap->arena_allocator = obm_python_arena_allocator;
