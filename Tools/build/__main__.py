@@ -1,0 +1,70 @@
+"""python3 Tools/build COMMAND: what the goals of the makefile call.
+
+The variables VERSION, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
+and TREE are read from the environment, where the makefile puts them.
+"""
+
+import sys
+
+if sys.version_info < (3, 9):  # the modules below would not even compile
+    sys.exit("obmalloc: Python %d.%d is too old: Python 3.9 or newer is needed, name one with PYTHON=..."
+             % sys.version_info[:2])
+
+import argparse
+import os
+from pathlib import Path
+
+import dist
+import install
+import interpreter
+import places
+import suite
+import tree
+import user_tree
+import versions
+from errors import run_guarded
+
+
+def parse(arguments):
+    """The command line as a namespace with `command` and its options."""
+    parser = argparse.ArgumentParser(prog="Tools/build", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    building = commands.add_parser("build", help="configure and make an interpreter")
+    building.add_argument("variant", choices=interpreter.VARIANTS)
+    commands.add_parser("source", help="unpack and patch CPython's source")
+    commands.add_parser("install", help="install a patched interpreter into PREFIX")
+    commands.add_parser("patch", help="patch the source tree CPYTHON")
+    diff = commands.add_parser("diff", help="write patches/VERSION anew from an edited tree")
+    diff.add_argument("--tree", type=Path, default=os.environ.get("TREE") or None,
+                      help="the edited tree (default: the patched tree in build/)")
+    commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
+    commands.add_parser("test", help="run all tests")
+    return parser.parse_args(arguments)
+
+
+def main(arguments):
+    """Run one command; returns the exit status."""
+    options = parse(arguments)
+    release = versions.find(os.environ.get("VERSION") or versions.DEFAULT)
+    if options.command == "build":
+        interpreter.build(release, interpreter.VARIANTS[options.variant])
+    elif options.command == "source":
+        with places.locked(release):
+            tree.sync(release)
+    elif options.command == "install":
+        install.install(release)
+    elif options.command == "patch":
+        user_tree.patch(release)
+    elif options.command == "diff":
+        with places.locked(release):
+            tree.regenerate_patches(release, Path(options.tree or places.patched(release)))
+    elif options.command == "dist":
+        dist.dist(release)
+    else:
+        return suite.run_all(release)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(run_guarded(lambda: main(sys.argv[1:])))

@@ -1,0 +1,42 @@
+"""How the build speaks: progress on stdout, one line per error on stderr."""
+
+from __future__ import annotations
+
+import sys
+from typing import Callable
+
+
+class BuildError(Exception):
+    """Something the user can act on; its text is one line that says how."""
+
+
+def say(text: str) -> None:
+    """One line of progress, visible at once even through a pipe."""
+    print(f"obmalloc: {text}", flush=True)
+
+
+def describe(error: OSError) -> str:
+    """An operating system error as "FILE: what went wrong"."""
+    reason = error.strerror or str(error)
+    return f"{error.filename}: {reason}" if error.filename else reason
+
+
+def run_guarded(action: Callable[[], int]) -> int:
+    """Run action; turn what is not a bug of ours into one line.
+
+    Returns the exit status: the action's own, 1 after an error, 130 after
+    an interrupt.  Other exceptions are bugs and keep their traceback.
+    """
+    try:
+        return action()
+    except BuildError as error:
+        text, status = " ".join(str(error).split()), 1
+    except OSError as error:
+        text, status = describe(error), 1
+    except MemoryError:
+        text, status = "out of memory: close other programs, or use fewer JOBS=", 1
+    except KeyboardInterrupt:
+        text, status = "interrupted", 130
+    sys.stdout.flush()
+    print(f"obmalloc: {text}", file=sys.stderr)
+    return status

@@ -1,0 +1,138 @@
+"""Files that are either the old or the new one, never half of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, Iterator, Optional
+
+TEMPORARY_SUFFIX = ".obm-tmp"
+CHUNK = 1 << 20  # bytes read at a time
+
+
+def stage(target: Path, data: bytes) -> Path:
+    """Write data to a new file beside target and return its path.
+
+    It has the permissions and, where allowed, the owner of an existing
+    target; else those of an ordinary new file.  OSError leaves nothing.
+    """
+    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            stream.write(data)
+        _copy_rights(target, name)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return Path(name)
+
+
+def _copy_rights(target: Path, name: str) -> None:
+    try:
+        old = os.stat(target)
+    except FileNotFoundError:
+        mask = os.umask(0)
+        os.umask(mask)
+        os.chmod(name, 0o666 & ~mask)
+        return
+    with contextlib.suppress(PermissionError):
+        os.chown(name, old.st_uid, old.st_gid)
+    os.chmod(name, old.st_mode & 0o7777)
+
+
+def write(target: Path, data: bytes) -> None:
+    """Replace target by data in one step; makes its folder."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staged = stage(target, data)
+    try:
+        os.replace(staged, target)
+    except BaseException:
+        os.unlink(staged)
+        raise
+
+
+def write_if_changed(target: Path, data: bytes) -> bool:
+    """As write(), but an equal file keeps its time; True if written.
+
+    make compares times, so a needless write is a needless compilation.
+    """
+    if read_or_none(target) == data:
+        return False
+    write(target, data)
+    return True
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Replace target by value as JSON; equal content keeps its time."""
+    write_if_changed(target, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: Path, default: Any) -> Any:
+    """The value in path, or default when there is none or it is damaged."""
+    try:
+        return json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return default
+
+
+def read_or_none(path: Path) -> Optional[bytes]:
+    """Content of path, or None when it does not exist."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_of_file(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        for chunk in iter(lambda: stream.read(CHUNK), b""):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """A new folder that becomes target when the block ends well.
+
+    It lies beside target, so that the last step is a rename.  When the block
+    raises, nothing of it stays.  target must not exist, or be empty.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    folder = Path(tempfile.mkdtemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent))
+    try:
+        folder.chmod(0o755)  # mkdtemp's 0700 would become target's
+        yield folder
+        os.replace(folder, target)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def walk(root: Path) -> Iterator[str]:
+    """Paths of all files below root, relative, with "/", in no fixed order.
+
+    Skips what Python writes beside the sources it imports.
+    """
+    stack = [""]
+    while stack:
+        prefix = stack.pop()
+        with os.scandir(root / prefix) as entries:
+            for entry in entries:
+                path = prefix + entry.name
+                if not entry.is_dir(follow_symlinks=False):
+                    if not entry.name.endswith((".pyc", TEMPORARY_SUFFIX)):
+                        yield path
+                elif entry.name != "__pycache__":
+                    stack.append(path + "/")

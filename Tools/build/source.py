@@ -1,0 +1,107 @@
+"""The pristine source of a release: find the archive, check it, unpack it.
+
+Nothing is unpacked before its SHA-256 is right, so it does not matter from
+where, or over what connection, an archive came.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import debian
+import files
+import places
+from errors import BuildError, describe, say
+from processes import run_logged
+from versions import Release
+
+TIMEOUT_SECONDS = 30
+
+
+def check_sum(archive: Path, release: Release) -> None:
+    """BuildError unless archive is the pinned release's."""
+    try:
+        found = files.sha256_of_file(archive)
+    except OSError as error:
+        raise BuildError(f"the archive of CPython {release.number} cannot be read: "
+                         f"{describe(error)}") from None
+    if found != release.sha256:
+        raise BuildError(f"{places.shown(archive)} is not the source of CPython {release.number}: "
+                         f"its SHA-256 is {found}, that of {release.tarball} {release.sha256}")
+
+
+def ensure_archive(release: Release) -> Path:
+    """A checked archive: CPYTHON_TARBALL, else one from an earlier run,
+    else Debian's, else python.org's."""
+    given = os.environ.get("CPYTHON_TARBALL", "")
+    if given:
+        archive = Path(given).expanduser()
+        check_sum(archive, release)
+        return archive
+    kept = places.DOWNLOADS / release.tarball
+    if not kept.exists():
+        _download(release, kept)
+    check_sum(kept, release)
+    return kept
+
+
+def _download(release: Release, target: Path) -> None:
+    """Fetch the archive to target; BuildError when no source has it."""
+    places.DOWNLOADS.mkdir(parents=True, exist_ok=True)
+    log = places.DOWNLOADS / "download.log"
+    log.unlink(missing_ok=True)
+    fetched = places.DOWNLOADS / release.debian_tarball
+    reasons = [debian.fetch(release, log)]
+    if reasons[0] is None:
+        try:
+            check_sum(fetched, release)
+            fetched.replace(target)
+            return
+        except BuildError as error:
+            reasons[0] = str(error)
+            fetched.unlink(missing_ok=True)
+    try:
+        _download_from_python_org(release, target)
+    except (OSError, BuildError) as error:
+        reasons.append(f"{release.url}: {getattr(error, 'reason', None) or error}")
+        raise BuildError(f"the source of CPython {release.number} was not found; name the archive with "
+                         f"CPYTHON_TARBALL=FILE ({'; '.join(filter(None, reasons))})") from None
+
+
+def _download_from_python_org(release: Release, target: Path) -> None:
+    say(f"fetching {release.url}")
+    handle, name = tempfile.mkstemp(files.TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            with urllib.request.urlopen(release.url, timeout=TIMEOUT_SECONDS) as answer:
+                shutil.copyfileobj(answer, stream, files.CHUNK)
+        check_sum(Path(name), release)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def ensure_pristine(release: Release) -> Path:
+    """The unpacked source; unpacks it when it is not there yet."""
+    target = places.pristine(release)
+    if target.exists():
+        if os.environ.get("CPYTHON_TARBALL"):
+            ensure_archive(release)  # a wrong file is an error even when not needed
+        return target
+    archive = ensure_archive(release)
+    say(f"unpacking CPython {release.number} to {places.shown(target)}")
+    with files.staged_folder(target) as folder:
+        unpack(archive, folder, places.folder(release) / "unpack.log")
+    return target
+
+
+def unpack(archive: Path, folder: Path, log: Path) -> None:
+    """Unpack a checked archive into folder, without its topmost folder."""
+    run_logged(["tar", "--extract", "--xz", "--no-same-owner", "--strip-components=1",
+                f"--file={archive.resolve()}", f"--directory={folder}"], log, what="unpacking")

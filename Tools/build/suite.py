@@ -1,0 +1,167 @@
+"""make test: every test there is, and one line that counts them.
+
+Each step leaves {"passed": n, "failed": n, "skipped": n} in
+build/report/counts/STEP.json (compare.py by its option --counts, others
+through the variable OBMALLOC_COUNTS).  A step that leaves none counts as one
+test, which passed if its status is zero.  A failing step does not keep the
+next from running, unless that needs what it made.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree
+from pathlib import Path
+from typing import Callable, Optional, Sequence
+
+import files
+import places
+from errors import BuildError, run_guarded, say
+from interpreter import VARIANTS, Build, build
+from processes import clean_environment, jobs
+from versions import Release
+
+COUNTS_VARIABLE = "OBMALLOC_COUNTS"
+REGRESSION_TIMEOUT_SECONDS = 1200
+_UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
+_UNITTEST_KINDS = re.compile(r"(failures|errors|skipped|unexpected successes)=(\d+)")
+
+Counts = dict[str, int]
+
+
+def counts_file(step: str) -> Path:
+    """Where a step leaves its counts."""
+    return places.COUNTS / f"{step}.json"
+
+
+def run_all(release: Release) -> int:
+    """Run every step; the exit status is 0 if nothing failed."""
+    job_count = jobs()
+    places.COUNTS.mkdir(parents=True, exist_ok=True)
+    for old in places.COUNTS.glob("*.json"):
+        old.unlink()
+    _step("core", lambda: _call("core", ["make", "--no-print-directory", f"JOBS={job_count}", "check"]))
+    _step("tools", _tools)
+    stock, patched = (Build(release, VARIANTS[name]) for name in ("stock", "obmalloc"))
+    if _step("build", lambda: _build_both(release)):
+        _step("regression", lambda: _regression(patched))
+        report = places.REPORT / "regrtest.json"
+        _step("suite", lambda: _call("suite", [
+            sys.executable, "Tools/regrtest/compare.py", "--patched", places.shown(patched.python),
+            "--stock", places.shown(stock.python), "--jobs", str(job_count),
+            "--report", places.shown(report), "--counts", places.shown(counts_file("suite"))]))
+    return _summary()
+
+
+def _step(name: str, action: Callable[[], int]) -> bool:
+    """Run one step and see that its counts agree with its status."""
+    say(f"--- {name}")
+    status = run_guarded(action)
+    found = files.read_json(counts_file(name), None)
+    counts = {kind: int((found or {}).get(kind, 0)) for kind in ("passed", "failed", "skipped")}
+    if found is None and status == 0:
+        counts["passed"] = 1
+    if status != 0 and counts["failed"] == 0:
+        counts["failed"] = 1
+    files.write_json(counts_file(name), counts)
+    say(f"{name}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    return status == 0
+
+
+def _call(step: str, command: Sequence[str]) -> int:
+    """Run a command from the root, its output shown; returns its status."""
+    environment = {**clean_environment(), COUNTS_VARIABLE: str(counts_file(step))}
+    return subprocess.run(command, cwd=places.ROOT, stdin=subprocess.DEVNULL, env=environment).returncode
+
+
+def _build_both(release: Release) -> int:
+    for name in ("stock", "obmalloc"):
+        build(release, VARIANTS[name])
+    return 0
+
+
+def _tools() -> int:
+    """The unit tests of every folder Tools/*/tests, each in its own process."""
+    total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
+    status = 0
+    for folder in sorted((places.ROOT / "Tools").glob("*/tests")):
+        if not any(folder.glob("test*.py")):
+            continue
+        say(f"unit tests in {places.shown(folder)}")
+        environment = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1",
+                       "PYTHONPATH": os.pathsep.join(map(str, (folder.parent, folder.parent.parent)))}
+        done = subprocess.run([sys.executable, "-m", "unittest", "discover", "-s", str(folder),
+                               "-t", str(import_root(folder))],
+                              cwd=places.ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              errors="replace", env=environment)
+        if done.returncode != 0:
+            print(done.stdout + done.stderr, end="", flush=True)
+            status = 1
+        for kind, count in count_unittests(done.stderr, done.returncode).items():
+            total[kind] += count
+    files.write_json(counts_file("tools"), total)
+    return status
+
+
+def import_root(folder: Path) -> Path:
+    """The folder from which test modules are imported: the first, upwards,
+    that is not a package itself."""
+    while (folder / "__init__.py").exists():
+        folder = folder.parent
+    return folder
+
+
+def count_unittests(output: str, status: int) -> Counts:
+    """Counts from what `python -m unittest` printed."""
+    ran = sum(map(int, _UNITTEST_RAN.findall(output)))
+    kinds = {kind: int(count) for kind, count in _UNITTEST_KINDS.findall(output)}
+    skipped = kinds.pop("skipped", 0)
+    failed = max(sum(kinds.values()), int(status != 0))
+    return {"passed": max(ran - skipped - failed, 0), "failed": failed, "skipped": skipped}
+
+
+def _regression(patched: Build) -> int:
+    """Our own test files of CPython's suite, with the patched interpreter."""
+    names = sorted({Path(path).relative_to("Lib/test").parts[0].split(".")[0]
+                    for path in places.laid_files() if path.startswith("Lib/test/")})
+    if not names:
+        say("there are no Lib/test/test_obmalloc*.py yet")
+        files.write_json(counts_file("regression"), {"passed": 0, "failed": 0, "skipped": 0})
+        return 0
+    result = places.REPORT / "regression.xml"
+    result.unlink(missing_ok=True)
+    status = subprocess.run(
+        [patched.python, "-m", "test", f"--timeout={REGRESSION_TIMEOUT_SECONDS}", "--verbose3",
+         "--junit-xml", str(result), *names],
+        cwd=places.BUILD, stdin=subprocess.DEVNULL, env=clean_environment()).returncode
+    counts = count_junit(result)
+    if counts is None:
+        raise BuildError(f"the regression tests ended without a result (status {status})")
+    files.write_json(counts_file("regression"), counts)
+    return status
+
+
+def count_junit(file: Path) -> Optional[Counts]:
+    """Counts from a JUnit file, or None when it is missing or damaged."""
+    try:
+        root = xml.etree.ElementTree.parse(file).getroot()
+    except (OSError, xml.etree.ElementTree.ParseError):
+        return None
+    tests = int(root.get("tests", 0))
+    failed = int(root.get("failures", 0)) + int(root.get("errors", 0))
+    skipped = sum(1 for _ in root.iter("skipped"))
+    return {"passed": tests - failed - skipped, "failed": failed, "skipped": skipped}
+
+
+def _summary() -> int:
+    """Print the sum over all steps, as the very last line."""
+    total: Counts = {"passed": 0, "failed": 0}
+    for file in places.COUNTS.glob("*.json"):
+        counts = files.read_json(file, {"failed": 1})
+        for kind in total:
+            total[kind] += int(counts.get(kind, 0))
+    print(f"{total['passed']} passed, {total['failed']} failed", flush=True)
+    return 0 if total["failed"] == 0 else 1

@@ -1,0 +1,169 @@
+"""interpreter.py, install.py and suite.py, with a made-up CPython build."""
+
+import os
+import time
+import unittest
+from unittest import mock
+
+from support import RepositoryCase
+from test_tree import TreeCase
+import files
+import install
+import interpreter
+import places
+import suite
+from errors import BuildError
+
+CONFIGURE = """#!/bin/sh
+echo "configured $*" >>../calls
+srcdir=`dirname "$0"`
+sed "s|@srcdir@|$srcdir|g" "$srcdir/Makefile.pre.in" >Makefile
+"""
+# A stand-in for CPython's makefile; python is a script that prints a version.
+MAKEFILE = """
+python: Objects/obmalloc.o
+\t@echo "linked" >>../calls
+\t@printf '#!/bin/sh\\necho 3.13.5\\n' >$@ && chmod +x $@
+Objects/obmalloc.o: @srcdir@/Objects/obmalloc.c
+\t@mkdir -p Objects && echo "compiled $(EXTRA_CFLAGS)" >>../calls
+\t@! grep -q broken @srcdir@/Objects/obmalloc.c || { echo "obmalloc.c:1: error: broken"; exit 1; }
+\t@touch $@
+\t@printf '%s\\n' "$@: @srcdir@/Objects/obmalloc.c \\\\" " @srcdir@/Objects/obmalloc/static.c" >Objects/obmalloc.d
+install:
+\t@mkdir -p $(DESTDIR)$(where)/bin && touch $(DESTDIR)$(where)/bin/python3.13
+"""
+
+
+class InterpreterTest(TreeCase):
+    def make_archive(self):
+        configure = self.outside / "Python-3.13.5/configure"
+        files.write(configure, CONFIGURE.encode())
+        configure.chmod(0o755)
+        files.write(self.outside / "Python-3.13.5/Makefile.pre.in", MAKEFILE.encode())
+        return super().make_archive()
+
+    def build(self, **variables: str) -> list:
+        """Build the patched variant; what was done, in order."""
+        calls = places.folder(self.release) / "calls"
+        calls.unlink(missing_ok=True)
+        with mock.patch.dict(os.environ, variables):
+            interpreter.build(self.release, interpreter.VARIANTS["obmalloc"])
+        return calls.read_text().splitlines() if calls.exists() else []
+
+    def test_builds_then_rests(self):
+        self.assertEqual(self.build(), ["configured --enable-option-checking=fatal", "compiled -MMD", "linked"])
+        self.assertEqual(self.build(), [])
+
+    def test_included_file_rebuilds_its_object(self):
+        self.build()
+        self.write("Objects/obmalloc/static.c", "int changed;\n")
+        self.assertEqual(self.build(), ["compiled -MMD", "linked"])
+        self.assertEqual(self.build(), [])
+
+    def test_vanished_included_file_is_no_error(self):
+        self.build()
+        (self.root / "Objects/obmalloc/static.c").rename(self.outside / "static.c")
+        self.assertEqual(self.build(), ["compiled -MMD", "linked"])
+
+    def test_new_arguments_configure_anew(self):
+        self.build()
+        self.assertEqual(self.build(CONFIGURE_ARGS="--with-x 'CFLAGS=-O1 -g'")[0],
+                         "configured --enable-option-checking=fatal --with-x CFLAGS=-O1 -g")
+        self.assertEqual(self.build(CC="other")[0][:10], "configured")
+
+    def test_bad_arguments(self):
+        with self.assertRaisesRegex(BuildError, "CONFIGURE_ARGS=--x='a: No closing quotation"):
+            self.build(CONFIGURE_ARGS="--x='a")
+
+    def test_failed_build_leaves_no_interpreter(self):
+        self.build()
+        edited = self.read("Objects/obmalloc.c") + b"broken\n"
+        self.edit("Objects/obmalloc.c", edited)
+        interpreter.tree.regenerate_patches(self.release, self.tree)
+        with self.assertRaisesRegex(BuildError, "CPython's make failed .*obmalloc.c:1: error: broken .see"):
+            self.build()
+        this = interpreter.Build(self.release, interpreter.VARIANTS["obmalloc"])
+        self.assertFalse(this.python.exists() or this.stamp.exists())
+
+    def test_install_into_a_new_and_an_old_folder(self):
+        for name in ("new", "old"):
+            prefix = self.outside / name
+            if name == "old":
+                files.write(prefix / "kept", b"")
+            with self.subTest(name), mock.patch.dict(os.environ, PREFIX=str(prefix), where=str(prefix)):
+                install.install(self.release)
+                self.assertTrue((prefix / "bin/python3.13").exists())
+                self.assertEqual((prefix / "kept").exists(), name == "old")
+                self.assertEqual(list(places.folder(self.release).glob("*.image")), [])
+
+    def test_install_refuses_bad_prefixes(self):
+        files.write(self.outside / "file", b"")
+        for prefix, text in (("", "PREFIX=DIR"), (str(self.outside / "file/x"), "is not a folder")):
+            with mock.patch.dict(os.environ, PREFIX=prefix), self.assertRaisesRegex(BuildError, text):
+                install.install(self.release)
+
+    def test_install_refuses_a_full_disk(self):
+        usage = mock.Mock(free=1 << 20)
+        with mock.patch.dict(os.environ, PREFIX=str(self.outside / "new"), where=str(self.outside / "new")), \
+                mock.patch("shutil.disk_usage", return_value=usage), \
+                self.assertRaisesRegex(BuildError, "1 MiB are free"):
+            install.install(self.release)
+        self.assertFalse((self.outside / "new").exists())
+
+
+class SuiteTest(RepositoryCase):
+    def setUp(self) -> None:
+        super().setUp()
+        places.COUNTS.mkdir(parents=True)
+
+    def test_counts_of_unittest(self):
+        self.assertEqual(suite.count_unittests("Ran 5 tests in 1s\n\nFAILED (failures=1, errors=1, skipped=2)\n", 1),
+                         {"passed": 1, "failed": 2, "skipped": 2})
+        self.assertEqual(suite.count_unittests("Ran 3 tests in 1s\n\nOK (skipped=1)\n", 0),
+                         {"passed": 2, "failed": 0, "skipped": 1})
+        self.assertEqual(suite.count_unittests("Traceback: crashed", 1)["failed"], 1)
+
+    def test_root_of_imports(self):
+        self.write("Tools/x/tests/test_a.py", "")
+        self.assertEqual(suite.import_root(self.root / "Tools/x/tests"), self.root / "Tools/x/tests")
+        self.write("Tools/x/tests/__init__.py", "")
+        self.write("Tools/x/__init__.py", "")
+        self.assertEqual(suite.import_root(self.root / "Tools/x/tests"), self.root / "Tools")
+
+    def test_counts_of_junit(self):
+        file = self.root / "x.xml"
+        file.write_text('<testsuites tests="4" errors="1" failures="1"><testsuite>'
+                        '<testcase><skipped/></testcase></testsuite></testsuites>')
+        self.assertEqual(suite.count_junit(file), {"passed": 1, "failed": 2, "skipped": 1})
+        file.write_text("<half")
+        self.assertIsNone(suite.count_junit(file))
+
+    def summary(self) -> tuple:
+        status = suite._summary()
+        return status, self.output.getvalue().splitlines()[-1]
+
+    def test_sum_is_the_last_line(self):
+        def step():
+            files.write_json(suite.counts_file("b"), {"passed": 7, "failed": 0, "skipped": 1})
+            return 0
+
+        suite._step("a", lambda: 0)
+        suite._step("b", step)
+        self.assertEqual(self.summary(), (0, "8 passed, 0 failed"))
+
+    def test_a_step_that_dies_counts_as_failed(self):
+        def step():
+            files.write_json(suite.counts_file("b"), {"passed": 7, "failed": 0})
+            return 3
+
+        def error():
+            raise BuildError("out of luck")
+
+        with mock.patch("sys.stderr"):
+            suite._step("a", error)
+        suite._step("b", step)
+        self.assertEqual(self.summary(), (1, "7 passed, 2 failed"))
+
+
+if __name__ == "__main__":
+    unittest.main()
