@@ -39,7 +39,10 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
 void
 obm_heap_close(struct obm_heap *heap, bool abandon)
 {
-    if (!abandon) {
+    if (abandon) {
+        obm_trim(heap);
+    }
+    else {
         for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
             if (heap->arenas[i].address != 0) {
                 obm_arena_release(heap, i);
@@ -57,6 +60,13 @@ obm_heap_close(struct obm_heap *heap, bool abandon)
 
 /* malloc ---------------------------------------------------------------------- */
 
+/* Whether every block of the pool was handed out before; "no pool" has none. */
+static bool
+pool_is_carved(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return pool == &heap->no_pool || pool->carved == obm_pool_capacity(heap, pool);
+}
+
 OBM_NOINLINE void *
 obm_malloc_slow(struct obm_heap *heap, size_t size)
 {
@@ -65,7 +75,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         return NULL;
     }
     struct obm_pool *pool = heap->current[size_class];
-    if (pool->free == NULL && pool->carved == pool->capacity) {
+    if (pool->free == NULL && pool_is_carved(heap, pool)) {
         pool = obm_pool_next(heap, (unsigned)size_class);
         if (pool == NULL) {
             return NULL;
@@ -94,7 +104,7 @@ static void *
 calloc_untouched(struct obm_heap *heap, size_t size)
 {
     struct obm_pool *pool = heap->current[obm_size_class(size)];
-    if (pool->free == NULL && pool->carved == pool->capacity) {
+    if (pool->free == NULL && pool_is_carved(heap, pool)) {
         pool = obm_pool_next(heap, (unsigned)obm_size_class(size));
     }
     if (pool == NULL || pool->free != NULL || !pool->clean) {
@@ -129,16 +139,13 @@ obm_calloc(struct obm_heap *heap, size_t size)
 
 /* free ------------------------------------------------------------------------- */
 
-/* A block that does not belong to this heap: a bug if it belongs to another
-   one, and none of our business otherwise. */
-static bool
-free_foreign(struct obm_heap *heap, void *block)
+void
+obm_must_be_foreign(const struct obm_heap *heap, const void *block)
 {
     if (obm_belongs_to_other_heap(heap, block)) {
-        obm_fatal(heap, "block %p is freed through the wrong interpreter: another one "
-                  "allocated it", block);
+        obm_fatal(heap, "block %p is freed or resized through the wrong interpreter: "
+                  "another one allocated it", block);
     }
-    return false;
 }
 
 OBM_NOINLINE bool
@@ -146,7 +153,8 @@ obm_free_slow(struct obm_heap *heap, void *block)
 {
     struct obm_pool *pool = obm_find_pool(heap, block);
     if (pool == NULL) {
-        return free_foreign(heap, block);
+        obm_must_be_foreign(heap, block);
+        return false;
     }
     if (heap->settings.check_level > 0) {
         obm_check_on_the_way(heap, pool, block);
@@ -154,10 +162,10 @@ obm_free_slow(struct obm_heap *heap, void *block)
     if (pool->state == OBM_POOL_FULL) {
         obm_pool_was_full(heap, pool, block);
     }
-    else if (pool->state == OBM_POOL_FREE || obm_pool_live(pool) == 0) {
+    else if (pool->state == OBM_POOL_FREE || obm_pool_live(heap, pool) == 0) {
         obm_fatal(heap, "block %p is freed, but no block of its page is in use "
                   "(page %u of arena %u): freed twice?", block,
-                  (unsigned)pool->page, (unsigned)pool->arena);
+                  (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
     }
     else if (pool->countdown == 0) {
         obm_pool_is_empty(heap, pool, block);
@@ -186,7 +194,7 @@ obm_trim(struct obm_heap *heap)
         return 0;
     }
     obm_pools_retire(heap);
-    size_t pages = obm_retention_trim(heap, 0);
+    size_t pages = obm_retention_trim(heap, 0, SIZE_MAX);
     heap->retention.allowance = heap->retention.base;
     return pages << obm_page_shift(heap);
 }
@@ -194,7 +202,7 @@ obm_trim(struct obm_heap *heap)
 void
 obm_before_blocking(struct obm_heap *heap)
 {
-    if (heap->retention.dirty > heap->retention.base) {
+    if (heap->retention.dirty > heap->retention.base && heap->geometry.page_size != 0) {
         obm_retention_tick(heap);
     }
 }
@@ -265,9 +273,10 @@ static const struct {
 };
 #define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
 
-/* Why "key=value" was not understood; NULL: it was. */
+/* Why "key=value" was not understood; NULL: it was.  What was cut is shown,
+   but never believed: its first part may mean something else. */
 static const char *
-parse_one(struct obm_settings *settings, char *item, char *line, size_t line_size)
+parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_t line_size)
 {
     char *value = strchr(item, '=');
     if (value != NULL) {
@@ -277,16 +286,16 @@ parse_one(struct obm_settings *settings, char *item, char *line, size_t line_siz
         if (strcmp(item, setting_table[i].key) != 0) {
             continue;
         }
-        if (value != NULL && setting_table[i].parse(settings, value)) {
+        if (value != NULL && !cut && setting_table[i].parse(settings, value)) {
             return NULL;
         }
-        snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s': it is %s; "
+        snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s%s': it is %s; "
                  "the default holds", item, value != NULL ? value : "",
-                 setting_table[i].values);
+                 cut ? "..." : "", setting_table[i].values);
         return line;
     }
-    snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s' is ignored; "
-             "there are: retain, check", item);
+    snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
+             "there are: retain, check", item, cut ? "..." : "");
     return line;
 }
 
@@ -298,10 +307,13 @@ obm_settings_parse(struct obm_settings *settings, const char *text,
         size_t length = strcspn(text, ",");
         char item[64], line[256];
         size_t copied = length < sizeof(item) - 1 ? length : sizeof(item) - 1;
-        memcpy(item, text, copied);
+        for (size_t i = 0; i < copied; i++) {
+            item[i] = (unsigned char)text[i] < ' ' ? '?' : text[i];     /* one line */
+        }
         item[copied] = '\0';
         const char *problem = copied == 0
-                              ? NULL : parse_one(settings, item, line, sizeof(line));
+                              ? NULL : parse_one(settings, item, copied < length,
+                                                 line, sizeof(line));
         if (problem != NULL) {
             complain(problem, data);
         }

@@ -200,6 +200,12 @@ dirty_recount(struct obm_heap *heap, obm_arena_index index)
     uint16_t counted = arena->counted_dirty;
     arena->counted_dirty = can_go ? arena->dirty_pages : 0;
     heap->retention.dirty += (size_t)arena->counted_dirty - counted;
+    if (heap->retention.low_water > heap->retention.dirty) {
+        heap->retention.low_water = heap->retention.dirty;
+    }
+    if (heap->retention.high_water < heap->retention.dirty) {
+        heap->retention.high_water = heap->retention.dirty;
+    }
     if (counted != 0 && arena->counted_dirty == 0) {
         dirty_dequeue(heap, index);
     }
@@ -270,10 +276,10 @@ arena_object_give(struct obm_heap *heap, obm_arena_index index)
     heap->unused_arenas = index;
 }
 
-static size_t
-arena_pools_size(const struct obm_heap *heap)
+size_t
+obm_outside_pools_size(const struct obm_heap *heap)
 {
-    size_t size = sizeof(struct obm_pool) << heap->geometry.arena_pages_shift;
+    size_t size = (heap->geometry.arena_pages + 1u) * sizeof(struct obm_pool);
     size_t page = heap->geometry.page_size;
     return (size + page - 1) / page * page;
 }
@@ -297,8 +303,10 @@ static bool
 arena_map_memory(struct obm_heap *heap, obm_arena_index index, struct obm_arena_object *arena)
 {
     size_t size = heap->geometry.arena_size;
-    if (heap->arena_allocator != NULL && heap->arena_allocator(&arena->source)) {
-        arena->address = (uintptr_t)arena->source.alloc(arena->source.context, size);
+    struct obm_arena_allocator foreign;
+    if (heap->arena_allocator != NULL && heap->arena_allocator(&foreign)) {
+        arena->source = foreign;
+        arena->address = (uintptr_t)foreign.alloc(foreign.context, size);
         return arena->address != 0;
     }
     uintptr_t place = obm_window_address(heap, index);
@@ -315,16 +323,19 @@ arena_map_memory(struct obm_heap *heap, obm_arena_index index, struct obm_arena_
 
 /* Descriptors for an arena outside the window, and its entry in the map. */
 static bool
-arena_enter_in_map(struct obm_heap *heap, struct obm_arena_object *arena)
+arena_enter_in_map(struct obm_heap *heap, obm_arena_index index)
 {
-    arena->pools = heap->os->map(NULL, arena_pools_size(heap));
-    if (arena->pools == NULL) {
+    struct obm_arena_object *arena = &heap->arenas[index];
+    struct obm_pool *pools = heap->os->map(NULL, obm_outside_pools_size(heap));
+    if (pools == NULL) {
         return false;
     }
+    *(obm_arena_index *)pools = index;
+    arena->pools = pools + 1;
     if (obm_map_insert(heap, arena)) {
         return true;
     }
-    heap->os->unmap(arena->pools, arena_pools_size(heap));
+    heap->os->unmap(pools, obm_outside_pools_size(heap));
     return false;
 }
 
@@ -339,10 +350,10 @@ arena_cut(struct obm_heap *heap, obm_arena_index index)
     size_t replaced = heap->retention.released;
     replaced = replaced < arena->page_count ? replaced : arena->page_count;
     heap->retention.released -= replaced;
+    arena->purged_at = heap->retention.released_at;
 
     for (unsigned page = 0; page < arena->page_count; page++) {
         struct obm_pool *pool = &arena->pools[page];
-        pool->arena = index;
         pool->page = (uint16_t)page;
         pool->state = OBM_POOL_FREE;
     }
@@ -385,7 +396,7 @@ arena_new(struct obm_heap *heap)
     if (arena->in_window) {
         arena->pools = obm_window_pools(heap, index);
     }
-    else if (!arena_enter_in_map(heap, arena)) {
+    else if (!arena_enter_in_map(heap, index)) {
         arena_free_memory(heap, arena);
         arena_object_give(heap, index);
         return 0;
@@ -412,7 +423,7 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     }
     else {
         obm_map_remove(heap, arena);
-        heap->os->unmap(arena->pools, arena_pools_size(heap));
+        heap->os->unmap(arena->pools - 1, obm_outside_pools_size(heap));
     }
     arena_free_memory(heap, arena);
     arena_object_give(heap, index);
@@ -432,13 +443,13 @@ purge_range(struct obm_heap *heap, struct obm_arena_object *arena, unsigned star
                            (size_t)(end - start) << shift);
 }
 
-/* Purge all dirty pages, neighbours (also those in different runs) in one
-   call. */
+/* Purge all dirty pages of the first runs, neighbours (also those in different
+   runs) in one call. */
 static bool
-purge_dirty_ranges(struct obm_heap *heap, struct obm_arena_object *arena)
+purge_dirty_ranges(struct obm_heap *heap, struct obm_arena_object *arena, unsigned runs)
 {
     unsigned start = 0, end = 0;    /* the range found so far */
-    for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
+    for (unsigned r = 0; r < runs; r++) {
         uint64_t dirty = arena->runs[r].dirty;
         while (dirty != 0) {
             unsigned bit = obm_lowest_bit(dirty);
@@ -459,22 +470,25 @@ purge_dirty_ranges(struct obm_heap *heap, struct obm_arena_object *arena)
 }
 
 size_t
-obm_arena_purge(struct obm_heap *heap, obm_arena_index index)
+obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    size_t pages = arena->dirty_pages;
-    if (!purge_dirty_ranges(heap, arena)) {
+    unsigned pages = 0, runs = 0;
+    while (runs < OBM_RUNS_PER_ARENA && pages < limit) {
+        pages += obm_count_bits(arena->runs[runs++].dirty);
+    }
+    if (!purge_dirty_ranges(heap, arena, runs)) {
         heap->counters.purge_failures++;
         arena->purgeable = false;
         dirty_recount(heap, index);
         return 0;
     }
-    for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
+    for (unsigned r = 0; r < runs; r++) {
         struct obm_run *run = &arena->runs[r];
         run->purged |= run->dirty;
         run->dirty = 0;
     }
-    arena->dirty_pages = 0;
+    arena->dirty_pages = (uint16_t)(arena->dirty_pages - pages);
     dirty_recount(heap, index);
     heap->counters.purged_pages += pages;
     return pages;

@@ -24,9 +24,10 @@
 
    Windows belong to the process: which are taken stands in static words that
    are changed atomically, because the heaps of several interpreters open at
-   the same time.  The bounds of each are published there, so that a free
-   through the wrong heap can be told from a free of foreign memory.  There
-   is no lock, hence nothing that a fork could leave locked. */
+   the same time.  The bounds of each are published there, and the arenas
+   outside them in a table of words, so that a free through the wrong heap can
+   be told from a free of foreign memory.  There is no lock, hence nothing that
+   a fork could leave locked. */
 
 #include "obmalloc/internal.h"
 
@@ -228,6 +229,52 @@ obm_window_close(struct obm_heap *heap)
     window_disclaim(number);
 }
 
+/* The process's arenas outside the windows --------------------------------------- */
+
+/* One word an arena and slot: the first page, and in the bits below it, which
+   a page leaves free, the number of its pages.  A word has its place within
+   OUTSIDE_PROBES of what its slot hashes to; where there is none left the
+   arena goes unlisted, and a free through the wrong heap undetected. */
+#define OUTSIDE_BITS 12
+#define OUTSIDE_PLACES ((size_t)1 << OUTSIDE_BITS)
+#define OUTSIDE_PROBES 16
+static uintptr_t outside[OUTSIDE_PLACES];
+
+OBM_STATIC_ASSERT(pages_fit_below_a_page, OBM_MAX_ARENA_PAGES < 1u << OBM_MIN_PAGE_SHIFT);
+
+static uint64_t
+hash_slot(uintptr_t slot)
+{
+    return (uint64_t)slot * UINT64_C(0x9e3779b97f4a7c15) >> 32;
+}
+
+/* Replace the word old by another near the place of slot; 0 stands for none. */
+static void
+outside_replace(uintptr_t slot, uintptr_t old, uintptr_t word)
+{
+    for (size_t probe = 0; probe < OUTSIDE_PROBES; probe++) {
+        uintptr_t *place = &outside[(hash_slot(slot) + probe) & (OUTSIDE_PLACES - 1)];
+        uintptr_t expected = old;
+        if (OBM_PUBLISHED(place) == old && OBM_ATOMIC_SWAP(place, expected, word)) {
+            return;
+        }
+    }
+}
+
+static bool
+outside_contains(const struct obm_heap *heap, uintptr_t address)
+{
+    uintptr_t slot = address >> heap->geometry.arena_shift;
+    uintptr_t low = ((uintptr_t)1 << OBM_MIN_PAGE_SHIFT) - 1;
+    for (size_t probe = 0; probe < OUTSIDE_PROBES; probe++) {
+        uintptr_t word = OBM_PUBLISHED(&outside[(hash_slot(slot) + probe) & (OUTSIDE_PLACES - 1)]);
+        if (word != 0 && address - (word & ~low) < (word & low) << obm_page_shift(heap)) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address)
 {
@@ -239,14 +286,14 @@ obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address)
         }
         unsigned number = regions[r].first + (unsigned)place;
         offset &= (UINT64_C(1) << regions[r].shift) - 1;
-        if ((int)number == heap->window || offset >= OBM_PUBLISHED(&windows[number].mapped)) {
-            return false;
-        }
         const struct obm_pool *pools = OBM_PUBLISHED(&windows[number].pools);
-        return pools != NULL
-               && pools[offset >> obm_page_shift(heap)].state != OBM_POOL_ABSENT;
+        if ((int)number != heap->window && offset < OBM_PUBLISHED(&windows[number].mapped)
+            && pools != NULL
+            && pools[offset >> obm_page_shift(heap)].state != OBM_POOL_ABSENT) {
+            return true;
+        }
     }
-    return false;
+    return outside_contains(heap, (uintptr_t)address);
 }
 
 /* The map of arenas outside the window --------------------------------------- */
@@ -256,7 +303,7 @@ obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address)
 static size_t
 map_place(const struct obm_map *map, uintptr_t slot)
 {
-    return (size_t)((uint64_t)slot * UINT64_C(0x9e3779b97f4a7c15) >> 32) & (map->capacity - 1);
+    return (size_t)hash_slot(slot) & (map->capacity - 1);
 }
 
 static void
@@ -307,6 +354,7 @@ obm_map_insert(struct obm_heap *heap, const struct obm_arena_object *arena)
     entry.slot = arena->first_page >> heap->geometry.arena_shift;
     for (; entry.slot <= last; entry.slot++) {
         map_put(&heap->map, entry);
+        outside_replace(entry.slot, 0, arena->first_page | arena->page_count);
     }
     return true;
 }
@@ -349,6 +397,7 @@ obm_map_remove(struct obm_heap *heap, const struct obm_arena_object *arena)
             place = (place + 1) & (map->capacity - 1);
         }
         map_delete(map, place);
+        outside_replace(slot, arena->first_page | arena->page_count, 0);
     }
 }
 

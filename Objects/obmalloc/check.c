@@ -26,12 +26,12 @@ check_block_place(const struct obm_heap *heap, const struct obm_pool *pool,
     if (offset % size != 0) {
         return MISMATCH("%p is not the start of a block: %zu bytes into page %u of "
                         "arena %u, whose blocks have %zu bytes", block, offset,
-                        (unsigned)pool->page, (unsigned)pool->arena, size);
+                        (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool), size);
     }
     if (offset / size >= pool->carved) {
         return MISMATCH("%p is block %zu of page %u of arena %u, which has handed out "
                         "only %u", block, offset / size, (unsigned)pool->page,
-                        (unsigned)pool->arena, (unsigned)pool->carved);
+                        (unsigned)obm_pool_arena(heap, pool), (unsigned)pool->carved);
     }
     return true;
 }
@@ -40,13 +40,13 @@ static bool
 check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
                 char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    unsigned expected = pool->carved - obm_pool_live(pool);
+    unsigned expected = pool->carved - obm_pool_live(heap, pool);
     unsigned length = 0;
     for (const void *block = pool->free; block != NULL; block = *(void *const *)block) {
         if (((uintptr_t)block ^ (uintptr_t)obm_pool_address(heap, pool))
             >> obm_page_shift(heap) != 0) {
             return MISMATCH("free list of page %u of arena %u leads to %p, outside the "
-                            "page", (unsigned)pool->page, (unsigned)pool->arena, block);
+                            "page", (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool), block);
         }
         if (!check_block_place(heap, pool, block, message)) {
             return false;
@@ -57,35 +57,41 @@ check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     if (length != expected) {
         return MISMATCH("free list of page %u of arena %u has %s%u blocks, expected %u",
-                        (unsigned)pool->page, (unsigned)pool->arena,
+                        (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool),
                         length > expected ? "at least " : "", length, expected);
     }
     return true;
 }
 
 static bool
-check_pool_counts(const struct obm_pool *pool, char message[OBM_CHECK_MESSAGE_SIZE])
+check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
+                  char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    unsigned live = obm_pool_live(pool);
-    unsigned page = pool->page, arena = pool->arena;
-    if (live > pool->carved || pool->carved > pool->capacity) {
+    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
+    if (pool->size_class >= OBM_SIZE_CLASSES) {
+        return MISMATCH("page %u of arena %u: class %u, of %u", page, arena,
+                        (unsigned)pool->size_class, OBM_SIZE_CLASSES);
+    }
+    unsigned live = obm_pool_live(heap, pool);
+    unsigned capacity = obm_pool_capacity(heap, pool);
+    if (live > pool->carved || pool->carved > capacity) {
         return MISMATCH("page %u of arena %u: live %u <= carved %u <= capacity %u does "
                         "not hold", page, arena, live, (unsigned)pool->carved,
-                        (unsigned)pool->capacity);
+                        (unsigned)capacity);
     }
     switch (pool->state) {
     case OBM_POOL_FULL:
-        if (pool->free != NULL || pool->carved != pool->capacity || pool->countdown != 0) {
+        if (pool->free != NULL || pool->carved != capacity || pool->countdown != 0) {
             return MISMATCH("full page %u of arena %u: free list %p, carved %u of %u, "
                             "countdown %d", page, arena, pool->free,
-                            (unsigned)pool->carved, (unsigned)pool->capacity,
+                            (unsigned)pool->carved, (unsigned)capacity,
                             pool->countdown);
         }
         return true;
     case OBM_POOL_PARTIAL:
-        if (live == 0 || live == pool->capacity) {
+        if (live == 0 || live == capacity) {
             return MISMATCH("partly used page %u of arena %u has %u live blocks of %u",
-                            page, arena, live, (unsigned)pool->capacity);
+                            page, arena, live, (unsigned)capacity);
         }
         return true;
     case OBM_POOL_CURRENT:
@@ -106,38 +112,30 @@ bool
 obm_check_pool(const struct obm_heap *heap, const struct obm_pool *pool, int level,
                char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    if (!check_pool_counts(pool, message)) {
+    if (!check_pool_counts(heap, pool, message)) {
         return false;
     }
-    bool used = pool->state != OBM_POOL_FREE;
-    if (used && pool->capacity != heap->geometry.capacity[pool->size_class]) {
-        return MISMATCH("page %u of arena %u: capacity %u, expected %u for class %u",
-                        (unsigned)pool->page, (unsigned)pool->arena,
-                        (unsigned)pool->capacity,
-                        (unsigned)heap->geometry.capacity[pool->size_class],
-                        (unsigned)pool->size_class);
-    }
-    return level < 3 || !used || check_free_list(heap, pool, message);
+    return level < 3 || pool->state == OBM_POOL_FREE || check_free_list(heap, pool, message);
 }
 
 bool
 obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
                 const void *block, int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    if (obm_pool_live(pool) == 0) {
+    if (obm_pool_live(heap, pool) == 0) {
         return MISMATCH("%p lies in page %u of arena %u, no block of which is in use",
-                        block, (unsigned)pool->page, (unsigned)pool->arena);
+                        block, (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
     }
     if (!check_block_place(heap, pool, block, message)) {
         return false;
     }
     unsigned length = 0;
-    for (const void *free = pool->free; level >= 2 && free != NULL && length++ < pool->capacity;
+    for (const void *free = pool->free; level >= 2 && free != NULL && length++ < obm_pool_capacity(heap, pool);
          free = *(void *const *)free) {
         if (free == block) {
             return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free "
                             "already", block, obm_class_size(pool->size_class),
-                            (unsigned)pool->page, (unsigned)pool->arena);
+                            (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
         }
     }
     return true;
@@ -169,11 +167,45 @@ check_run(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MES
         const struct obm_pool *pool =
             &arena->pools[number * heap->geometry.run_pages + page];
         bool is_free = pool->state == OBM_POOL_FREE;
+        bool is_partial = pool->state == OBM_POOL_PARTIAL;
+        if (is_partial != (run->partial >> page & 1)) {
+            return MISMATCH("run %x, page %u: state %u, partial bit %u", (unsigned)id,
+                            page, (unsigned)pool->state,
+                            (unsigned)(run->partial >> page & 1));
+        }
         if (is_free != (run->free >> page & 1) || (!is_free && pool->size_class != run->size_class)) {
             return MISMATCH("run %x of class %u, page %u: state %u, class %u, free bit %u",
                             (unsigned)id, (unsigned)run->size_class, page,
                             (unsigned)pool->state, (unsigned)pool->size_class,
                             (unsigned)(run->free >> page & 1));
+        }
+    }
+    return true;
+}
+
+/* Descriptors know their place: everything else relies on that. */
+static bool
+check_places(const struct obm_heap *heap, obm_arena_index index,
+             char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const struct obm_arena_object *arena = &heap->arenas[index];
+    for (unsigned page = 0; page < arena->page_count; page++) {
+        const struct obm_pool *pool = &arena->pools[page];
+        if (pool->page != page || obm_pool_arena(heap, pool) != index) {
+            return MISMATCH("descriptor of page %u of arena %u says page %u", page,
+                            (unsigned)index, (unsigned)pool->page);
+        }
+    }
+    return true;
+}
+
+static bool
+check_pools(const struct obm_heap *heap, const struct obm_arena_object *arena, int level,
+            char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    for (unsigned page = 0; page < arena->page_count; page++) {
+        if (!obm_check_pool(heap, &arena->pools[page], level, message)) {
+            return false;
         }
     }
     return true;
@@ -185,6 +217,9 @@ check_arena(const struct obm_heap *heap, obm_arena_index index, int level,
 {
     const struct obm_arena_object *arena = &heap->arenas[index];
     unsigned free_pages = 0, dirty_pages = 0;
+    if (level >= 2 && !check_places(heap, index, message)) {
+        return false;
+    }
     for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
         if (level >= 2 && !check_run(heap, (index << OBM_RUNS_SHIFT) | r, message)) {
             return false;
@@ -203,18 +238,7 @@ check_arena(const struct obm_heap *heap, obm_arena_index index, int level,
                         (unsigned)index, (unsigned)arena->counted_dirty, dirty_pages,
                         can_go ? "all" : "none");
     }
-    for (unsigned page = 0; level >= 2 && page < arena->page_count; page++) {
-        const struct obm_pool *pool = &arena->pools[page];
-        if (pool->arena != index || pool->page != page) {
-            return MISMATCH("descriptor of page %u of arena %u says page %u of arena %u",
-                            page, (unsigned)index, (unsigned)pool->page,
-                            (unsigned)pool->arena);
-        }
-        if (!obm_check_pool(heap, pool, level, message)) {
-            return false;
-        }
-    }
-    return true;
+    return level < 2 || check_pools(heap, arena, level, message);
 }
 
 /* Lists ------------------------------------------------------------------------------ */
@@ -246,33 +270,64 @@ check_arena_buckets(const struct obm_heap *heap, size_t usable,
            || MISMATCH("%zu arenas in buckets, %zu have a free run", listed, usable);
 }
 
+/* Runs of a class: how many have a free page, how many a PARTIAL pool. */
+struct run_counts { size_t with_room, partial; };
+
 static bool
-check_class(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESSAGE_SIZE])
+check_run_buckets(const struct obm_heap *heap, unsigned c, size_t expected,
+                  char message[OBM_CHECK_MESSAGE_SIZE])
 {
     const struct obm_run_buckets *buckets = &heap->runs[c];
+    size_t listed = 0;
     for (unsigned bucket = 1; bucket <= OBM_MAX_RUN_PAGES; bucket++) {
         bool bit = buckets->nonempty >> (bucket - 1) & 1;
         if (bit != (buckets->head[bucket] != 0)) {
             return MISMATCH("class %u, run bucket %u: bit %d, head %x", c, bucket, bit,
                             (unsigned)buckets->head[bucket]);
         }
-        for (obm_run_id id = buckets->head[bucket]; id != 0; id = obm_run_at(heap, id)->next) {
+        obm_run_id previous = 0;
+        for (obm_run_id id = buckets->head[bucket]; id != 0 && listed <= expected;
+             previous = id, id = obm_run_at(heap, id)->next) {
             const struct obm_run *run = obm_run_at(heap, id);
-            if (run->size_class != c || run->free_count != bucket) {
-                return MISMATCH("run %x in bucket %u of class %u: class %u, %u free",
-                                (unsigned)id, bucket, c, (unsigned)run->size_class,
-                                (unsigned)run->free_count);
+            if (run->size_class != c || run->free_count != bucket || run->prev != previous) {
+                return MISMATCH("run %x in bucket %u of class %u: class %u, %u free, "
+                                "prev %x, expected %x", (unsigned)id, bucket, c,
+                                (unsigned)run->size_class, (unsigned)run->free_count,
+                                (unsigned)run->prev, (unsigned)previous);
             }
+            listed++;
         }
     }
-    for (obm_pool_id id = heap->partial[c]; id != 0; id = obm_pool_at(heap, id)->next) {
-        const struct obm_pool *pool = obm_pool_at(heap, id);
-        if (pool->state != OBM_POOL_PARTIAL || pool->size_class != c) {
-            return MISMATCH("pool %x in the list of class %u: state %u, class %u",
-                            (unsigned)id, c, (unsigned)pool->state,
-                            (unsigned)pool->size_class);
+    return listed == expected
+           || MISMATCH("class %u: %zu runs in buckets, %zu have a free page", c, listed,
+                       expected);
+}
+
+static bool
+check_partial_list(const struct obm_heap *heap, unsigned c, size_t expected,
+                   char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    size_t listed = 0;
+    obm_run_id previous = 0;
+    for (obm_run_id id = heap->partial[c]; id != 0 && listed <= expected;
+         previous = id, id = obm_run_at(heap, id)->partial_next) {
+        const struct obm_run *run = obm_run_at(heap, id);
+        if (run->partial == 0 || run->size_class != c || run->partial_prev != previous) {
+            return MISMATCH("run %x in the partial list of class %u: partial %llx, class "
+                            "%u, prev %x, expected %x", (unsigned)id, c,
+                            (unsigned long long)run->partial, (unsigned)run->size_class,
+                            (unsigned)run->partial_prev, (unsigned)previous);
         }
+        listed++;
     }
+    return listed == expected
+           || MISMATCH("class %u: %zu runs in the partial list, %zu have a partly used "
+                       "page", c, listed, expected);
+}
+
+static bool
+check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESSAGE_SIZE])
+{
     const struct obm_pool *current = heap->current[c];
     if (current != &heap->no_pool
         && (current->state != OBM_POOL_CURRENT || current->size_class != c)) {
@@ -282,28 +337,104 @@ check_class(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESS
     return true;
 }
 
-static bool
-check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_MESSAGE_SIZE])
+static void
+count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_SIZE_CLASSES])
 {
-    size_t queued = 0;
-    for (obm_arena_index i = heap->retention.queue_head; i != 0;
-         i = heap->arenas[i].dirty_next) {
-        queued += heap->arenas[i].counted_dirty;
-        if (heap->arenas[i].counted_dirty == 0) {
-            return MISMATCH("arena %u is queued as dirty, but has nothing to give",
-                            (unsigned)i);
+    memset(counts, 0, OBM_SIZE_CLASSES * sizeof(counts[0]));
+    for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+        for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
+            const struct obm_run *run = &heap->arenas[i].runs[r];
+            if (heap->arenas[i].address != 0 && run->size_class < OBM_SIZE_CLASSES) {
+                counts[run->size_class].with_room += run->free != 0;
+                counts[run->size_class].partial += run->partial != 0;
+            }
         }
     }
-    if (queued != heap->retention.dirty) {
-        return MISMATCH("queued arenas have %zu dirty pages, %zu are counted", queued,
-                        heap->retention.dirty);
-    }
+}
+
+static bool
+check_classes(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    struct run_counts counts[OBM_SIZE_CLASSES];
+    count_runs(heap, counts);
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        if (!check_class(heap, c, message)) {
+        if (!check_run_buckets(heap, c, counts[c].with_room, message)
+            || !check_partial_list(heap, c, counts[c].partial, message)
+            || !check_current(heap, c, message)) {
             return false;
         }
     }
-    return check_arena_buckets(heap, usable, message);
+    return true;
+}
+
+static bool
+check_queue(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const struct obm_retention *retention = &heap->retention;
+    size_t queued = 0, length = 0;
+    obm_arena_index previous = 0;
+    for (obm_arena_index i = retention->queue_head; i != 0 && length <= heap->arena_count;
+         previous = i, i = heap->arenas[i].dirty_next) {
+        const struct obm_arena_object *arena = &heap->arenas[i];
+        if (arena->counted_dirty == 0 || arena->dirty_prev != previous) {
+            return MISMATCH("arena %u in the queue: %u counted_dirty, prev %u, expected %u",
+                            (unsigned)i, (unsigned)arena->counted_dirty,
+                            (unsigned)arena->dirty_prev, (unsigned)previous);
+        }
+        queued += arena->counted_dirty;
+        length++;
+    }
+    if (queued != retention->dirty || retention->queue_tail != previous) {
+        return MISMATCH("queued arenas have %zu dirty pages, %zu are counted; the last is "
+                        "%u, the tail %u", queued, retention->dirty, (unsigned)previous,
+                        (unsigned)retention->queue_tail);
+    }
+    return true;
+}
+
+static bool
+check_unused_arenas(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    size_t expected = heap->arenas_ever - 1 - heap->arena_count;
+    size_t listed = 0;
+    for (obm_arena_index i = heap->unused_arenas; i != 0 && listed <= expected;
+         i = heap->arenas[i].next) {
+        if (heap->arenas[i].address != 0) {
+            return MISMATCH("arena %u at %zx is on the list of unused ones", (unsigned)i,
+                            (size_t)heap->arenas[i].address);
+        }
+        listed++;
+    }
+    return listed == expected
+           || MISMATCH("%zu unused arenas are listed, expected %zu", listed, expected);
+}
+
+static bool
+check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    size_t entries = 0;
+    for (size_t i = 0; i < heap->map.capacity; i++) {
+        entries += heap->map.entries[i].first_page != 0;
+    }
+    if (entries != heap->map.count) {
+        return MISMATCH("the map has %zu entries, it counts %zu", entries, heap->map.count);
+    }
+    return check_queue(heap, message) && check_unused_arenas(heap, message)
+           && check_classes(heap, message) && check_arena_buckets(heap, usable, message);
+}
+
+static bool
+check_retention(const struct obm_retention *retention, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    if (retention->low_water > retention->dirty || retention->dirty > retention->high_water) {
+        return MISMATCH("low_water %zu <= dirty %zu <= high_water %zu does not hold",
+                        retention->low_water, retention->dirty, retention->high_water);
+    }
+    if (retention->allowance < retention->base) {
+        return MISMATCH("allowance %zu is below base %zu", retention->allowance,
+                        retention->base);
+    }
+    return true;
 }
 
 bool
@@ -326,7 +457,8 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
         return MISMATCH("%zu arenas with %zu dirty pages, counted %zu with %zu", arenas,
                         dirty, heap->arena_count, heap->retention.dirty);
     }
-    return level < 2 || check_lists(heap, usable, message);
+    return check_retention(&heap->retention, message)
+           && (level < 2 || check_lists(heap, usable, message));
 }
 
 /* As the program runs --------------------------------------------------------------- */

@@ -67,7 +67,7 @@ obm_dump_stats(const struct obm_heap *heap, FILE *out)
 {
     struct obm_stats stats;
     obm_stats_collect(heap, &stats);
-    fprintf(out, "obmalloc: small blocks of up to %u bytes, in %u size classes;\n"
+    fprintf(out, "Small block threshold of obmalloc: %u bytes, in %u size classes;\n"
                  "pages of %zu bytes, runs of %zu, arenas of %zu.\n\n",
             OBM_SMALL_MAX, OBM_SIZE_CLASSES, stats.page_size,
             heap->geometry.run_size, stats.arena_size);

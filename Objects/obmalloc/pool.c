@@ -1,11 +1,10 @@
 /* obmalloc: pools, the pages of one size class.
 
-   Each class has one CURRENT pool, which malloc takes from, and a list of
-   PARTIAL ones.  FULL pools are in no list: the first free of one of their
-   blocks finds them through their descriptor.
-
-   A pool that was just found not to be full goes to the head of its list: it
-   is the fullest of them, and fuller pools first lets the others empty.
+   Each class has one CURRENT pool, which malloc takes from, and PARTIAL ones:
+   each run has a bitmap of its own, and the runs that have one are in a list.
+   So pools of low addresses are refilled first, which lets others empty, and
+   a descriptor needs no links.  FULL pools are in no list: the first free of
+   one of their blocks finds them through their descriptor.
 
    The countdown of a descriptor (types.h) lets an ordinary free see with one
    comparison that nothing but a push is needed.
@@ -18,7 +17,7 @@
 static obm_run_id
 pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (pool->arena << OBM_RUNS_SHIFT)
+    return (obm_pool_arena(heap, pool) << OBM_RUNS_SHIFT)
            | (obm_run_id)(pool->page >> heap->geometry.run_pages_shift);
 }
 
@@ -28,31 +27,49 @@ pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
     return pool->page & (heap->geometry.run_pages - 1u);
 }
 
+static struct obm_pool *
+run_pool(const struct obm_heap *heap, obm_run_id id, unsigned page)
+{
+    unsigned number = id & (OBM_RUNS_PER_ARENA - 1);
+    return &obm_run_arena(heap, id)->pools[number * heap->geometry.run_pages + page];
+}
+
+/* Partial pools: a bitmap in each run, and a list of the runs that have one. */
+
 static void
 partial_link(struct obm_heap *heap, struct obm_pool *pool)
 {
-    obm_pool_id *head = &heap->partial[pool->size_class];
-    obm_pool_id id = obm_pool_identity(heap, pool);
+    obm_run_id id = pool_run(heap, pool);
+    struct obm_run *run = obm_run_at(heap, id);
+    obm_run_id *head = &heap->partial[pool->size_class];
     pool->state = OBM_POOL_PARTIAL;
-    pool->prev = 0;
-    pool->next = *head;
-    if (*head != 0) {
-        obm_pool_at(heap, *head)->prev = id;
+    if (run->partial == 0) {
+        run->partial_prev = 0;
+        run->partial_next = *head;
+        if (*head != 0) {
+            obm_run_at(heap, *head)->partial_prev = id;
+        }
+        *head = id;
     }
-    *head = id;
+    run->partial |= UINT64_C(1) << pool_page_in_run(heap, pool);
 }
 
 static void
 partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
 {
-    if (pool->prev != 0) {
-        obm_pool_at(heap, pool->prev)->next = pool->next;
+    struct obm_run *run = obm_run_at(heap, pool_run(heap, pool));
+    run->partial &= ~(UINT64_C(1) << pool_page_in_run(heap, pool));
+    if (run->partial != 0) {
+        return;
+    }
+    if (run->partial_prev != 0) {
+        obm_run_at(heap, run->partial_prev)->partial_next = run->partial_next;
     }
     else {
-        heap->partial[pool->size_class] = pool->next;
+        heap->partial[pool->size_class] = run->partial_next;
     }
-    if (pool->next != 0) {
-        obm_pool_at(heap, pool->next)->prev = pool->prev;
+    if (run->partial_next != 0) {
+        obm_run_at(heap, run->partial_next)->partial_prev = run->partial_prev;
     }
 }
 
@@ -61,7 +78,7 @@ obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
 {
     size_t size = obm_class_size(pool->size_class);
     unsigned count = (unsigned)(OBM_CARVE_BYTES / size);
-    unsigned left = pool->capacity - pool->carved;
+    unsigned left = obm_pool_capacity(heap, pool) - pool->carved;
     count = count < left ? count : left;
 
     char *block = obm_pool_address(heap, pool) + pool->carved * size;
@@ -87,16 +104,14 @@ pool_new(struct obm_heap *heap, unsigned size_class)
     unsigned page = obm_lowest_bit(run->dirty != 0 ? run->dirty : run->free);
     struct obm_page_history history = obm_page_take(heap, id, page);
 
-    unsigned number = (id & (OBM_RUNS_PER_ARENA - 1)) << heap->geometry.run_pages_shift;
-    struct obm_pool *pool = &obm_run_arena(heap, id)->pools[number + page];
+    struct obm_pool *pool = run_pool(heap, id, page);
     pool->free = NULL;
     pool->size_class = (uint8_t)size_class;
-    pool->capacity = heap->geometry.capacity[size_class];
     pool->carved = 0;
     pool->clean = history.clean;
     pool->state = OBM_POOL_CURRENT;
     pool->countdown = -1;
-    obm_retention_page_taken(heap, history.purged);
+    obm_retention_page_taken(heap, obm_run_arena(heap, id), history.purged);
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
     }
@@ -119,7 +134,8 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     struct obm_pool *old = heap->current[size_class];
     struct obm_pool *next;
     if (heap->partial[size_class] != 0) {
-        next = obm_pool_at(heap, heap->partial[size_class]);
+        obm_run_id id = heap->partial[size_class];
+        next = run_pool(heap, id, obm_lowest_bit(obm_run_at(heap, id)->partial));
         partial_unlink(heap, next);
         next->state = OBM_POOL_CURRENT;
     }
@@ -145,7 +161,7 @@ void
 obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     pool_push(pool, block);
-    pool->countdown = (int16_t)(pool->capacity - 2);
+    pool->countdown = (int16_t)(obm_pool_capacity(heap, pool) - 2);
     partial_link(heap, pool);
 }
 
@@ -172,7 +188,7 @@ obm_pools_retire(struct obm_heap *heap)
 {
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
         struct obm_pool *pool = heap->current[c];
-        if (pool != &heap->no_pool && obm_pool_live(pool) == 0) {
+        if (pool != &heap->no_pool && obm_pool_live(heap, pool) == 0) {
             heap->current[c] = &heap->no_pool;
             pool_release(heap, pool);
         }

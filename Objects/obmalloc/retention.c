@@ -7,13 +7,20 @@
    free pages may stay resident.
 
    - More dirty pages than allowance + slack: purge the longest dirty ones
-     down to the allowance.  So after a burst nearly everything goes back in
-     the course of freeing, with no thread and no timer.
-   - A *refault*, a page taken that had been purged a short while ago, says
+     down to the allowance, a bounded number at a time.  So after a burst
+     nearly everything goes back in the course of freeing, with no thread and
+     no timer, and no single free pauses for long.
+   - A *refault*, a page taken whose arena had been purged a short while ago, says
      that the purge was a mistake: the allowance grows by that page.  So a
      program that cyclically allocates and frees pays for one cycle.
-   - What stayed dirty all through an epoch was not needed: it goes back, and
-     the allowance shrinks by as much.  So what was learned is unlearned.
+   - What stayed dirty all through an epoch was not needed: the allowance
+     shrinks by as much.  And of the part of the allowance that no dirty page
+     ever filled, a share is forgotten each epoch.  So what was learned is
+     unlearned.
+   - What is above the allowance goes at the next look at the clock, or before
+     a thread gives up the GIL to block, when purging costs nobody.  These
+     purges take at most 1 / OBM_PURGE_SHARE of the time that passes: time is
+     earned as credit, and spent at a price a page.
 
    This is the ski-rental rule (rent until the rent paid equals the price,
    then buy: Karlin, Manasse, Rudolph, Sleator, "Competitive snoopy caching",
@@ -43,6 +50,10 @@ obm_retention_init(struct obm_heap *heap)
     case OBM_RETAIN_SIZE:
         retention->base = heap->settings.retain_bytes / page;
         retention->slack = OBM_RETAIN_SLACK_BYTES / page;
+        if (retention->slack > retention->base) {
+            retention->slack = retention->base;
+        }
+        retention->base -= retention->slack;
         break;
     case OBM_RETAIN_ALL:
         retention->base = SIZE_MAX / 2;
@@ -53,68 +64,108 @@ obm_retention_init(struct obm_heap *heap)
 }
 
 size_t
-obm_retention_trim(struct obm_heap *heap, size_t target)
+obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
 {
     struct obm_retention *retention = &heap->retention;
     size_t before = retention->dirty;
-    while (retention->dirty > target) {
+    size_t gone = 0;
+    while (retention->dirty > target && before - retention->dirty < limit) {
         obm_arena_index index = retention->queue_head;
         struct obm_arena_object *arena = &heap->arenas[index];
         if (arena->free_pages == arena->page_count) {
+            gone += arena->dirty_pages;
+            retention->released_at = heap->os->now();
             obm_arena_release(heap, index);
             obm_check_at_arena_event(heap);
         }
         else {
-            obm_arena_purge(heap, index);
+            arena->purged_at = heap->os->now();
+            gone += obm_arena_purge(heap, index, retention->dirty - target);
         }
     }
-    if (retention->low_water > retention->dirty) {
-        retention->low_water = retention->dirty;
-    }
-    retention->last_purge = heap->os->now();
-    return before - retention->dirty;
+    return gone;
 }
 
-/* The end of an epoch: what was dirty all through it is surplus. */
+/* Credit for the time that passed, in pages; never more than for a second. */
 static void
-epoch_end(struct obm_heap *heap, uint64_t now)
+earn_credit(struct obm_retention *retention, uint64_t now)
+{
+    const uint64_t price = (uint64_t)OBM_PURGE_SHARE * OBM_PURGE_NANOSECONDS;
+    const int64_t most = (int64_t)(UINT64_C(1000000000) / price);
+    uint64_t earned = (now - retention->credit_time) / price;
+    if (earned == 0) {
+        return;
+    }
+    retention->credit_time = now;
+    retention->credit += earned < (uint64_t)most ? (int64_t)earned : most;
+    if (retention->credit > most) {
+        retention->credit = most;
+    }
+}
+
+/* Purge what is above the allowance, as far as the credit goes.  The last
+   arena may overdraw it. */
+static void
+spend_credit(struct obm_heap *heap)
 {
     struct obm_retention *retention = &heap->retention;
+    if (retention->dirty > retention->allowance && retention->credit > 0) {
+        retention->credit -= (int64_t)obm_retention_trim(heap, retention->allowance,
+                                                         (size_t)retention->credit);
+    }
+}
+
+/* The end of an epoch: what was dirty all through it is surplus, and whatever
+   of it had been learned is unlearned. */
+static void
+epoch_end(struct obm_retention *retention, uint64_t now)
+{
     size_t low = retention->low_water;
     size_t surplus = low > retention->base ? low - retention->base : 0;
     size_t learned = retention->allowance - retention->base;
     retention->allowance -= surplus < learned ? surplus : learned;
-    if (surplus != 0) {
-        obm_retention_trim(heap, retention->dirty - surplus);
+    size_t wanted = retention->high_water > retention->base
+                    ? retention->high_water : retention->base;
+    if (retention->allowance > wanted) {
+        size_t unused = retention->allowance - wanted;
+        retention->allowance -= (unused + OBM_FORGET_SHARE - 1) / OBM_FORGET_SHARE;
     }
-    retention->low_water = retention->dirty;
+    retention->low_water = retention->high_water = retention->dirty;
     retention->epoch_start = now;
+}
+
+/* Look at the clock. */
+static void
+look_at_clock(struct obm_heap *heap)
+{
+    struct obm_retention *retention = &heap->retention;
+    retention->events = 0;
+    if (heap->settings.retain == OBM_RETAIN_ALL) {
+        return;
+    }
+    uint64_t now = heap->os->now();
+    if (retention->epoch_start == 0) {
+        retention->low_water = retention->high_water = retention->dirty;
+        retention->epoch_start = retention->credit_time = now;
+        retention->credit = (int64_t)retention->slack;
+    }
+    else if (now - retention->epoch_start >= OBM_EPOCH_NANOSECONDS) {
+        epoch_end(retention, now);
+    }
+    earn_credit(retention, now);
 }
 
 void
 obm_retention_tick(struct obm_heap *heap)
 {
-    struct obm_retention *retention = &heap->retention;
-    retention->events = 0;
-    if (heap->settings.retain != OBM_RETAIN_AUTO) {
-        return;
-    }
-    uint64_t now = heap->os->now();
-    if (retention->epoch_start == 0) {
-        retention->low_water = retention->dirty;
-        retention->epoch_start = now;
-    }
-    else if (now - retention->epoch_start >= OBM_EPOCH_NANOSECONDS) {
-        epoch_end(heap, now);
-    }
+    look_at_clock(heap);
+    spend_credit(heap);
 }
 
-static void
-count_event(struct obm_heap *heap)
+static bool
+clock_is_due(struct obm_heap *heap)
 {
-    if (++heap->retention.events >= OBM_EVENTS_PER_CLOCK) {
-        obm_retention_tick(heap);
-    }
+    return ++heap->retention.events >= OBM_EVENTS_PER_CLOCK;
 }
 
 void
@@ -122,24 +173,26 @@ obm_retention_page_freed(struct obm_heap *heap)
 {
     struct obm_retention *retention = &heap->retention;
     if (retention->dirty > retention->allowance + retention->slack) {
-        obm_retention_trim(heap, retention->allowance);
+        obm_retention_trim(heap, retention->allowance,
+                           OBM_PURGE_STEP_BYTES / heap->geometry.page_size);
     }
-    count_event(heap);
+    if (clock_is_due(heap)) {
+        obm_retention_tick(heap);
+    }
 }
 
 void
-obm_retention_page_taken(struct obm_heap *heap, bool refault)
+obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *arena,
+                         bool refault)
 {
-    struct obm_retention *retention = &heap->retention;
-    if (retention->low_water > retention->dirty) {
-        retention->low_water = retention->dirty;
-    }
     if (refault) {
         heap->counters.refaults++;
         if (heap->settings.retain == OBM_RETAIN_AUTO
-            && heap->os->now() - retention->last_purge < OBM_REGRET_NANOSECONDS) {
-            retention->allowance++;
+            && heap->os->now() - arena->purged_at < OBM_REGRET_NANOSECONDS) {
+            heap->retention.allowance++;
         }
     }
-    count_event(heap);
+    if (clock_is_due(heap)) {
+        look_at_clock(heap);    /* no time to purge: pages are wanted */
+    }
 }

@@ -21,17 +21,18 @@ count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_
         return;
     }
     size_t size = obm_class_size(pool->size_class);
-    size_t live = obm_pool_live(pool);
+    size_t live = obm_pool_live(heap, pool);
+    size_t capacity = obm_pool_capacity(heap, pool);
     struct obm_class_stats *of_class = &stats->classes[pool->size_class];
     of_class->pools++;
     of_class->live_blocks += live;
-    of_class->free_blocks += pool->capacity - live;
+    of_class->free_blocks += capacity - live;
     stats->used_pages++;
     stats->floor_pages += live != 0;
     stats->live_blocks += live;
     stats->live_bytes += live * size;
-    stats->free_block_bytes += (pool->capacity - live) * size;
-    stats->tail_bytes += heap->geometry.page_size - pool->capacity * size;
+    stats->free_block_bytes += (capacity - live) * size;
+    stats->tail_bytes += heap->geometry.page_size - capacity * size;
 }
 
 static void
@@ -48,7 +49,9 @@ count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
     for (unsigned page = 0; page < arena->page_count; page++) {
         count_pool(heap, &arena->pools[page], stats);
     }
-    stats->metadata_bytes += sizeof(struct obm_pool) << heap->geometry.arena_pages_shift;
+    stats->metadata_bytes += arena->in_window
+        ? sizeof(struct obm_pool) << heap->geometry.arena_pages_shift
+        : obm_outside_pools_size(heap);
 }
 
 void
@@ -83,7 +86,7 @@ obm_allocated_blocks(const struct obm_heap *heap)
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         const struct obm_arena_object *arena = &heap->arenas[i];
         for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
-            blocks += obm_pool_live(&arena->pools[page]);
+            blocks += obm_pool_live(heap, &arena->pools[page]);
         }
     }
     return blocks;

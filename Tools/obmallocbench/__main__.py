@@ -1,8 +1,13 @@
 """The command line of obmallocbench.
 
-    obj    run the scenario, print the table, write FOLDER/obj.json, obj.svg, obj.png
-    draw   draw the picture of a report again, without running anything
-    check  say PASS or FAIL for each bar of a report
+    obj           run the scenario, print the table, write FOLDER/obj.json, obj.svg, obj.png
+    memory        run all memory scenarios, print table and verdicts, write FOLDER/memory.json
+    survivors, sessions, burst, cycles
+                  run one of them, write FOLDER/<its name>.json
+    instructions  count instructions of allocation-heavy programs under valgrind, print table and
+                  verdicts, write FOLDER/instructions.json
+    draw          draw the picture of a report of obj again, without running anything
+    check         say PASS or FAIL for each bar of a report
 
 Exit status: 0; 1 when a bar is not cleared (--check, check); 2 when something went wrong, one line
 on standard error says what; 130 when interrupted.
@@ -15,9 +20,11 @@ import sys
 import textwrap
 from pathlib import Path
 
-from . import bars, document, experiment, machine, picture, table
+from . import (bars, callgrind, document, experiment, instructions, instructions_report, machine,
+               memory, memory_report, picture, table)
 from .errors import BenchmarkError
-from .scenarios import SCENARIOS, Scenario
+from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, SCENARIOS,
+                        MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
 LIMIT_SECONDS = 600.0
@@ -42,27 +49,62 @@ def number_from(least: int):
     return number
 
 
-def add_scenario(commands, scenario: Scenario) -> None:
-    """Add the command that runs a scenario."""
-    command = commands.add_parser(scenario.name, help=f"run the scenario {scenario.title}",
-                                  allow_abbrev=False)
-    command.set_defaults(function=run_scenario, scenario=scenario)
+def add_comparison(commands, name: str, words: str) -> Parser:
+    """Add a command that compares two interpreters and return its parser."""
+    command = commands.add_parser(name, help=words, allow_abbrev=False)
     command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
     command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
     command.add_argument("--report", required=True, metavar="FOLDER", type=Path,
                          help="where the files go; made if need be")
+    command.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS",
+                         help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
+    command.add_argument("--check", action="store_true",
+                         help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
+    return command
+
+
+def add_options(command: Parser, options: dict[str, int]) -> None:
+    """Add what a workload takes."""
+    for name, default in options.items():
+        command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=number_from(1),
+                             default=default, metavar="N", help=f"default {default}")
+
+
+def add_scenario(commands, scenario: Scenario) -> None:
+    """Add the command that runs a scenario."""
+    command = add_comparison(commands, scenario.name, f"run the scenario {scenario.title}")
+    command.set_defaults(function=run_scenario, scenario=scenario)
     least = experiment.DISCARDED + 1
     command.add_argument("--runs", type=number_from(least), default=RUNS, metavar="N",
                          help=f"runs of each arm, the first is not counted (default {RUNS})")
-    for name, default in scenario.options.items():
-        command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=number_from(1),
-                             default=default, metavar="N", help=f"default {default}")
-    command.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS",
-                         help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
-    command.add_argument("--check", action="store_true", help="say PASS or FAIL for each bar")
+    add_options(command, scenario.options)
     command.add_argument("--picture", action=argparse.BooleanOptionalAction, default=None,
                          help="insist on the picture, or skip it; by default it is drawn if "
                               "Matplotlib is there")
+
+
+def add_memory(commands, name: str, scenarios: list[MemoryScenario], words: str) -> None:
+    """Add a command that runs memory scenarios; one alone can be given other parameters."""
+    command = add_comparison(commands, name, words)
+    command.set_defaults(function=run_memory, scenarios=scenarios, stem=name)
+    command.add_argument("--runs", type=number_from(1), default=None, metavar="N",
+                         help="runs of each arm (by default as many as the scenario needs)")
+    if len(scenarios) == 1:
+        add_options(command, scenarios[0].options)
+
+
+def add_instructions(commands) -> None:
+    """Add the command that counts instructions."""
+    command = add_comparison(commands, "instructions",
+                             "count instructions of allocation-heavy programs (needs valgrind)")
+    command.set_defaults(function=run_instructions)
+    size = PROGRAMS.options["size"]
+    command.add_argument("--size", type=number_from(1), default=size, metavar="N",
+                         help=f"objects that each program allocates (default {size})")
+    names = (*PROGRAM_NAMES, MIXED)
+    command.add_argument("--programs", nargs="+", choices=names, default=names, metavar="NAME",
+                         help=f"some of: {', '.join(names)}; without all of the first ten their "
+                              "means are of those that ran")
 
 
 def parser() -> Parser:
@@ -71,12 +113,21 @@ def parser() -> Parser:
     commands = result.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
     for scenario in SCENARIOS.values():
         add_scenario(commands, scenario)
+    everything = list(MEMORY_SCENARIOS.values())
+    add_memory(commands, "memory", everything, "run all memory scenarios")
+    for scenario in everything:
+        add_memory(commands, scenario.name, [scenario], f"run the scenario {scenario.title}")
+    add_instructions(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = commands.add_parser(name, help=words, allow_abbrev=False)
         command.set_defaults(function=function)
         command.add_argument("file", type=Path, metavar="JSON", help="a report, such as obj.json")
     return result
+
+
+CHECKS = {experiment.FORMAT: bars.check, memory.FORMAT: memory_report.check,
+          instructions.FORMAT: instructions_report.check}
 
 
 class Progress:
@@ -99,7 +150,7 @@ def name_files(written: list[Path]) -> None:
 
 def print_bars(report: dict) -> int:
     """Print a verdict for each bar and return the exit status."""
-    verdicts = bars.check(report)
+    verdicts = CHECKS[report["format"]](report)
     width = shutil.get_terminal_size().columns
     for bar in verdicts:
         print(textwrap.fill(str(bar), width, subsequent_indent="      "))
@@ -118,21 +169,31 @@ def add_picture(options: argparse.Namespace, report: Path, written: list[Path]) 
     return 0
 
 
-def run_scenario(options: argparse.Namespace) -> int:
-    """Run a scenario from beginning to end and return the exit status."""
-    scenario = options.scenario
-    parameters = {name: getattr(options, name) for name in scenario.options}
+def measure(options: argparse.Namespace, stem: str, work) -> tuple[dict, Path]:
+    """Have work measure, write what it returns to the file called stem, return both.
+
+    work: from the descriptions of the interpreters, and what to call with progress, to a document.
+    """
     interpreters = {"stock": machine.describe_interpreter(options.stock),
                     "patched": machine.describe_interpreter(options.patched)}
     progress = Progress()
     with document.report_folder(options.report) as folder:
         try:
-            result = experiment.run_experiment(scenario, parameters, interpreters, options.runs,
-                                               options.limit, progress)
+            result = work(interpreters, progress)
         finally:
             progress("")
-        report = folder / f"{scenario.name}.json"
+        report = folder / f"{stem}.json"
         document.write(report, result)
+    return result, report
+
+
+def run_scenario(options: argparse.Namespace) -> int:
+    """Run a scenario from beginning to end and return the exit status."""
+    scenario = options.scenario
+    parameters = {name: getattr(options, name) for name in scenario.options}
+    result, report = measure(options, scenario.name, lambda interpreters, progress: (
+        experiment.run_experiment(scenario, parameters, interpreters, options.runs,
+                                  options.limit, progress)))
     print(table.text(result, shutil.get_terminal_size().columns))
     status = 0
     if options.check:
@@ -140,7 +201,7 @@ def run_scenario(options: argparse.Namespace) -> int:
         status = print_bars(result)
     written = [report]
     status = add_picture(options, report, written) or status
-    stale = [path for path in picture.paths(folder, scenario.name)
+    stale = [path for path in picture.paths(options.report, scenario.name)
              if path.exists() and path not in written]
     name_files(written)
     if stale:
@@ -148,8 +209,35 @@ def run_scenario(options: argparse.Namespace) -> int:
     return status
 
 
+def run_memory(options: argparse.Namespace) -> int:
+    """Run memory scenarios, show what they hold, and return the exit status."""
+    parameters = {name: getattr(options, name) for scenario in options.scenarios
+                  for name in scenario.options if hasattr(options, name)}
+    result, report = measure(options, options.stem, lambda interpreters, progress: (
+        memory.run_scenarios(options.scenarios, parameters, interpreters, options.runs,
+                             options.limit, progress)))
+    print(memory_report.text(result, shutil.get_terminal_size().columns))
+    name_files([report])
+    cleared = all(bar.cleared for bar in memory_report.check(result))
+    return NOT_CLEARED if options.check and not cleared else 0
+
+
+def run_instructions(options: argparse.Namespace) -> int:
+    """Count the instructions of the programs, show them, and return the exit status."""
+    callgrind.find_valgrind()
+    result, report = measure(options, "instructions", lambda interpreters, progress: (
+        instructions.run_programs(options.programs, interpreters, options.size, options.limit,
+                                  progress)))
+    print(instructions_report.text(result, shutil.get_terminal_size().columns), end="\n\n")
+    status = print_bars(result)
+    name_files([report])
+    return status if options.check else 0
+
+
 def run_draw(options: argparse.Namespace) -> int:
     """Draw the picture of a report and return the exit status."""
+    if document.read(options.file)["format"] != experiment.FORMAT:
+        raise BenchmarkError(f"{options.file} has no picture: only obj has one")
     name_files(picture.picture_of(options.file))
     return 0
 

@@ -1,4 +1,4 @@
-"""The bars that a patched interpreter must clear, checked on a document."""
+"""The bars that a patched interpreter must clear, checked on a document of a timed scenario."""
 from __future__ import annotations
 
 import dataclasses

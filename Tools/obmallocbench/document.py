@@ -1,4 +1,4 @@
-"""The report's form: what obj.json must hold, reading it, and writing files whole or not at all."""
+"""The reports' forms: what each must hold, reading it, and writing files whole or not at all."""
 from __future__ import annotations
 
 import contextlib
@@ -6,9 +6,9 @@ import json
 import os
 from pathlib import Path
 
+from . import experiment, instructions, memory
 from .errors import BenchmarkError
-from .experiment import FORMAT
-from .scenarios import SCENARIOS
+from .scenarios import MEMORY_SCENARIOS, SCENARIOS
 
 NUMBER = (int, float)
 OPTIONAL_TEXT = (str, type(None))
@@ -23,17 +23,36 @@ CURVE = {"sample_seconds": NUMBER, "end_seconds": NUMBER, "samples": [[NUMBER]],
          "marks": [{"phase": str, "seconds": NUMBER, "rss_bytes": int}]}
 INTERPRETER = {"path": str, "version": str, "compiler": str, "configured_with": str,
                "sha256": str, "is_script": bool}
-FORM = {
-    "format": str, "scenario": str, "parameters": dict, "date": str, "runner": str,
-    "runs": {"made": int, "discarded": int, "counted": int},
+CIRCUMSTANCES = {
+    "format": str, "date": str, "runner": str,
     "machine": {"cpu_model": OPTIONAL_TEXT, "cores": int, "memory_bytes": (int, type(None)),
                 "page_bytes": int, "kernel": str, "transparent_huge_pages": OPTIONAL_TEXT},
     "repository": {"commit": OPTIONAL_TEXT, "dirty": (bool, type(None))},
     "load_average": {"before": [NUMBER], "after": [NUMBER]},
     "interpreters": {"stock": INTERPRETER, "patched": INTERPRETER},
+}
+FORM = {
+    **CIRCUMSTANCES, "scenario": str, "parameters": dict,
+    "runs": {"made": int, "discarded": int, "counted": int},
     "arms": [{"name": str, "interpreter": str, "environment": dict, "runs": [RUN],
               "curve": CURVE}],
 }
+MEMORY_FORM = {
+    **CIRCUMSTANCES,
+    "cases": [{"scenario": str, "case": str, "parameters": dict,
+               "arms": [{"name": str, "interpreter": str, "environment": dict,
+                         "runs": [{**RUN, "figures": dict}]}]}],
+}
+PROFILE = {"total": int, "allocator": int, "functions": dict, "files": dict}
+PROGRAM_ARM = {**PROFILE, "peak_rss_bytes": [int]}
+INSTRUCTIONS_FORM = {
+    **CIRCUMSTANCES, "valgrind": str, "parameters": {"size": int, "peak_size": int},
+    "start_up": {"stock": PROFILE, "patched": PROFILE},
+    "idle_rss_bytes": {"stock": [int], "patched": [int]},
+    "programs": [{"name": str, "arms": {"stock": PROGRAM_ARM, "patched": PROGRAM_ARM}}],
+}
+FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
+         instructions.FORMAT: INSTRUCTIONS_FORM}
 
 
 def problems(value, form=FORM, place: str = "report") -> list[str]:
@@ -54,6 +73,15 @@ def problems(value, form=FORM, place: str = "report") -> list[str]:
     return []
 
 
+def unknown_names(document: dict) -> list[str]:
+    """Return a sentence for each scenario of a sound document that is not one of ours."""
+    if document["format"] == experiment.FORMAT:
+        named, known = [document["scenario"]], SCENARIOS
+    else:
+        named, known = [case["scenario"] for case in document.get("cases", [])], MEMORY_SCENARIOS
+    return [f"it knows no scenario {name!r}" for name in named if name not in known]
+
+
 def read(path: Path) -> dict:
     """Return the document in a file; BenchmarkError when it is not one."""
     try:
@@ -62,11 +90,10 @@ def read(path: Path) -> dict:
         raise BenchmarkError(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise BenchmarkError(f"{path} is not JSON: {error}") from error
-    found = problems(document)
-    if not found and document["format"] != FORMAT:
-        found = [f"its format is {document['format']!r}, not {FORMAT!r}"]
-    if not found and document["scenario"] not in SCENARIOS:
-        found = [f"it knows no scenario {document['scenario']!r}"]
+    found = problems(document, {"format": str})
+    if not found and document["format"] not in FORMS:
+        found = [f"its format is {document['format']!r}, none of {', '.join(FORMS)}"]
+    found = found or problems(document, FORMS[document["format"]]) or unknown_names(document)
     if found:
         raise BenchmarkError(f"{path} is not a report of obmallocbench: {found[0]}")
     return document

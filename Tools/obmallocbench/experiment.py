@@ -36,6 +36,27 @@ def run_rounds(arms: list[running.Arm], scenario: Scenario, parameters: dict[str
     return results
 
 
+def circumstances(interpreters: dict[str, dict]) -> dict:
+    """Return what every report keeps of where and when it was measured, as the work begins.
+
+    finish_circumstances completes it when the work is done.
+    """
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        "machine": machine.describe_machine(),
+        "repository": machine.describe_repository(),
+        "load_average": {"before": list(os.getloadavg())},
+        "runner": platform.python_version(),
+        "interpreters": interpreters,
+    }
+
+
+def finish_circumstances(facts: dict) -> dict:
+    """Return the facts of circumstances with the load average after the work."""
+    load = {**facts["load_average"], "after": list(os.getloadavg())}
+    return {**facts, "load_average": load}
+
+
 def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters: dict[str, dict],
                    runs: int, limit: float, progress: Callable[[str], None]) -> dict:
     """Run everything and return the document: raw figures and where they come from.
@@ -43,10 +64,9 @@ def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters:
     interpreters: descriptions of "stock" and "patched". runs: rounds, the discarded one included.
     """
     arms = arms_of(interpreters["stock"], interpreters["patched"])
-    load_before = os.getloadavg()
-    date = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
+    facts = circumstances(interpreters)
     results = run_rounds(arms, scenario, parameters, runs, limit, progress)
-    load_after = os.getloadavg()
+    facts = finish_circumstances(facts)
     curves = {}
     for arm in arms:
         progress(f"resident set over time: {arm.name}")
@@ -55,13 +75,8 @@ def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters:
         "format": FORMAT,
         "scenario": scenario.name,
         "parameters": parameters,
-        "date": date,
         "runs": {"made": runs, "discarded": DISCARDED, "counted": runs - DISCARDED},
-        "machine": machine.describe_machine(),
-        "repository": machine.describe_repository(),
-        "load_average": {"before": list(load_before), "after": list(load_after)},
-        "runner": platform.python_version(),
-        "interpreters": interpreters,
+        **facts,
         "arms": [{"name": arm.name, "interpreter": arm.interpreter,
                   "environment": arm.environment, "runs": results[arm.name],
                   "curve": curves[arm.name]} for arm in arms],

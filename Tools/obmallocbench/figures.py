@@ -136,10 +136,17 @@ def remarks(document: dict) -> list[str]:
     return said + noise(document)
 
 
+def busy(document: dict) -> list[str]:
+    """Return the sentences about the load: that the machine was busy if so, and the figures."""
+    load = document["load_average"]
+    loads = f"load average {load['before'][0]:.2f} before, {load['after'][0]:.2f} after."
+    if load["before"][0] > BUSY_LOAD * document["machine"]["cores"]:
+        return ["noisy: the machine was busy before the first run.", loads]
+    return [loads]
+
+
 def noise(document: dict) -> list[str]:
     """Return a sentence for each sign that the machine was not quiet, else one that it was."""
-    load = document["load_average"]
-    loads = f"load average {load['before'][0]:.2f} before, {load['after'][0]:.2f} after"
     said = []
     for name, summary in summaries(document)["cpu"].items():
         width = spread(summary.ratios)
@@ -147,9 +154,9 @@ def noise(document: dict) -> list[str]:
             said.append(f"noisy: the middle half of the paired CPU ratios of {name} spreads over "
                         f"{width:.0%} of their median, {min(summary.ratios):.2f} to "
                         f"{max(summary.ratios):.2f} in all.")
-    if load["before"][0] > BUSY_LOAD * document["machine"]["cores"]:
-        said.append("noisy: the machine was busy before the first run.")
+    *complaints, loads = busy(document)
+    said += complaints
     if not said and document["runs"]["counted"] > 1:
         said.append(f"quiet: the middle half of the paired CPU ratios of every arm spreads over at "
                     f"most {NOISY_SPREAD:.0%}.")
-    return [*said, loads + "."]
+    return [*said, loads]

@@ -16,7 +16,7 @@ import time
 
 from . import machine
 from .errors import BenchmarkError
-from .scenarios import Scenario
+from .scenarios import Workload
 
 SAMPLE_SECONDS = 0.002      # between two readings of a watched run's resident set
 KIBIBYTE = 1024             # the unit of ru_maxrss on Linux
@@ -35,7 +35,7 @@ class Arm:
 class Process:
     """A started workload: ended and reaped whatever happens, its output kept."""
 
-    def __init__(self, arm: Arm, scenario: Scenario, parameters: dict[str, int], limit: float):
+    def __init__(self, arm: Arm, scenario: Workload, parameters: dict[str, int | str], limit: float):
         """Start it. limit: seconds after which it is killed."""
         command = [*machine.interpreter_command(arm.path), str(scenario.script),
                    *scenario.command_options(parameters)]
@@ -123,7 +123,7 @@ def peak_bytes(document: dict, outside: int) -> int:
     return max(document.get("peak_rss_bytes") or outside, *marks)
 
 
-def timed_run(arm: Arm, scenario: Scenario, parameters: dict[str, int], limit: float) -> dict:
+def timed_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], limit: float) -> dict:
     """Run the workload once, alone. Return its figures: seconds, bytes, and its own phases."""
     with Process(arm, scenario, parameters, limit) as process:
         process.wait()
@@ -139,6 +139,7 @@ def timed_run(arm: Arm, scenario: Scenario, parameters: dict[str, int], limit: f
         "involuntary_switches": usage.ru_nivcsw,
         "minor_faults": usage.ru_minflt,
         "phases": document["phases"],
+        "figures": document.get("figures", {}),
     }
 
 
@@ -151,7 +152,7 @@ def resident_bytes(descriptor: int, page: int) -> int:
     return int(words[1]) * page if len(words) > 1 else 0
 
 
-def watched_run(arm: Arm, scenario: Scenario, parameters: dict[str, int], limit: float) -> dict:
+def watched_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], limit: float) -> dict:
     """Run the workload once and sample it.
 
     Returns samples, a list of [seconds since the process was started, resident bytes], and marks,

@@ -1,4 +1,7 @@
-"""The scenarios: which script runs, with which options, and where its first free lies."""
+"""The scenarios: which script runs, with which options, and what must come out.
+
+A Scenario is timed over many rounds and drawn; a MemoryScenario asks what stays resident.
+"""
 from __future__ import annotations
 
 import dataclasses
@@ -8,33 +11,76 @@ WORKLOADS = Path(__file__).resolve().parent / "workloads"
 
 
 @dataclasses.dataclass(frozen=True)
-class Scenario:
-    """One workload.
+class Workload:
+    """A script of the folder workloads.
 
-    name: the command's word, the files' stem and the script's. title: for people.
-    options: what the script takes, name to default (int).
-    phases: the names of its marks in order; each is the end of a phase.
-    activities: what the program does before each mark, in one word each, for the picture.
-    before, freed: the marks between which everything is allocated and freed once.
+    name: the script's. title: for people. options: what the script takes, name to default.
     """
 
     name: str
     title: str
-    options: dict[str, int]
-    phases: tuple[str, ...]
-    activities: tuple[str, ...]
-    before: str
-    freed: str
+    options: dict[str, int | str]
 
     @property
     def script(self) -> Path:
         """The path of the workload."""
         return WORKLOADS / f"{self.name}.py"
 
-    def command_options(self, parameters: dict[str, int]) -> list[str]:
+    def command_options(self, parameters: dict[str, int | str]) -> list[str]:
         """Return the words that give the script its parameters."""
         return [word for name, value in parameters.items()
                 for word in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario(Workload):
+    """A workload timed over many rounds. Its name is also the command's word and the files' stem.
+
+    phases: the names of its marks in order; each is the end of a phase.
+    activities: what the program does before each mark, in one word each, for the picture.
+    before, freed: the marks between which everything is allocated and freed once.
+    """
+
+    phases: tuple[str, ...]
+    activities: tuple[str, ...]
+    before: str
+    freed: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Demand:
+    """What must come out: the key of a figure in memory.FIGURES, the mark at which it is read,
+    and the most that it may be."""
+
+    figure: str
+    phase: str
+    limit: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One way to run a memory scenario: what people call it (may be empty), the parameters that
+    differ from the defaults, and its demands."""
+
+    label: str
+    parameters: dict[str, int]
+    demands: tuple[Demand, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class MemoryScenario(Workload):
+    """A workload that is asked what it holds. Its name is also the command's word.
+
+    before: the mark that everything is compared with. peak: the mark at which most is held.
+    cases: the ways to run it. runs: how often each arm runs by default.
+    with_retain_all: whether a third arm runs, patched with retain=all.
+    """
+
+    before: str
+    peak: str
+    cases: tuple[Case, ...]
+    runs: int
+    with_retain_all: bool
 
 
 SCENARIOS = {scenario.name: scenario for scenario in (
@@ -48,3 +94,55 @@ SCENARIOS = {scenario.name: scenario for scenario in (
         freed="freed",
     ),
 )}
+
+MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
+    MemoryScenario(
+        name="survivors",
+        title="survivors",
+        options={"triples": 2_000_000},
+        before="base",
+        peak="made",
+        cases=tuple(
+            Case(label, {"permille": permille}, (Demand("kept / floor", "freed", limit),))
+            for label, permille, limit in (("0.1 %", 1, 1.10), ("1 %", 10, 1.08),
+                                           ("10 %", 100, 1.03))),
+        runs=1,
+        with_retain_all=False,
+    ),
+    MemoryScenario(
+        name="sessions",
+        title="sessions",
+        options={"sessions": 1500},
+        before="base",
+        peak="peak",
+        cases=(Case("", {}, (Demand("kept apart / floor", "drained", 1.5),)),),
+        runs=1,
+        with_retain_all=False,
+    ),
+    MemoryScenario(
+        name="burst",
+        title="burst, then sleep",
+        options={"mebibytes": 200},
+        before="base",
+        peak="allocated",
+        cases=(Case("", {}, (Demand("kept", "asleep", 8.0),)),),
+        runs=3,
+        with_retain_all=False,
+    ),
+    MemoryScenario(
+        name="cycles",
+        title="cycles",
+        options={"mebibytes": 50, "cycles": 20, "light_seconds": 2},
+        before="base",
+        peak="cycled",
+        cases=(Case("", {}, (Demand("cpu", "cycled", 1.05), Demand("kept", "quiet", 8.0))),),
+        runs=5,
+        with_retain_all=True,
+    ),
+)}
+
+# The ten are judged together; the eleventh is a bar of its own.
+PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",
+                 "closures", "bytes")
+MIXED = "mixed"
+PROGRAMS = Workload("programs", "allocation-heavy programs", {"program": "tuples", "size": 200_000})

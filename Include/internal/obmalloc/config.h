@@ -49,11 +49,18 @@
     (sizeof(*(place)) == 8 \
      ? (uint64_t)_InterlockedAnd64((volatile long long *)(place), (long long)(bits)) \
      : (uint64_t)_InterlockedAnd((volatile long *)(place), (long)(bits)))
+#  define OBM_ATOMIC_SWAP(place, old, value) \
+    (_InterlockedCompareExchangePointer((void *volatile *)(place), (void *)(value), \
+                                        (void *)(old)) == (void *)(old))
 #  define OBM_PUBLISH(place, value) (*(place) = (value))
 #  define OBM_PUBLISHED(place) (*(place))
 #else
 #  define OBM_ATOMIC_OR(place, bits) __atomic_fetch_or((place), (bits), __ATOMIC_ACQ_REL)
 #  define OBM_ATOMIC_AND(place, bits) __atomic_fetch_and((place), (bits), __ATOMIC_ACQ_REL)
+/* Replace old by value; false: *place was not old any more. */
+#  define OBM_ATOMIC_SWAP(place, old, value) \
+    __atomic_compare_exchange_n((place), &(old), (value), false, \
+                                __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)
 #  define OBM_PUBLISH(place, value) __atomic_store_n((place), (value), __ATOMIC_RELEASE)
 #  define OBM_PUBLISHED(place) __atomic_load_n((place), __ATOMIC_ACQUIRE)
 #endif
@@ -133,15 +140,29 @@
 /* Free memory that every heap may keep resident before anything is learned,
    and how far above its allowance a heap may grow before a purge: together
    they bound what a burst leaves behind. */
-#define OBM_RETAIN_BASE_BYTES ((size_t)1 << 20)
-#define OBM_RETAIN_SLACK_BYTES ((size_t)1 << 20)
+#define OBM_RETAIN_BASE_BYTES ((size_t)256 << 10)
+#define OBM_RETAIN_SLACK_BYTES ((size_t)512 << 10)
+
+/* One page event purges at most this much, so that no single free pauses for
+   long when a large allowance has just been given up. */
+#define OBM_PURGE_STEP_BYTES ((size_t)4 << 20)
+
+/* Purges that no page event asks for (at the end of an epoch, or before a
+   thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes, at
+   this price a page: what the purge of a single page was measured to cost. */
+#define OBM_PURGE_SHARE 20
+#define OBM_PURGE_NANOSECONDS 2000
 
 /* An epoch: what stayed free and resident all through one is surplus. */
 #define OBM_EPOCH_NANOSECONDS ((uint64_t)500 * 1000 * 1000)
 
+/* What part of an allowance that was not filled is forgotten at the end of an
+   epoch: one OBM_FORGET_SHARE-th. */
+#define OBM_FORGET_SHARE 8
+
 /* A page wanted again within this time after the last purge should have been
    kept. */
-#define OBM_REGRET_NANOSECONDS ((uint64_t)5 * 1000 * 1000 * 1000)
+#define OBM_REGRET_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
 
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u

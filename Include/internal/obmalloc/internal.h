@@ -93,8 +93,7 @@ obm_find_pool(const struct obm_heap *heap, const void *address)
     return heap->map.count != 0 ? obm_map_find(heap, address) : NULL;
 }
 
-/* Whether address lies in a window of another heap of this process, on a page
-   that an arena covers. */
+/* Whether address lies in an arena of another heap of this process. */
 OBM_API bool obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address);
 
 /* Unmap the descriptors and give the window up. */
@@ -117,13 +116,18 @@ OBM_API struct obm_page_history obm_page_take(struct obm_heap *heap, obm_run_id 
                                               unsigned page);
 OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
 
-/* Purge every dirty page of an arena that is purgeable.  Returns the number of
-   pages; 0: the system refused, and the arena is purgeable no more. */
-OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index);
+/* Purge dirty pages of an arena that is purgeable, run by run, until at least
+   limit (> 0) pages or all have gone.  Returns the number of pages; 0: the
+   system refused, and the arena is purgeable no more. */
+OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit);
 
 /* Return an arena without a used page to where it came from, its descriptors
    with it. */
 OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
+
+/* Bytes mapped for the descriptors of an arena outside the window, with the
+   one in front of them that holds the arena's index. */
+OBM_API size_t obm_outside_pools_size(const struct obm_heap *heap);
 
 /* Return the memory of the arena array, and with it of all arenas. */
 OBM_API void obm_arenas_close(struct obm_heap *heap);
@@ -140,23 +144,23 @@ obm_run_at(const struct obm_heap *heap, obm_run_id id)
     return &obm_run_arena(heap, id)->runs[id & (OBM_RUNS_PER_ARENA - 1)];
 }
 
-OBM_INLINE struct obm_pool *
-obm_pool_at(const struct obm_heap *heap, obm_pool_id id)
+/* The arena that a descriptor belongs to.  In the window its place tells;
+   outside it the descriptors of an arena follow one that holds the index. */
+OBM_INLINE obm_arena_index
+obm_pool_arena(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    unsigned shift = heap->geometry.arena_pages_shift;
-    return &heap->arenas[id >> shift].pools[id & (((obm_pool_id)1 << shift) - 1)];
-}
-
-OBM_INLINE obm_pool_id
-obm_pool_identity(const struct obm_heap *heap, const struct obm_pool *pool)
-{
-    return (pool->arena << heap->geometry.arena_pages_shift) | pool->page;
+    uintptr_t offset = (uintptr_t)pool - (uintptr_t)heap->window_pools;
+    size_t place = offset / sizeof(struct obm_pool);
+    if (OBM_LIKELY(place < heap->window_mapped >> obm_page_shift(heap))) {
+        return (obm_arena_index)(place >> heap->geometry.arena_pages_shift);
+    }
+    return *(const obm_arena_index *)(pool - pool->page - 1);
 }
 
 OBM_INLINE char *
 obm_pool_address(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (char *)(heap->arenas[pool->arena].first_page
+    return (char *)(heap->arenas[obm_pool_arena(heap, pool)].first_page
                     + ((uintptr_t)pool->page << obm_page_shift(heap)));
 }
 
@@ -183,17 +187,21 @@ OBM_API unsigned obm_count_bits(uint64_t word);
 /* Set the policy according to heap->settings. */
 OBM_API void obm_retention_init(struct obm_heap *heap);
 
-/* Tell the policy that a page was freed, or taken (refault: it had been
-   purged before). */
+/* Tell the policy that a page was freed, or taken from an arena (refault: it
+   had been purged before). */
 OBM_API void obm_retention_page_freed(struct obm_heap *heap);
-OBM_API void obm_retention_page_taken(struct obm_heap *heap, bool refault);
+OBM_API void obm_retention_page_taken(struct obm_heap *heap,
+                                      const struct obm_arena_object *arena,
+                                      bool refault);
 
-/* Look at the clock, and give back what proved to be surplus. */
+/* Look at the clock, give back what proved to be surplus, and what is above
+   the allowance, as far as the bounded share of the time goes. */
 OBM_API void obm_retention_tick(struct obm_heap *heap);
 
 /* Purge dirty pages, the longest free first, and release empty arenas, until
-   at most target dirty pages are left.  Returns the number of pages. */
-OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target);
+   at most target dirty pages are left, or at least limit pages have gone.
+   Returns the number of pages. */
+OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit);
 
 /* pool.c: pools of one size class ------------------------------------------ */
 
@@ -212,11 +220,17 @@ OBM_API void obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, voi
 OBM_API void obm_pools_retire(struct obm_heap *heap);
 
 OBM_INLINE unsigned
-obm_pool_live(const struct obm_pool *pool)
+obm_pool_capacity(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return heap->geometry.capacity[pool->size_class];
+}
+
+OBM_INLINE unsigned
+obm_pool_live(const struct obm_heap *heap, const struct obm_pool *pool)
 {
     switch (pool->state) {
     case OBM_POOL_FULL:
-        return pool->capacity;
+        return obm_pool_capacity(heap, pool);
     case OBM_POOL_PARTIAL:
     case OBM_POOL_CURRENT:
         return (unsigned)(pool->countdown + 1);
@@ -234,7 +248,8 @@ OBM_API bool obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
                            const struct obm_settings *settings);
 
 /* Return everything to the system, whatever is still in use; or, if abandon,
-   leave it all in place for ever because blocks are in use.  The heap is empty
+   only what is free, and leave the rest in place for ever because blocks are
+   in use.  The heap is empty
    then, and can be used again; arena_allocator and before_arena are NULL. */
 OBM_API void obm_heap_close(struct obm_heap *heap, bool abandon);
 
@@ -258,6 +273,10 @@ obm_block_size(const struct obm_heap *heap, const void *block)
     const struct obm_pool *pool = obm_find_pool(heap, block);
     return pool != NULL ? obm_class_size(pool->size_class) : 0;
 }
+
+/* End the process if the block, which is none of this heap's, is one of
+   another heap's. */
+OBM_API void obm_must_be_foreign(const struct obm_heap *heap, const void *block);
 
 /* Whether a block of old bytes stays where it is when it is asked to hold
    size bytes: it fits, and moving would save less than a quarter of it. */

@@ -10,6 +10,9 @@
 
 extern void _PyObmalloc_Stats(struct obm_stats *stats);
 
+/* The thread is about to give up the GIL of interp to block. */
+extern void _PyObmalloc_BeforeBlocking(PyInterpreterState *interp);
+
 /* Give back what can go now.  Returns the number of bytes. */
 extern size_t _PyObmalloc_Trim(void);
 

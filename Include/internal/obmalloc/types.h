@@ -16,11 +16,9 @@
 /* Index of an arena in heap->arenas.  0 is never a valid index. */
 typedef uint32_t obm_arena_index;
 
-/* A run: arena index << OBM_RUNS_SHIFT | number of the run in its arena.
-   A pool: arena index << page bits | number of the page in its arena.
-   0 means none for both, since arena 0 does not exist. */
+/* Arena index << OBM_RUNS_SHIFT | number of the run in its arena.  0 means
+   none, since arena 0 does not exist. */
 typedef uint32_t obm_run_id;
-typedef uint32_t obm_pool_id;
 
 /* The states of a page, kept in its pool descriptor.
 
@@ -34,7 +32,7 @@ typedef uint32_t obm_pool_id;
    a size at a time does not give its page back each time.
 
    ABSENT must be 0: the descriptors of addresses at which no arena lies are
-   pages of zeros that nobody ever wrote. */
+   all zeros. */
 enum obm_pool_state {
     OBM_POOL_ABSENT = 0,
     OBM_POOL_FREE,
@@ -44,11 +42,14 @@ enum obm_pool_state {
 };
 
 /* Descriptor of one page.  It lies outside the page: a free page holds
-   nothing, and a live page holds only blocks.
+   nothing, and a live page holds only blocks.  16 bytes on 64-bit systems, so
+   0.4 % of a page of 4 KiB: where few blocks survive in many pages, the
+   descriptors are what is left of the others.
 
    live blocks  ==  FULL ? capacity
                  :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
+   capacity  ==  heap->geometry.capacity[size_class]
    FULL     =>  free == NULL, carved == capacity, countdown == 0
    PARTIAL  =>  0 < live < capacity
    countdown <= 0 whenever a free of one of its blocks needs more than a push:
@@ -56,17 +57,12 @@ enum obm_pool_state {
    all other states; -1 in a CURRENT pool without a live block. */
 struct obm_pool {
     void *free;             /* last freed block; each holds a pointer to the next */
-    obm_pool_id next;       /* PARTIAL: neighbours in the list of its class */
-    obm_pool_id prev;
-    obm_arena_index arena;  /* its arena */
     int16_t countdown;      /* frees until obm_free_slow() must look */
-    uint16_t capacity;      /* blocks in the page */
     uint16_t carved;        /* blocks that were ever on the free list or live */
     uint16_t page;          /* number of its page in the arena */
     uint8_t size_class;
-    uint8_t state;          /* enum obm_pool_state */
-    bool clean;             /* bytes past the carved blocks are known to be 0 */
-    uint8_t unused;
+    uint8_t state : 4;      /* enum obm_pool_state */
+    uint8_t clean : 1;      /* bytes past the carved blocks are known to be 0 */
 };
 
 /* A run of pages, lent to one size class.
@@ -74,13 +70,17 @@ struct obm_pool {
    free_count  ==  number of bits set in free
    dirty, purged  are subsets of free, and have no bit in common
    size_class == OBM_NO_CLASS  =>  every page of the run is free
-   in a bucket of its class  <=>  size_class != OBM_NO_CLASS, free != 0 */
+   in a bucket of its class  <=>  size_class != OBM_NO_CLASS, free != 0
+   in the list heap->partial[size_class]  <=>  partial != 0 */
 struct obm_run {
     uint64_t free;          /* bit i: page i of the run is FREE */
     uint64_t dirty;         /* bit i: free, and may be resident */
     uint64_t purged;        /* bit i: free, and was purged or released before */
+    uint64_t partial;       /* bit i: the pool on page i is PARTIAL */
     obm_run_id next;        /* neighbours in the bucket */
     obm_run_id prev;
+    obm_run_id partial_next;    /* neighbours in the list of partial runs */
+    obm_run_id partial_prev;
     uint8_t size_class;     /* OBM_NO_CLASS when the run belongs to its arena */
     uint8_t page_count;
     uint8_t free_count;
@@ -107,7 +107,7 @@ struct obm_arena_allocator {
 struct obm_arena_object {
     uintptr_t address;      /* what the allocator returned */
     uintptr_t first_page;   /* the same, rounded up to a page */
-    struct obm_pool *pools; /* page_count descriptors */
+    struct obm_pool *pools; /* page_count descriptors; see obm_pool_arena() */
     obm_arena_index next;   /* neighbours in the bucket, or next unused one */
     obm_arena_index prev;
     obm_arena_index dirty_next;
@@ -119,6 +119,8 @@ struct obm_arena_object {
     uint16_t counted_dirty; /* those that retention may count on */
     bool in_window;         /* pools belongs to the window, not to the arena */
     bool purgeable;         /* not from a foreign allocator, and never refused */
+    uint64_t purged_at;     /* nanoseconds: its last purge, or, in an arena that
+                               replaces a released one, that release */
     struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
     struct obm_run runs[OBM_RUNS_PER_ARENA];
 };
@@ -186,7 +188,7 @@ struct obm_settings {
 /* What retention knows.  Pages are counted in pages.
 
    dirty      ==  sum of counted_dirty over all arenas
-   low_water  <=  dirty
+   low_water  <=  dirty  <=  high_water
    allowance  >=  base in mode AUTO */
 struct obm_retention {
     size_t dirty;           /* free pages, maybe resident, that could go back */
@@ -194,9 +196,12 @@ struct obm_retention {
     size_t base;            /* OBM_RETAIN_BASE_BYTES in pages */
     size_t slack;           /* OBM_RETAIN_SLACK_BYTES in pages */
     size_t low_water;       /* least value of dirty in this epoch */
+    size_t high_water;      /* greatest value of dirty in this epoch */
     size_t released;        /* pages of arenas released, not yet mapped again */
     uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
-    uint64_t last_purge;    /* nanoseconds */
+    uint64_t released_at;   /* nanoseconds: the last release of an arena */
+    uint64_t credit_time;   /* nanoseconds: credit is counted up to here */
+    int64_t credit;         /* pages that may be purged unasked; may be < 0 */
     unsigned events;        /* page events since the last look at the clock */
     obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
     obm_arena_index queue_tail;
@@ -238,7 +243,7 @@ struct obm_heap {
     struct obm_pool *current[OBM_SIZE_CLASSES];
     struct obm_pool no_pool;    /* stands for none in current: never has a block */
 
-    obm_pool_id partial[OBM_SIZE_CLASSES];      /* heads of the lists */
+    obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool */
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
     struct obm_arena_buckets usable;
 

@@ -65,6 +65,7 @@ obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
     }
     size_t old = obm_block_size(heap, block);
     if (old == 0) {
+        obm_must_be_foreign(heap, block);
         return PyMem_RawRealloc(block, size);
     }
     if (obm_stays_in_place(old, size)) {

@@ -5,10 +5,11 @@ import sys
 import unittest
 from unittest import mock
 
-from obmallocbench.scenarios import SCENARIOS, WORKLOADS
+from obmallocbench.scenarios import MEMORY_SCENARIOS, PROGRAMS, SCENARIOS, WORKLOADS
 
 sys.path.insert(0, str(WORKLOADS))
-import measure      # noqa: E402  (a script's neighbour, found the way a script finds it)
+import live         # noqa: E402  (a script's neighbour, found the way a script finds it)
+import measure      # noqa: E402
 sys.path.remove(str(WORKLOADS))
 
 NEWER = (ast.IfExp, ast.With, ast.JoinedStr, ast.AsyncFunctionDef, ast.AnnAssign, ast.NamedExpr,
@@ -32,6 +33,8 @@ class Syntax(unittest.TestCase):
                     self.assertFalse(node.kwonlyargs or [a for a in node.args if a.annotation])
 
     def test_every_scenario_has_its_script(self):
+        for workload in (*MEMORY_SCENARIOS.values(), PROGRAMS):
+            self.assertTrue(workload.script.is_file())
         for scenario in SCENARIOS.values():
             self.assertTrue(scenario.script.is_file())
             self.assertEqual(len(scenario.phases), len(scenario.activities))
@@ -71,8 +74,56 @@ class Measuring(unittest.TestCase):
 
     def test_options(self):
         with mock.patch.object(sys, "argv", ["x.py", "--objects", "7"]):
-            self.assertEqual(measure.integer_options({"objects": 1}), {"objects": 7})
+            self.assertEqual(measure.options({"objects": 1}), {"objects": 7})
         for words in (["--other", "7"], ["--objects"], ["--objects", "many"], ["7"]):
             with mock.patch.object(sys, "argv", ["x.py", *words]), \
                     mock.patch.object(sys, "stderr"), self.assertRaises(SystemExit):
-                measure.integer_options({"objects": 1})
+                measure.options({"objects": 1})
+
+    def test_options_that_are_text(self):
+        with mock.patch.object(sys, "argv", ["x.py", "--program", "ints", "--size", "0"]):
+            self.assertEqual(measure.options({"program": "", "size": 1}),
+                             {"program": "ints", "size": 0})
+
+
+class PageFloor(unittest.TestCase):
+    def setUp(self):
+        self.floor = live.Floor()
+        self.page = self.floor.page
+
+    def test_blocks_and_the_pages_they_touch(self):
+        self.floor.add_block(self.page * 7, self.page // 16)
+        self.floor.add_block(self.page * 8 - 1, 1)
+        self.assertEqual(list(self.floor.pages), [7])
+        self.floor.add_block(self.page * 8 - 1, 2)
+        self.assertEqual(self.floor.figures(), {"floor_bytes": 2 * self.page, "large_bytes": 0,
+                                                "live_bytes": self.page // 16 + 3})
+
+    def test_large_blocks_are_apart(self):
+        self.floor.add_block(self.page, live.SMALL_MAX + 1)
+        self.assertEqual((self.floor.pages, self.floor.large_bytes), ({}, live.SMALL_MAX + 1))
+
+    def test_what_the_interpreter_shares_is_not_counted(self):
+        for item in (None, 0, 256, -5, "", "a"):
+            self.floor.add(item)
+        self.assertEqual(self.floor.live_bytes, 0)
+
+    def test_sizes_are_those_of_getsizeof(self):
+        text, number, row = "text" * 9, 10 ** 6, [10 ** 7, 10 ** 8]
+        for item, parts in ((text, ()), (number, ()), ((number, text), (number, text)),
+                            (row, row), ({"x": text}, (text,))):
+            floor = live.Floor()
+            floor.add(item)
+            whole = sum(sys.getsizeof(part) for part in (item, *parts))
+            self.assertEqual(floor.live_bytes + floor.large_bytes, whole, item)
+            self.assertTrue(floor.complete)
+
+    def test_a_list_table_is_found_where_it_is(self):
+        row = [object(), object()]
+        table = live._pointer_at(id(row) + live.LIST_TABLE_WORD * live.WORD)
+        self.assertEqual(live._pointer_at(table + live.WORD), id(row[1]))
+
+    def test_old_interpreters_say_that_they_do_not_know(self):
+        self.floor.has_tables = False
+        self.floor.add([10 ** 6])
+        self.assertIsNone(self.floor.figures()["floor_bytes"])

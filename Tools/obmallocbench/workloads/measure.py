@@ -177,6 +177,16 @@ def mallinfo():
     return dict([(name, int(getattr(answer, name))) for name in MALLINFO_FIELDS])
 
 
+def allocator_stats():
+    """Return what a patched interpreter says of its own heap (dictionary), None on any other."""
+    try:
+        import _obmalloc
+    except ImportError:
+        return None
+    stats = _obmalloc.stats()
+    return dict([(name, stats[name]) for name in stats if name != "classes"])
+
+
 # --- The report --------------------------------------------------------------------------------
 
 def to_json(value):
@@ -239,14 +249,18 @@ class Recorder:
         figures["measuring_seconds"] = clock() - wall
         self.phases.append(figures)
 
-    def finish(self, parameters):
-        """Write the line. parameters: what the run was given (dictionary: str to number or str)."""
+    def finish(self, parameters, figures=None):
+        """Write the line. parameters: what the run was given (dictionary: str to number or str).
+
+        figures: what the workload found out itself (dictionary: str to whatever to_json takes).
+        """
         document = {
             "scenario": self.scenario,
             "parameters": parameters,
             "python": ".".join([str(part) for part in sys.version_info[:3]]),
             "start_epoch_seconds": self.epoch,
             "phases": self.phases,
+            "figures": figures or {},
             "peak_rss_bytes": peak_rss_bytes(),
         }
         sys.stdout.write(to_json(document) + "\n")
@@ -255,23 +269,33 @@ class Recorder:
 
 # --- The command line --------------------------------------------------------------------------
 
-def integer_options(defaults):
-    """Return defaults (dictionary: name to int) with what ``--name NUMBER`` of sys.argv changes.
+def options(defaults):
+    """Return defaults (dictionary: name to int or str) with what ``--name VALUE`` changes.
 
-    Ends the process with one line and status 2 when the command line is anything else.
+    A value is read as its default is: a number, or text. Ends the process with one line and
+    status 2 when the command line is anything else.
     """
     values = dict(defaults)
     words = sys.argv[1:]
     while words:
         name = words[0].replace("--", "", 1).replace("-", "_")
-        if words[0][:2] != "--" or name not in values or len(words) < 2 or not words[1].isdigit():
-            usage = " ".join(["[--%s NUMBER]" % key.replace("_", "-") for key in sorted(defaults)])
-            sys.stderr.write("%s: cannot understand %r; usage: %s\n"
-                             % (os.path.basename(sys.argv[0]), " ".join(words[:2]), usage))
-            sys.exit(2)
-        values[name] = int(words[1])
+        known = words[0][:2] == "--" and name in values and len(words) > 1
+        if known and isinstance(defaults[name], str):
+            values[name] = words[1]
+        elif known and words[1].isdigit():
+            values[name] = int(words[1])
+        else:
+            usage = " ".join(["[--%s %s]" % (key.replace("_", "-"), defaults[key])
+                              for key in sorted(defaults)])
+            refuse("cannot understand %r; usage: %s" % (" ".join(words[:2]), usage))
         words = words[2:]
     return values
+
+
+def refuse(reason):
+    """End the process with one line (str) and status 2."""
+    sys.stderr.write("%s: %s\n" % (os.path.basename(sys.argv[0]), reason))
+    sys.exit(2)
 
 
 try:

@@ -23,7 +23,7 @@ def allocate(objects):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.integer_options({"objects": 1000000})
+    parameters = measure.options({"objects": 1000000})
     recorder = measure.Recorder("obj")
     recorder.mark("start")
     kept = allocate(parameters["objects"])

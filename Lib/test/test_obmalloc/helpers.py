@@ -1,0 +1,91 @@
+"""What the tests of obmalloc share."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import unittest
+from test.support import SHORT_TIMEOUT, script_helper
+
+import _obmalloc
+
+MIB = 1 << 20
+
+# Code that every child process may use.
+PRELUDE = f'''
+import _obmalloc, gc, os, sys
+MIB = {MIB}
+
+def status(field):
+    """A field of /proc/self/status, such as VmRSS, in bytes."""
+    with open('/proc/self/status') as file:
+        for line in file:
+            if line.startswith(field + ':'):
+                return int(line.split()[1]) * 1024
+
+def figures():
+    """The statistics, fit to be shown by a failed assertion."""
+    stats = _obmalloc.stats()
+    del stats['classes']
+    return stats
+
+def fill(mib, size=400):
+    """About so many MiB of blocks of one size class."""
+    return [bytes(size) for _ in range(mib * MIB // (size + 33))]
+'''
+
+has_proc = unittest.skipUnless(os.path.exists('/proc/self/status'),
+                               'needs /proc/self/status')
+
+
+def uses_pymalloc():
+    """Whether this process allocates from the arenas."""
+    before = _obmalloc.stats()['live_blocks']
+    keep = [bytes(40) for _ in range(1000)]
+    return _obmalloc.stats()['live_blocks'] - before > len(keep) // 2
+
+
+class ChildTest(unittest.TestCase):
+    """Tests that run code in child processes."""
+
+    # Code that the children of this class run first.
+    setup = ''
+
+    def child_code(self, code):
+        return '\n'.join([PRELUDE, textwrap.dedent(self.setup), textwrap.dedent(code)])
+
+    def environment(self):
+        """Variables for every child."""
+        return {}
+
+    def variables(self, env):
+        """What the parent happens to be tested with must not matter."""
+        cleared = {'PYTHONOBMALLOC': '', 'PYTHONMALLOC': '', 'PYTHONMALLOCSTATS': '',
+                   'PYTHONTRACEMALLOC': ''}
+        return {**cleared, **self.environment(), **env}
+
+    def child_environment(self, env):
+        return {**os.environ, **self.variables(env)}
+
+    def run_child(self, code, *options, **env):
+        """Run code, which must succeed; return its lines on both streams."""
+        done = script_helper.assert_python_ok(
+            *options, '-c', self.child_code(code), **self.variables(env))
+        return done.out.decode().splitlines(), done.err.decode().splitlines()
+
+    def check_child(self, code, *options, **env):
+        """Run code, which must succeed and write nothing on stderr."""
+        out, err = self.run_child(code, *options, **env)
+        self.assertEqual(err, [])
+        return out
+
+    def run_dying_child(self, code, *options, **env):
+        """Run code, which must end with SIGABRT; return the lines on stderr."""
+        no_core = 'import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n'
+        done = subprocess.run(
+            [sys.executable, *options, '-c', no_core + self.child_code(code)],
+            env=self.child_environment(env), timeout=SHORT_TIMEOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        self.assertEqual(done.returncode, -signal.SIGABRT, done.stderr)
+        return done.stderr.splitlines()

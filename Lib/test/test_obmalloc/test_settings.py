@@ -1,0 +1,180 @@
+"""PYTHONOBMALLOC, the environment variable: retain, check, and mistakes."""
+
+import unittest
+
+from .helpers import ChildTest, has_proc
+
+SHOW_ALLOWANCE = "print(figures()['allowance_pages'])"
+
+
+class RetainTests(ChildTest):
+
+    # Fill 32 MiB, free all but a few, and look.
+    CYCLE = '''
+        base = figures()
+        objects = fill(32)
+        keep = objects[::1000]
+        full = figures()
+        del objects
+        after = figures()
+        page = base['page_size']
+        assert full['arenas'] > base['arenas'] + 10
+        _obmalloc.check(3)
+        {condition}
+        '''
+
+    def check_cycle(self, retain, condition):
+        setting = f'retain={retain}' if retain else ''
+        self.check_child(self.CYCLE.format(condition=condition), PYTHONOBMALLOC=setting)
+
+    def test_none(self):
+        self.check_cycle('none', 'assert after["dirty_pages"] == 0, after')
+
+    def test_none_releases_empty_arenas(self):
+        self.check_child('''
+            base = figures()
+            fill(32)
+            after = figures()
+            assert after['arenas'] <= base['arenas'] + 1, (base, after)
+            assert after['dirty_pages'] == 0, after
+            ''', PYTHONOBMALLOC='retain=none')
+
+    def test_auto(self):
+        condition = 'assert after["dirty_pages"] * page < 8 * MIB, after'
+        for setting in 'auto', '':
+            with self.subTest(retain=setting):
+                self.check_cycle(setting, condition)
+
+    def test_all(self):
+        self.check_cycle('all', '''
+        assert after['arenas'] == full['arenas'], (full, after)
+        assert after['arenas_released'] == after['pages_purged'] == 0, after
+        assert after['dirty_pages'] * page > 24 * MIB, after
+        ''')
+
+    def test_all_holds_whole_arenas_too(self):
+        self.check_child('''
+            fill(32)
+            first = figures()
+            fill(32)
+            second = figures()
+            assert second['arenas_released'] == 0, second
+            assert second['arenas_mapped'] <= first['arenas_mapped'] + 1, (first, second)
+            ''', PYTHONOBMALLOC='retain=all')
+
+    @has_proc
+    def test_none_and_all_show_in_resident_memory(self):
+        code = '''
+            before = status('VmRSS')
+            fill(32)
+            print(status('VmRSS') - before)
+            '''
+        for retain, least, most in [('none', -64, 4), ('all', 24, 64)]:
+            with self.subTest(retain=retain):
+                line, = self.check_child(code, PYTHONOBMALLOC=f'retain={retain}')
+                self.assertGreater(int(line), least << 20)
+                self.assertLess(int(line), most << 20)
+
+    def test_a_size(self):
+        self.check_cycle('8M', '''
+        assert after["dirty_pages"] * page <= 12 * MIB, after
+        assert after["dirty_pages"] * page >= 7 * MIB, after
+        ''')
+
+    def test_sizes(self):
+        page = int(self.check_child("print(figures()['page_size'])")[0])
+        for text, size in [('0', 0), ('1048576', 1 << 20), ('2048k', 2 << 20),
+                           ('2048K', 2 << 20), ('3m', 3 << 20), ('1G', 1 << 30)]:
+            with self.subTest(retain=text):
+                out = self.check_child(SHOW_ALLOWANCE, PYTHONOBMALLOC=f'retain={text}')
+                self.assertEqual(out, [str(size // page)])
+
+
+class CheckTests(ChildTest):
+
+    def test_every_level_lets_a_good_program_run(self):
+        for level in 0, 1, 2, 3:
+            with self.subTest(check=level):
+                self.check_child('''
+                    import json
+                    rows = [{'number': i, 'text': str(i) * 5} for i in range(4000)]
+                    assert json.loads(json.dumps(rows)) == rows
+                    del rows[::3]
+                    objects = fill(4)
+                    del rows, objects
+                    gc.collect()
+                    _obmalloc.trim()
+                    ''', PYTHONOBMALLOC=f'check={level}')
+
+    def test_with_retain(self):
+        for retain in 'none', 'auto', 'all', '4M':
+            with self.subTest(retain=retain):
+                self.check_child('''
+                    for _ in range(3):
+                        del fill(6)[::2]
+                    ''', PYTHONOBMALLOC=f'retain={retain},check=3')
+
+
+class MistakeTests(ChildTest):
+    """A mistake is answered by one line on stderr, and the default holds."""
+
+    def check_warning(self, setting, *expected):
+        default, = self.check_child(SHOW_ALLOWANCE)
+        out, err = self.run_child(SHOW_ALLOWANCE, PYTHONOBMALLOC=setting)
+        self.assertEqual(out, [default])
+        self.assertEqual(len(err), 1, err)
+        self.assertTrue(err[0].startswith('PYTHONOBMALLOC: '), err)
+        for text in expected:
+            self.assertIn(text, err[0])
+
+    def test_unknown_key(self):
+        self.check_warning('retian=none', 'retian', 'retain', 'check')
+
+    def test_unknown_value(self):
+        for value in 'some', '', 'NONE', 'all ', '-1', '1T', '12MM', '0x10':
+            with self.subTest(value=value):
+                self.check_warning(f'retain={value}', 'retain', 'auto', 'none', 'all')
+
+    def test_unknown_level(self):
+        for value in '', '4', '-1', '12', 'yes':
+            with self.subTest(value=value):
+                self.check_warning(f'check={value}', 'check', '3')
+
+    def test_key_without_value(self):
+        self.check_warning('retain', 'retain')
+        self.check_warning('check', 'check')
+
+    def test_size_beyond_the_address_space(self):
+        self.check_warning('retain=99999999999999999999G', 'retain')
+        self.check_warning('retain=17179869184G', 'retain')
+
+    def test_long_text(self):
+        self.check_warning('retain=' + 'x' * 5000, 'retain')
+
+    def test_long_text_that_begins_like_a_size(self):
+        # What does not fit a buffer must not be cut to something that does.
+        self.check_warning('retain=' + '0' * 80 + 'x', 'retain')
+        self.check_warning('retain=' + '0' * 52 + '1M' + ' ' * 80, 'retain')
+
+    def test_the_other_settings_hold(self):
+        out, err = self.run_child(SHOW_ALLOWANCE,
+                                  PYTHONOBMALLOC='check=7,retain=none,color=red')
+        self.assertEqual(out, ['0'])
+        self.assertEqual(len(err), 2, err)
+
+    def test_empty_items_are_no_mistake(self):
+        for setting in '', ',', ',retain=none,,check=1,':
+            with self.subTest(setting=setting):
+                self.check_child('pass', PYTHONOBMALLOC=setting)
+
+    def test_ignored_on_request(self):
+        default, = self.check_child(SHOW_ALLOWANCE)
+        for option in '-E', '-I':
+            for setting in 'retain=none', 'nonsense':
+                with self.subTest(option=option, setting=setting):
+                    out = self.check_child(SHOW_ALLOWANCE, option, PYTHONOBMALLOC=setting)
+                    self.assertEqual(out, [default])
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,123 @@
+# obmalloc's unit tests of the core: make -f Tools/check/check.mk
+#
+# Run from the top of the repository.  Every variant (compiler, options, one
+# translation unit or one for each file) builds and runs every test; whatever
+# is made lies under build/check/.
+#
+#   make -f Tools/check/check.mk              all variants
+#   make -f Tools/check/check.mk VARIANTS=gcc one of them
+#   COUNTS=FILE                               also writes {"passed": ...} there
+#   CHECK_SKIP_32=1                           a machine without 32-bit libraries
+#   SEED=N build/check/test_random            replays a random test
+
+.SUFFIXES:
+.DEFAULT_GOAL := check
+.DELETE_ON_ERROR:
+
+SOURCE  := Tools/check
+BUILD   := build/check
+GCC     ?= gcc
+CLANG   ?= clang
+
+CORE_FILES := os size_class arena_map arena check retention pool alloc stats dump
+TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
+              test_pool test_alloc test_stats test_check test_dump test_random
+HELPERS    := harness fake_os
+HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h)
+CORE       := $(CORE_FILES:%=Objects/obmalloc/%.c)
+
+WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
+COMMON     := -std=c11 -O2 -g $(WARNINGS) -IInclude/internal -I$(SOURCE)
+
+# --- What this machine can do ------------------------------------------------
+
+have_clang := $(shell command -v $(CLANG) 2>/dev/null)
+# Whether a compiler with these options makes a program that runs.
+runs = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
+         $(1) -x c - -o $(BUILD)/probe-$(2) 2>/dev/null && $(BUILD)/probe-$(2) && echo yes)
+
+SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+
+# --- Variants ------------------------------------------------------------------
+# compiler_V, options_V; single_V=yes compiles the core as static.c, with the test.
+
+ALL_VARIANTS := gcc single sanitize 32bit pages malloc c99 $(if $(have_clang),clang)
+VARIANTS     := $(ALL_VARIANTS)
+
+compiler_gcc      := $(GCC)
+compiler_single   := $(GCC)
+single_single     := yes
+compiler_clang    := $(CLANG)
+single_clang      := yes
+compiler_32bit    := $(GCC)
+options_32bit     := -m32
+compiler_pages    := $(GCC)
+options_pages     := -DOBM_FIXED_PAGE_SHIFT=0
+compiler_malloc   := $(GCC)
+options_malloc    := -DOBM_ARENAS_USE_MALLOC=1
+options_sanitize  := $(SANITIZE)
+compiler_c99      := $(GCC)
+
+# The variants that run tests; c99 only compiles the core, for old CPythons.
+run_variants := $(filter-out c99,$(VARIANTS))
+results := $(foreach v,$(run_variants),$(TESTS:%=$(BUILD)/$(v)/%.log)) \
+           $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
+
+.PHONY: check everything FORCE
+FORCE:
+
+# --- All of it -------------------------------------------------------------------
+
+jobs = $(if $(filter -j% --jobserver%,$(MAKEFLAGS)),,-j$(shell nproc 2>/dev/null || echo 2))
+
+check:
+	@mkdir -p $(BUILD)
+	@rm -f $(results)
+	+@$(MAKE) --no-print-directory -k -f $(SOURCE)/check.mk $(jobs) everything \
+	  VARIANTS='$(VARIANTS)' >$(BUILD)/build.log 2>&1 || true
+	@CHECK_HAVE_CLANG='$(have_clang)' CHECK_SKIP_32='$(CHECK_SKIP_32)' COUNTS='$(COUNTS)' \
+	  sh $(SOURCE)/summary.sh $(BUILD) $(results)
+
+everything: $(results) $(if $(filter test_random,$(TESTS)),$(if $(filter gcc,$(VARIANTS)),$(BUILD)/test_random))
+
+# The name under which a random test is replayed.
+$(BUILD)/test_random: $(BUILD)/gcc/test_random
+	ln -sf gcc/test_random $@
+
+# --- One variant -------------------------------------------------------------------
+# A test's log ends with its counts; a missing log is a failure (summary.sh).
+
+define variant_rules
+$(BUILD)/$(1):
+	mkdir -p $$@
+
+$(BUILD)/$(1)/%.core.o: Objects/obmalloc/%.c $(HEADERS) $(SOURCE)/check.mk | $(BUILD)/$(1)
+	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) -c $$< -o $$@
+
+$(HELPERS:%=$(BUILD)/$(1)/%.o): $(BUILD)/$(1)/%.o: $(SOURCE)/%.c $(HEADERS) $(SOURCE)/check.mk | $(BUILD)/$(1)
+	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) -c $$< -o $$@
+
+$(TESTS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(SOURCE)/%.c $(HELPERS:%=$(BUILD)/$(1)/%.o) \
+        $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
+        $(HEADERS) $(SOURCE)/check.mk
+	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
+	  $$< $$(filter %.o,$$^) -o $$@
+
+$(TESTS:%=$(BUILD)/$(1)/%.log): $(BUILD)/$(1)/%.log: $(BUILD)/$(1)/% FORCE
+	$$< >$$@ 2>&1 </dev/null || true
+endef
+
+# Only the sub-make that builds asks what the sanitizers need.
+ifneq ($(filter everything $(BUILD)/%,$(MAKECMDGOALS)),)
+compiler_sanitize := $(if $(call runs,$(GCC) $(SANITIZE),gcc),$(GCC),$(CLANG))
+endif
+
+$(foreach v,$(run_variants),$(eval $(call variant_rules,$(v))))
+
+# --- C99 ------------------------------------------------------------------------------
+
+$(BUILD)/c99/%.log: Objects/obmalloc/%.c $(HEADERS) FORCE
+	@mkdir -p $(BUILD)/c99
+	if $(compiler_c99) -std=c99 -pedantic -O2 $(WARNINGS) -IInclude/internal \
+	  -c $< -o $(BUILD)/c99/$*.o >$@ 2>&1; \
+	then echo '1 passed, 0 failed' >>$@; else echo '0 passed, 1 failed' >>$@; fi

@@ -1,0 +1,344 @@
+/* obmalloc's unit tests: the fake operating system (see fake_os.h). */
+
+#include "fake_os.h"
+
+#include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "harness.h"
+
+#ifndef MAP_FIXED_NOREPLACE
+#  define MAP_FIXED_NOREPLACE 0x100000
+#endif
+
+struct fake_os fake;
+
+static struct obm_os operations;
+
+/* What is mapped now, in no order. */
+struct mapping {
+    uintptr_t address;
+    size_t size;
+};
+static struct mapping *mappings;
+static size_t mapping_capacity;
+
+static jmp_buf *fatal_return;
+static char fatal_text[512];
+
+/* Mapping -------------------------------------------------------------------------- */
+
+static size_t
+real_page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+static size_t
+round_up(size_t size, size_t unit)
+{
+    return (size + unit - 1) / unit * unit;
+}
+
+static void
+remember(uintptr_t address, size_t size)
+{
+    if (fake.mappings == mapping_capacity) {
+        mapping_capacity = 2 * mapping_capacity + FAKE_PURGES;
+        mappings = realloc(mappings, mapping_capacity * sizeof(*mappings));
+        REQUIRE(mappings != NULL);
+    }
+    mappings[fake.mappings++] = (struct mapping){address, size};
+    fake.mapped_bytes += size;
+}
+
+/* Forget what is mapped in the range; returns how many bytes that were. */
+static size_t
+forget(uintptr_t address, size_t size)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < fake.mappings;) {
+        if (mappings[i].address - address < size
+            && mappings[i].address + mappings[i].size - address <= size) {
+            bytes += mappings[i].size;
+            mappings[i] = mappings[--fake.mappings];
+        }
+        else {
+            i++;
+        }
+    }
+    fake.mapped_bytes -= bytes;
+    return bytes;
+}
+
+static bool
+is_mapped(uintptr_t address, size_t size)
+{
+    for (size_t i = 0; i < fake.mappings; i++) {
+        if (address - mappings[i].address < mappings[i].size
+            && address - mappings[i].address + size <= mappings[i].size) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Real memory, aligned to the page size that the fake claims to have. */
+static void *
+map_anywhere(size_t size)
+{
+    size_t page = operations.page_size;
+    size_t whole = round_up(size, page);
+    char *start = mmap(NULL, whole + page, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (start == MAP_FAILED) {
+        return NULL;
+    }
+    char *aligned = (char *)round_up((uintptr_t)start, page);
+    char *end = start + whole + page;
+    if (aligned != start) {
+        munmap(start, (size_t)(aligned - start));
+    }
+    if (aligned + whole != end) {
+        munmap(aligned + whole, (size_t)(end - aligned - whole));
+    }
+    return aligned;
+}
+
+static void *
+map_at(void *hint, size_t size)
+{
+    void *place = mmap(hint, round_up(size, operations.page_size), PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
+    if (place != MAP_FAILED && place != hint) {
+        munmap(place, round_up(size, operations.page_size));
+        return NULL;
+    }
+    return place == MAP_FAILED ? NULL : place;
+}
+
+static bool
+map_is_refused(const void *hint)
+{
+    if (fake.fail_map != 0
+        && (fake.map_calls == fake.fail_map
+            || (fake.fail_all_later && fake.map_calls > fake.fail_map))) {
+        return true;
+    }
+    return hint != NULL
+           && (fake.refuse_hints
+               || (fake.refuse_hints_from != 0 && (uintptr_t)hint >= fake.refuse_hints_from));
+}
+
+static void *
+fake_map(void *hint, size_t size)
+{
+    fake.map_calls++;
+    EXPECT_EQUAL((uintptr_t)hint % operations.page_size, 0);
+    if (map_is_refused(hint)) {
+        return NULL;
+    }
+    void *address = hint != NULL ? map_at(hint, size) : map_anywhere(size);
+    if (address == NULL) {
+        return NULL;
+    }
+#ifdef MADV_NOHUGEPAGE
+    /* Residency is counted by the page. */
+    madvise(address, round_up(size, operations.page_size), MADV_NOHUGEPAGE);
+#endif
+    if (size == fake.filled_size) {
+        memset(address, fake.fill, size);
+    }
+    remember((uintptr_t)address, size);
+    return address;
+}
+
+static void
+fake_unmap(void *address, size_t size)
+{
+    fake.unmap_calls++;
+    size_t found = forget((uintptr_t)address, size);
+    if (found != size) {
+        harness_fail(__FILE__, __LINE__, "unmap of %zu bytes at %p, where %zu are mapped",
+                     size, address, found);
+    }
+    munmap(address, round_up(size, operations.page_size));
+}
+
+static bool
+fake_purge(void *address, size_t size)
+{
+    fake.purge_calls++;
+    EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
+    EXPECT_EQUAL(size % operations.page_size, 0);
+    if (!is_mapped((uintptr_t)address, size)) {
+        harness_stop(__FILE__, __LINE__, "purge of %zu bytes at %p, which are not mapped",
+                     size, address);
+    }
+    if (fake.refuse_purges) {
+        return false;
+    }
+    if (madvise(address, size, MADV_DONTNEED) != 0) {
+        memset(address, 0, size);
+    }
+    if (fake.purged < FAKE_PURGES) {
+        fake.purges[fake.purged] = (struct fake_purge){(uintptr_t)address, size};
+    }
+    fake.purged++;
+    return true;
+}
+
+size_t
+fake_os_resident_pages(const void *address, size_t size)
+{
+    size_t real_page = real_page_size();
+    size_t per_page = operations.page_size / real_page;
+    size_t count = size / real_page;
+    unsigned char *present = calloc(count, 1);
+    size_t resident = 0;
+    REQUIRE(present != NULL);
+    REQUIRE(mincore((void *)(uintptr_t)address, size, present) == 0);
+    for (size_t page = 0; page < count; page += per_page) {
+        bool any = false;
+        for (size_t part = 0; part < per_page; part++) {
+            any = any || (present[page + part] & 1);
+        }
+        resident += any;
+    }
+    free(present);
+    return resident;
+}
+
+/* The clock, and the end ----------------------------------------------------------- */
+
+static uint64_t
+fake_now(void)
+{
+    fake.clock_calls++;
+    return fake.now;
+}
+
+static void
+fake_fatal(const char *message)
+{
+    if (fatal_return == NULL) {
+        harness_stop(__FILE__, __LINE__, "fatal: %s", message);
+    }
+    snprintf(fatal_text, sizeof(fatal_text), "%s", message);
+    longjmp(*fatal_return, 1);
+}
+
+const char *
+fake_os_fatal_message(void (*action)(void *), void *argument)
+{
+    jmp_buf here;
+    const char *message = fatal_text;
+    fatal_return = &here;
+    if (setjmp(here) == 0) {
+        action(argument);
+        message = NULL;
+    }
+    fatal_return = NULL;
+    return message;
+}
+
+/* A machine ------------------------------------------------------------------------ */
+
+void
+fake_os_reset(size_t page_size)
+{
+    memset(&fake, 0, sizeof(fake));
+    fake.now = FAKE_SECOND;
+    operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge, fake_now,
+                                 fake_fatal};
+}
+
+const struct obm_os *
+fake_os_system(void)
+{
+    return &operations;
+}
+
+size_t
+fake_os_page_size(void)
+{
+    return operations.page_size;
+}
+
+void
+fake_os_count_anew(void)
+{
+    fake.map_calls = fake.unmap_calls = fake.purge_calls = fake.clock_calls = 0;
+    fake.purged = 0;
+}
+
+/* A foreign arena allocator -------------------------------------------------------- */
+
+#define FOREIGN_GARBAGE 0xF0
+
+const struct obm_arena_allocator *foreign_in_force;
+
+bool
+foreign_allocator_in_force(struct obm_arena_allocator *in_force)
+{
+    if (foreign_in_force == NULL) {
+        return false;
+    }
+    *in_force = *foreign_in_force;
+    return true;
+}
+
+/* The arena begins FOREIGN_ALIGNMENT bytes into the second page, so that
+   neither end of it is that of a page. */
+static void *
+foreign_alloc(void *context, size_t size)
+{
+    struct foreign_allocator *foreign = context;
+    size_t page = operations.page_size;
+    if (foreign->refuse) {
+        return NULL;
+    }
+    char *start = map_anywhere(size + 2 * page);
+    if (start == NULL) {
+        return NULL;
+    }
+    memset(start, FOREIGN_GARBAGE, size + 2 * page);
+    foreign->arenas++;
+    return start + page + FOREIGN_ALIGNMENT;
+}
+
+static bool
+is_garbage(const char *start, const char *end)
+{
+    while (start < end && (unsigned char)*start == FOREIGN_GARBAGE) {
+        start++;
+    }
+    return start == end;
+}
+
+static void
+foreign_free(void *context, void *address, size_t size)
+{
+    struct foreign_allocator *foreign = context;
+    size_t page = operations.page_size;
+    char *start = (char *)address - page - FOREIGN_ALIGNMENT;
+    char *end = start + size + 2 * page;
+    EXPECT_AT_LEAST(foreign->arenas, 1);
+    EXPECT(is_garbage(start, start + 2 * page));
+    EXPECT(is_garbage(end - page, end));
+    munmap(start, size + 2 * page);
+    foreign->arenas--;
+}
+
+void
+foreign_allocator_init(struct foreign_allocator *foreign)
+{
+    memset(foreign, 0, sizeof(*foreign));
+    foreign->functions.context = foreign;
+    foreign->functions.alloc = foreign_alloc;
+    foreign->functions.free = foreign_free;
+}

@@ -1,0 +1,171 @@
+/* obmalloc's unit tests: the harness (see harness.h). */
+
+#include "harness.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "fake_os.h"
+
+/* No test takes a second on an idle machine: this long means for ever. */
+#define TIME_LIMIT_SECONDS 30
+#define KIB 1024u
+
+static struct harness_test *first_test, **last_link = &first_test;
+static unsigned failures;           /* of the test that is running */
+static jmp_buf test_end;
+
+/* The page sizes that the core was built for. */
+#if OBM_FIXED_PAGE_SHIFT
+static const size_t page_sizes[] = {(size_t)1 << OBM_FIXED_PAGE_SHIFT};
+#else
+static const size_t page_sizes[] = {4 * KIB, 16 * KIB, 64 * KIB};
+#endif
+#define PAGE_SIZE_COUNT (sizeof(page_sizes) / sizeof(page_sizes[0]))
+
+void
+harness_register(struct harness_test *test)
+{
+    *last_link = test;
+    last_link = &test->next;
+}
+
+/* Failures ------------------------------------------------------------------------- */
+
+static void
+report(const char *file, int line, const char *format, va_list arguments)
+{
+    failures++;
+    printf("%s:%d: ", file, line);
+    vprintf(format, arguments);
+    putchar('\n');
+    fflush(stdout);
+}
+
+void
+harness_fail(const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    report(file, line, format, arguments);
+    va_end(arguments);
+}
+
+void
+harness_stop(const char *file, int line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    report(file, line, format, arguments);
+    va_end(arguments);
+    longjmp(test_end, 1);
+}
+
+bool
+harness_compare(const char *file, int line, const char *text, uintmax_t actual,
+                enum harness_relation relation, uintmax_t expected)
+{
+    static const char *const words[] = {"", "anything but ", "at most ", "at least "};
+    bool holds = relation == HARNESS_EQUAL ? actual == expected
+                 : relation == HARNESS_DIFFERENT ? actual != expected
+                 : relation == HARNESS_AT_MOST ? actual <= expected
+                 : actual >= expected;
+    if (!holds) {
+        harness_fail(file, line, "%s is %ju (0x%jx), expected %s%ju (0x%jx)", text, actual,
+                     actual, words[relation], expected, expected);
+    }
+    return holds;
+}
+
+bool
+harness_text(const char *file, int line, const char *text, const char *actual,
+             const char *expected, bool whole)
+{
+    bool holds = actual != NULL
+                 && (whole ? strcmp(actual, expected) == 0 : strstr(actual, expected) != NULL);
+    if (!holds) {
+        harness_fail(file, line, "%s is \"%s\", expected %s\"%s\"", text,
+                     actual != NULL ? actual : "(null)", whole ? "" : "it to contain ",
+                     expected);
+    }
+    return holds;
+}
+
+/* Running -------------------------------------------------------------------------- */
+
+static unsigned
+run_here(const struct harness_test *test, size_t page_size)
+{
+    failures = 0;
+    fake_os_reset(page_size);
+    if (setjmp(test_end) == 0) {
+        test->run();
+    }
+    return failures;
+}
+
+static void
+run_in_child(const struct harness_test *test, size_t page_size)
+{
+    alarm(TIME_LIMIT_SECONDS);
+    _exit(run_here(test, page_size) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+}
+
+static bool
+run_apart(const struct harness_test *test, size_t page_size)
+{
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        run_in_child(test, page_size);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        perror("harness");
+        return false;
+    }
+    if (WIFSIGNALED(status)) {
+        printf("%s: ended by signal %d (%s)\n", test->name, WTERMSIG(status),
+               strsignal(WTERMSIG(status)));
+    }
+    return status == 0;
+}
+
+/* Run one test with one page size, and say so if it fails. */
+static bool
+run_test(const struct harness_test *test, size_t page_size, bool apart)
+{
+    bool passed = apart ? run_apart(test, page_size) : run_here(test, page_size) == 0;
+    if (!passed) {
+        printf("FAILED: %s (pages of %zu KiB)\n", test->name, page_size / KIB);
+    }
+    return passed;
+}
+
+int
+main(int argc, char **argv)
+{
+    unsigned passed = 0, failed = 0;
+    const char *wanted = argc > 1 ? argv[1] : NULL;
+    for (const struct harness_test *test = first_test; test != NULL; test = test->next) {
+        for (size_t i = 0; i < PAGE_SIZE_COUNT; i++) {
+            if (wanted != NULL && strcmp(wanted, test->name) != 0) {
+                continue;
+            }
+            bool good = run_test(test, page_sizes[i], wanted == NULL);
+            passed += good;
+            failed += !good;
+        }
+    }
+    if (passed + failed == 0) {
+        printf("no test is called '%s'\n", wanted != NULL ? wanted : "");
+        failed = 1;
+    }
+    printf("%u passed, %u failed\n", passed, failed);
+    return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

@@ -1,0 +1,719 @@
+/* obmalloc's unit tests: the checks themselves (check.c).
+
+   Each test plants one fault against an equation of types.h into a heap that
+   is sound otherwise, and expects it to be found, with both values named. */
+
+#include "heaps.h"
+
+#include <unistd.h>
+
+/* A check that follows a circle of links for ever is stopped after this. */
+#define CIRCLE_SECONDS 2
+
+/* The scene ------------------------------------------------------------------------ */
+
+/* A heap in which everything occurs: two arenas and a released one; runs that
+   are full, that have room, that are free; pages that are full, partly used,
+   current, dirty and purged. */
+struct scene {
+    struct obm_heap *heap;
+    struct pages pages;             /* two arenas */
+    struct obm_arena_object *arena; /* the first of them */
+    struct obm_pool *full;
+    struct obm_pool *partial[3];    /* of LARGE blocks, neighbours in one run */
+    struct obm_run *partial_run;    /* theirs */
+    struct obm_pool *free;          /* dirty */
+    struct obm_run *run;            /* has free pages: dirty ones and purged ones */
+    struct obm_run *free_run;
+};
+
+static void
+scene_free_pages(struct scene *scene)
+{
+    struct obm_heap *heap = scene->heap;
+    size_t run = heap->geometry.run_pages;
+    scene->free = obm_find_pool(heap, page_block(&scene->pages, 2));
+    pages_give_range(heap, &scene->pages, 5 * run, 6 * run);
+    EXPECT(obm_malloc(heap, 2 * SMALL) != NULL);
+    pages_give_range(heap, &scene->pages, 4, 6);
+    obm_arena_purge(heap, 1, SIZE_MAX);
+    pages_give_range(heap, &scene->pages, 1, 4);
+    pages_give_range(heap, &scene->pages, run, 2 * run);
+    pages_give_range(heap, &scene->pages, 2 * run, 2 * run + 2);
+    pages_give_range(heap, &scene->pages, 4 * run, 4 * run + 2);
+}
+
+static struct scene
+scene_new(void)
+{
+    struct scene scene;
+    struct obm_heap *heap = scene.heap = heap_new("retain=all");
+    scene.pages = pages_take(heap, 2 * heap->geometry.arena_pages, LARGE);
+    struct pages gone = pages_take(heap, heap->geometry.arena_pages, LARGE);
+    scene.arena = &heap->arenas[1];
+    scene.full = obm_find_pool(heap, page_block(&scene.pages, 0));
+    /* The lowest one will become current when its predecessor empties. */
+    for (size_t i = 0; i < 4; i++) {
+        size_t page = 3u * heap->geometry.run_pages + i;
+        if (i > 0) {
+            scene.partial[i - 1] = obm_find_pool(heap, page_block(&scene.pages, page));
+        }
+        page_give_but(heap, &scene.pages, page, 2 + i);
+    }
+    scene_free_pages(&scene);
+    scene.run = &scene.arena->runs[0];
+    scene.free_run = &scene.arena->runs[1];
+    scene.partial_run = &scene.arena->runs[3];
+    pages_give(heap, &gone);
+    obm_pools_retire(heap);
+    obm_arena_release(heap, 3);
+    EXPECT_VALID(heap);
+    EXPECT_EQUAL(heap->unused_arenas, 3);
+    EXPECT_EQUAL(scene.full->state, OBM_POOL_FULL);
+    EXPECT_EQUAL(scene.partial[0]->state, OBM_POOL_PARTIAL);
+    EXPECT_EQUAL(obm_count_bits(scene.partial_run->partial), 3);
+    EXPECT_EQUAL(scene.free->state, OBM_POOL_FREE);
+    EXPECT_EQUAL(scene.free_run->size_class, OBM_NO_CLASS);
+    EXPECT_DIFFERENT(scene.run->purged, 0);
+    EXPECT_DIFFERENT(scene.run->dirty, 0);
+    return scene;
+}
+
+static unsigned
+capacity_of(const struct scene *scene, const struct obm_pool *pool)
+{
+    return obm_pool_capacity(scene->heap, pool);
+}
+
+/* The fault must be found at this level and at each one above it, and the
+   message must name both values, given as text. */
+static void
+expect_found(const struct scene *scene, int level, const char *one, const char *other)
+{
+    for (; level <= 3; level++) {
+        char message[OBM_CHECK_MESSAGE_SIZE] = "nothing was found";
+        EXPECT(!obm_check_heap(scene->heap, level, message));
+        EXPECT_CONTAINS(message, one);
+        EXPECT_CONTAINS(message, other);
+    }
+}
+
+/* "label number", as it stands in a message. */
+static const char *
+says(const char *label, uintmax_t number)
+{
+    enum { TEXTS = 4, TEXT_SIZE = 64 };
+    static char texts[TEXTS][TEXT_SIZE];
+    static unsigned next;
+    char *text = texts[next++ % TEXTS];
+    snprintf(text, TEXT_SIZE, "%s%ju", label, number);
+    return text;
+}
+
+TEST(a_sound_heap_has_no_fault_at_any_level)
+{
+    struct scene scene = scene_new();
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    for (int level = 0; level <= 3; level++) {
+        EXPECT(obm_check_heap(scene.heap, level, message));
+    }
+    heap_end(scene.heap);
+}
+
+/* Pools ---------------------------------------------------------------------------- */
+
+TEST(more_live_blocks_than_were_carved)
+{
+    struct scene scene = scene_new();
+    scene.partial[0]->countdown = (int16_t)capacity_of(&scene, scene.partial[0]);
+    expect_found(&scene, 2, says("live ", capacity_of(&scene, scene.partial[0]) + 1u),
+                 says("carved ", scene.partial[0]->carved));
+}
+
+TEST(more_carved_than_fit)
+{
+    struct scene scene = scene_new();
+    scene.partial[0]->carved++;
+    expect_found(&scene, 2, says("carved ", scene.partial[0]->carved),
+                 says("capacity ", capacity_of(&scene, scene.partial[0])));
+}
+
+TEST(a_full_page_with_a_free_list)
+{
+    struct scene scene = scene_new();
+    scene.full->free = page_block(&scene.pages, 0);
+    expect_found(&scene, 2, "full page", "free list 0x");
+}
+
+TEST(a_full_page_that_was_not_carved_to_its_end)
+{
+    struct scene scene = scene_new();
+    scene.full->carved--;
+    expect_found(&scene, 2, "", says("", scene.full->carved));
+}
+
+TEST(a_full_page_with_a_countdown)
+{
+    struct scene scene = scene_new();
+    scene.full->countdown = 5;
+    expect_found(&scene, 2, "full page", "countdown 5");
+}
+
+TEST(a_partly_used_page_without_a_live_block)
+{
+    struct scene scene = scene_new();
+    scene.partial[1]->countdown = -1;
+    expect_found(&scene, 2, "partly used page", "0 live blocks");
+}
+
+TEST(a_partly_used_page_without_a_free_block)
+{
+    struct scene scene = scene_new();
+    scene.partial[1]->countdown = (int16_t)(capacity_of(&scene, scene.partial[1]) - 1);
+    expect_found(&scene, 2, "partly used page",
+                 says("live blocks of ", capacity_of(&scene, scene.partial[1])));
+}
+
+TEST(a_free_list_that_is_too_short)
+{
+    struct scene scene = scene_new();
+    unsigned length = scene.partial[0]->carved - obm_pool_live(scene.heap, scene.partial[0]);
+    scene.partial[0]->free = *(void **)scene.partial[0]->free;
+    expect_found(&scene, 3, says("expected ", length), says("has ", length - 1));
+}
+
+TEST(a_free_list_that_is_too_long)
+{
+    struct scene scene = scene_new();
+    unsigned length = scene.partial[0]->carved - obm_pool_live(scene.heap, scene.partial[0]);
+    scene.partial[0]->countdown++;
+    expect_found(&scene, 3, says("expected ", length - 1), says("at least ", length));
+}
+
+TEST(a_free_list_that_goes_in_a_circle)
+{
+    struct scene scene = scene_new();
+    *(void **)scene.partial[0]->free = scene.partial[0]->free;
+    expect_found(&scene, 3, "free list", "at least");
+}
+
+TEST(a_free_list_that_leaves_the_page)
+{
+    struct scene scene = scene_new();
+    *(void **)scene.partial[0]->free = scene.heap;
+    expect_found(&scene, 3, "outside the page", "leads to 0x");
+}
+
+TEST(a_free_list_that_leads_into_a_block)
+{
+    struct scene scene = scene_new();
+    *(void **)scene.partial[0]->free = (char *)scene.partial[0]->free + OBM_ALIGNMENT;
+    expect_found(&scene, 3, "not the start of a block", says("blocks have ", LARGE));
+}
+
+TEST(a_free_page_with_a_free_list)
+{
+    struct scene scene = scene_new();
+    scene.free->free = page_block(&scene.pages, 0);
+    expect_found(&scene, 2, "free page", "free list 0x");
+}
+
+TEST(a_free_page_with_a_countdown)
+{
+    struct scene scene = scene_new();
+    scene.free->countdown = 7;
+    expect_found(&scene, 2, "free page", "countdown 7");
+}
+
+TEST(a_page_in_a_state_that_there_is_not)
+{
+    struct scene scene = scene_new();
+    scene.full->state = 9;
+    expect_found(&scene, 2, "state 9", "");
+}
+
+TEST(an_absent_page_in_an_arena)
+{
+    struct scene scene = scene_new();
+    scene.full->state = OBM_POOL_ABSENT;
+    expect_found(&scene, 2, "state 0", "");
+}
+
+TEST(a_used_page_that_its_run_has_as_free)
+{
+    struct scene scene = scene_new();
+    scene.full->state = OBM_POOL_FREE;
+    expect_found(&scene, 2, says("state ", OBM_POOL_FREE), "free bit 0");
+}
+
+TEST(a_free_page_that_its_run_has_as_used)
+{
+    struct scene scene = scene_new();
+    scene.free->state = OBM_POOL_FULL;
+    expect_found(&scene, 2, says("state ", OBM_POOL_FULL), "free bit 1");
+}
+
+TEST(a_page_of_another_class_than_its_run)
+{
+    struct scene scene = scene_new();
+    scene.full->size_class = 3;
+    expect_found(&scene, 2, says("run 10 of class ", LARGE_CLASS), "class 3");
+}
+
+TEST(a_descriptor_with_the_number_of_another_page)
+{
+    struct scene scene = scene_new();
+    scene.full->page++;
+    expect_found(&scene, 2, "descriptor of page 0 of arena 1", "says page 1");
+}
+
+TEST(a_second_current_page_of_a_class)
+{
+    struct scene scene = scene_new();
+    scene.full->state = OBM_POOL_CURRENT;
+    expect_found(&scene, 3, "expected", "");
+}
+
+/* The check of a single pool must not itself read past a table. */
+TEST(a_page_of_a_class_that_there_is_not)
+{
+    struct scene scene = scene_new();
+    char message[OBM_CHECK_MESSAGE_SIZE] = "nothing was found";
+    scene.full->size_class = OBM_NO_CLASS - 1;
+    EXPECT(!obm_check_pool(scene.heap, scene.full, 1, message));
+    EXPECT_CONTAINS(message, says("class ", OBM_NO_CLASS - 1));
+}
+
+/* Lists of partly used pages ------------------------------------------------------- */
+
+TEST(a_partly_used_page_without_its_bit)
+{
+    struct scene scene = scene_new();
+    scene.partial_run->partial &= scene.partial_run->partial - 1;
+    expect_found(&scene, 2, says("state ", OBM_POOL_PARTIAL), "partial bit 0");
+}
+
+TEST(a_bit_of_a_page_that_is_not_partly_used)
+{
+    struct scene scene = scene_new();
+    scene.partial_run->partial |= UINT64_C(1) << 6;
+    expect_found(&scene, 2, says("state ", OBM_POOL_FULL), "partial bit 1");
+}
+
+TEST(a_run_missing_from_the_list_of_partly_used_ones)
+{
+    struct scene scene = scene_new();
+    scene.heap->partial[LARGE_CLASS] = scene.partial_run->partial_next;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_partial_list_whose_neighbour_does_not_know_it)
+{
+    struct scene scene = scene_new();
+    scene.partial_run->partial_prev = 0x17;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_partial_list_that_goes_in_a_circle)
+{
+    struct scene scene = scene_new();
+    alarm(CIRCLE_SECONDS);
+    scene.partial_run->partial_next = scene.heap->partial[LARGE_CLASS];
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_run_without_a_partly_used_page_in_the_list)
+{
+    struct scene scene = scene_new();
+    scene.partial_run->partial_next = 0x10;
+    expect_found(&scene, 2, "run 10 in the partial list", "partial 0");
+}
+
+TEST(a_run_in_the_partial_list_of_another_class)
+{
+    struct scene scene = scene_new();
+    scene.heap->partial[3] = scene.heap->partial[LARGE_CLASS];
+    scene.heap->partial[LARGE_CLASS] = 0;
+    expect_found(&scene, 2, "list of class 3", says("class ", LARGE_CLASS));
+}
+
+TEST(a_current_page_that_is_not_in_that_state)
+{
+    struct scene scene = scene_new();
+    scene.heap->current[LARGE_CLASS] = scene.full;
+    expect_found(&scene, 2, "current pool", says("state ", OBM_POOL_FULL));
+}
+
+TEST(a_current_page_of_another_class)
+{
+    struct scene scene = scene_new();
+    scene.heap->current[5] = scene.heap->current[1];
+    expect_found(&scene, 2, "current pool of class 5", "class 1");
+}
+
+/* Runs ----------------------------------------------------------------------------- */
+
+TEST(a_run_that_miscounts_its_free_pages)
+{
+    struct scene scene = scene_new();
+    scene.run->free_count++;
+    scene.arena->free_pages++;
+    expect_found(&scene, 2, says("free_count ", scene.run->free_count),
+                 says("", scene.run->free_count - 1u));
+}
+
+TEST(a_dirty_page_that_is_not_free)
+{
+    struct scene scene = scene_new();
+    scene.run->dirty |= 1;
+    expect_found(&scene, 1, "", "");
+}
+
+TEST(a_purged_page_that_is_not_free)
+{
+    struct scene scene = scene_new();
+    scene.run->purged |= 1;
+    expect_found(&scene, 2, "run 10", "purged");
+}
+
+TEST(a_page_both_dirty_and_purged)
+{
+    struct scene scene = scene_new();
+    scene.run->purged |= scene.run->dirty;
+    expect_found(&scene, 2, "dirty", "purged");
+}
+
+TEST(a_free_run_with_a_class)
+{
+    struct scene scene = scene_new();
+    scene.free_run->size_class = 3;
+    expect_found(&scene, 2, "class 3", "free_runs 1");
+}
+
+TEST(a_lent_run_without_a_class)
+{
+    struct scene scene = scene_new();
+    scene.run->size_class = OBM_NO_CLASS;
+    expect_found(&scene, 2, says("class ", OBM_NO_CLASS), "free_runs 0");
+}
+
+TEST(a_run_missing_from_the_buckets)
+{
+    struct scene scene = scene_new();
+    struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
+    buckets->head[scene.run->free_count] = 0;
+    buckets->nonempty &= ~(UINT64_C(1) << (scene.run->free_count - 1));
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_bucket_of_runs_whose_bit_is_off)
+{
+    struct scene scene = scene_new();
+    scene.heap->runs[LARGE_CLASS].nonempty &= ~(UINT64_C(1) << (scene.run->free_count - 1));
+    expect_found(&scene, 2, "bit 0", says("run bucket ", scene.run->free_count));
+}
+
+TEST(an_empty_bucket_of_runs_whose_bit_is_on)
+{
+    struct scene scene = scene_new();
+    scene.heap->runs[3].nonempty |= 1;
+    expect_found(&scene, 2, "bit 1", "head 0");
+}
+
+TEST(a_run_in_the_bucket_of_another_number)
+{
+    struct scene scene = scene_new();
+    struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
+    unsigned bucket = scene.run->free_count;
+    buckets->head[bucket + 1] = buckets->head[bucket];
+    buckets->head[bucket] = 0;
+    buckets->nonempty ^= UINT64_C(3) << (bucket - 1);
+    expect_found(&scene, 2, says("bucket ", bucket + 1), says("", bucket));
+}
+
+TEST(a_run_in_the_bucket_of_another_class)
+{
+    struct scene scene = scene_new();
+    scene.heap->runs[3] = scene.heap->runs[LARGE_CLASS];
+    memset(&scene.heap->runs[LARGE_CLASS], 0, sizeof(struct obm_run_buckets));
+    expect_found(&scene, 2, "of class 3", says("class ", LARGE_CLASS));
+}
+
+TEST(a_run_whose_neighbour_does_not_know_it)
+{
+    struct scene scene = scene_new();
+    struct obm_run *first = &scene.arena->runs[2], *second = &scene.arena->runs[4];
+    EXPECT_EQUAL(first->free_count, second->free_count);
+    first->prev = second->prev = 0;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_bucket_of_runs_that_goes_in_a_circle)
+{
+    struct scene scene = scene_new();
+    alarm(CIRCLE_SECONDS);
+    scene.run->next = scene.heap->runs[LARGE_CLASS].head[scene.run->free_count];
+    expect_found(&scene, 2, "", "");
+}
+
+/* Arenas --------------------------------------------------------------------------- */
+
+TEST(an_arena_that_miscounts_its_free_pages)
+{
+    struct scene scene = scene_new();
+    scene.arena->free_pages++;
+    expect_found(&scene, 1, says("counts ", scene.arena->free_pages),
+                 says("", scene.arena->free_pages - 1u));
+}
+
+TEST(an_arena_that_miscounts_its_dirty_pages)
+{
+    struct scene scene = scene_new();
+    scene.arena->dirty_pages++;
+    scene.heap->retention.dirty++;
+    expect_found(&scene, 1, says("and ", scene.arena->dirty_pages),
+                 says("", scene.arena->dirty_pages - 1u));
+}
+
+TEST(an_arena_that_counts_on_more_than_can_go)
+{
+    struct scene scene = scene_new();
+    scene.arena->purgeable = false;
+    expect_found(&scene, 1, says("arena 1: ", scene.arena->counted_dirty), "none can go");
+}
+
+TEST(an_arena_that_does_not_count_on_what_can_go)
+{
+    struct scene scene = scene_new();
+    scene.arena->counted_dirty--;
+    expect_found(&scene, 1, says("arena 1: ", scene.arena->counted_dirty),
+                 says("of its ", scene.arena->dirty_pages));
+}
+
+TEST(a_free_run_that_its_arena_does_not_know)
+{
+    struct scene scene = scene_new();
+    scene.arena->free_runs &= ~UINT32_C(2);
+    expect_found(&scene, 2, says("class ", OBM_NO_CLASS), "free_runs 0");
+}
+
+TEST(a_lent_run_that_its_arena_has_as_free)
+{
+    struct scene scene = scene_new();
+    scene.arena->free_runs |= 1;
+    expect_found(&scene, 2, says("class ", LARGE_CLASS), "free_runs 1");
+}
+
+TEST(an_arena_missing_from_the_buckets)
+{
+    struct scene scene = scene_new();
+    scene.heap->usable.head[scene.arena->free_pages] = 0;
+    scene.heap->usable.nonempty[scene.arena->free_pages / 64] = 0;
+    expect_found(&scene, 2, "0 arenas", "1 have a free run");
+}
+
+TEST(a_bucket_of_arenas_whose_bit_is_off)
+{
+    struct scene scene = scene_new();
+    scene.heap->usable.nonempty[scene.arena->free_pages / 64] = 0;
+    expect_found(&scene, 2, says("arena bucket ", scene.arena->free_pages), "bit 0");
+}
+
+TEST(an_empty_bucket_of_arenas_whose_bit_is_on)
+{
+    struct scene scene = scene_new();
+    scene.heap->usable.nonempty[0] |= 2;
+    expect_found(&scene, 2, "arena bucket 1", "bit 1, head 0");
+}
+
+TEST(an_arena_in_the_wrong_bucket)
+{
+    struct scene scene = scene_new();
+    struct obm_arena_buckets *usable = &scene.heap->usable;
+    unsigned bucket = scene.arena->free_pages;
+    usable->head[bucket] = 0;
+    usable->nonempty[bucket / 64] = 0;
+    usable->head[1] = 1;
+    usable->nonempty[0] |= 2;
+    expect_found(&scene, 2, "bucket 1", says("free_pages ", bucket));
+}
+
+TEST(an_arena_whose_neighbour_does_not_know_it)
+{
+    struct scene scene = scene_new();
+    scene.arena->prev = 2;
+    expect_found(&scene, 2, "prev 2", "expected 0");
+}
+
+TEST(a_dirty_arena_missing_from_the_queue)
+{
+    struct scene scene = scene_new();
+    scene.heap->retention.queue_head = 0;
+    scene.heap->retention.queue_tail = 0;
+    expect_found(&scene, 2, "queued arenas have 0", says("", scene.heap->retention.dirty));
+}
+
+TEST(an_arena_queued_without_a_dirty_page)
+{
+    struct scene scene = scene_new();
+    scene.arena->dirty_next = 2;
+    expect_found(&scene, 2, "arena 2", "queue");
+}
+
+TEST(a_queue_whose_end_is_lost)
+{
+    struct scene scene = scene_new();
+    scene.heap->retention.queue_tail = 0;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_queue_whose_neighbour_does_not_know_it)
+{
+    struct scene scene = scene_new();
+    scene.arena->dirty_prev = 2;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_queue_that_goes_in_a_circle)
+{
+    struct scene scene = scene_new();
+    alarm(CIRCLE_SECONDS);
+    scene.arena->dirty_next = 1;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(a_released_arena_missing_from_the_unused_ones)
+{
+    struct scene scene = scene_new();
+    scene.heap->unused_arenas = 0;
+    expect_found(&scene, 2, "", "");
+}
+
+TEST(an_arena_in_use_among_the_unused_ones)
+{
+    struct scene scene = scene_new();
+    scene.heap->arenas[3].next = 1;
+    expect_found(&scene, 2, "", "");
+}
+
+/* The heap ------------------------------------------------------------------------- */
+
+TEST(a_heap_that_miscounts_its_arenas)
+{
+    struct scene scene = scene_new();
+    scene.heap->arena_count++;
+    expect_found(&scene, 1, "2 arenas", "counted 3");
+}
+
+TEST(a_heap_that_miscounts_its_dirty_pages)
+{
+    struct scene scene = scene_new();
+    scene.heap->retention.dirty++;
+    expect_found(&scene, 1, says("with ", scene.heap->retention.dirty),
+                 says("with ", scene.heap->retention.dirty - 1));
+}
+
+TEST(a_low_water_mark_above_the_dirty_pages)
+{
+    struct scene scene = scene_new();
+    scene.heap->retention.low_water = scene.heap->retention.dirty + 1;
+    expect_found(&scene, 1, says("", scene.heap->retention.dirty),
+                 says("", scene.heap->retention.low_water));
+}
+
+TEST(an_allowance_below_the_base)
+{
+    struct scene scene = scene_new();
+    scene.heap->settings.retain = OBM_RETAIN_AUTO;
+    scene.heap->retention.base = 1000;
+    scene.heap->retention.allowance = 999;
+    expect_found(&scene, 1, "1000", "999");
+}
+
+TEST(a_map_that_miscounts_its_entries)
+{
+    struct scene scene = scene_new();
+    scene.heap->map.count++;
+    expect_found(&scene, 2, says("", scene.heap->map.count), says("", scene.heap->map.count - 1));
+}
+
+/* Blocks --------------------------------------------------------------------------- */
+
+static void
+expect_bad_block(const struct obm_heap *heap, const void *block, int level, const char *text)
+{
+    char message[OBM_CHECK_MESSAGE_SIZE] = "nothing was found";
+    const struct obm_pool *pool = obm_find_pool(heap, block);
+    REQUIRE(pool != NULL);
+    EXPECT(!obm_check_block(heap, pool, block, level, message));
+    EXPECT_CONTAINS(message, text);
+}
+
+TEST(a_live_block_is_live_at_every_level)
+{
+    struct obm_heap *heap = heap_new("");
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    char *block = obm_malloc(heap, SMALL);
+    for (int level = 0; level <= 3; level++) {
+        EXPECT(obm_check_block(heap, obm_find_pool(heap, block), block, level, message));
+    }
+    heap_end(heap);
+}
+
+TEST(what_is_not_a_live_block_is_told_apart)
+{
+    struct obm_heap *heap = heap_new("");
+    char *kept = obm_calloc(heap, 2 * OBM_ALIGNMENT);
+    char *block = obm_calloc(heap, 2 * OBM_ALIGNMENT);
+    EXPECT(obm_free(heap, block));
+    expect_bad_block(heap, kept + 1, 1, "not the start of a block");
+    expect_bad_block(heap, kept + OBM_ALIGNMENT, 1, "not the start of a block");
+    expect_bad_block(heap, block + 2 * OBM_ALIGNMENT, 1, "handed out only 2");
+    expect_bad_block(heap, block, 2, "free already");
+    expect_bad_block(heap, kept + heap->geometry.page_size, 1, "no block of which is in use");
+    heap_end(heap);
+}
+
+/* A page has room at its end for less than a block: no block starts there. */
+TEST(the_tail_of_a_page_is_no_block)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t size = 3 * OBM_ALIGNMENT;
+    struct pages pages = pages_take(heap, 1, size);
+    char *tail = page_address(heap, &pages, 0) + pages.capacity * size;
+    REQUIRE(tail < page_address(heap, &pages, 0) + heap->geometry.page_size);
+    expect_bad_block(heap, tail, 1, "handed out only");
+    heap_end(heap);
+}
+
+/* As the program runs -------------------------------------------------------------- */
+
+static void
+do_malloc(void *argument)
+{
+    EXPECT(obm_malloc(argument, LARGE) != NULL);
+}
+
+/* Level 3 looks at the whole heap when an arena comes or goes, so it finds
+   what lies far from the call. */
+TEST(level_3_checks_the_whole_heap_at_an_arena_event)
+{
+    struct obm_heap *heap = heap_new("check=3");
+    void *far = obm_malloc(heap, SMALL);
+    struct pages pages = pages_take(heap, heap->geometry.arena_pages - heap->geometry.run_pages,
+                                    LARGE);
+    obm_find_pool(heap, far)->carved = UINT16_MAX;
+    EXPECT_CONTAINS(fake_os_fatal_message(do_malloc, heap), "capacity");
+    free(pages.blocks);
+}
+
+TEST(levels_below_3_do_not)
+{
+    struct obm_heap *heap = heap_new("check=2");
+    void *far = obm_malloc(heap, SMALL);
+    struct pages pages = pages_take(heap, heap->geometry.arena_pages - heap->geometry.run_pages,
+                                    LARGE);
+    obm_find_pool(heap, far)->carved = UINT16_MAX;
+    EXPECT_SAME(fake_os_fatal_message(do_malloc, heap), NULL);
+    free(pages.blocks);
+}

@@ -1,0 +1,360 @@
+/* obmalloc's unit tests: when memory goes back (retention.c).
+
+   The clock stands still unless a test moves it. */
+
+#include "heaps.h"
+
+/* Pages that a burst takes: several times what may stay behind it. */
+static size_t
+burst_pages(const struct obm_heap *heap)
+{
+    return 4 * (OBM_RETAIN_BASE_BYTES + OBM_RETAIN_SLACK_BYTES) / heap->geometry.page_size;
+}
+
+static size_t
+resident_bound(const struct obm_heap *heap)
+{
+    return (OBM_RETAIN_BASE_BYTES + OBM_RETAIN_SLACK_BYTES) / heap->geometry.page_size;
+}
+
+/* Pages of all arenas that are backed by memory. */
+static size_t
+resident_pages(const struct obm_heap *heap)
+{
+    size_t resident = 0;
+    for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+        const struct obm_arena_object *arena = &heap->arenas[i];
+        if (arena->address != 0) {
+            resident += fake_os_resident_pages((void *)arena->first_page,
+                                               arena->page_count * heap->geometry.page_size);
+        }
+    }
+    return resident;
+}
+
+static void
+burst(struct obm_heap *heap)
+{
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    pages_give(heap, &pages);
+}
+
+/* Page events that do nothing, so that the policy looks at the clock: one page
+   comes and goes, beside another one that keeps their run. */
+static void
+tick(struct obm_heap *heap)
+{
+    struct pages pages = pages_take(heap, 1, LARGE / 2);
+    for (unsigned event = 0; event < OBM_EVENTS_PER_CLOCK; event++) {
+        struct pages more = pages_take(heap, 1, LARGE / 2);
+        pages_give(heap, &more);
+        obm_pools_retire(heap);
+    }
+    pages_give(heap, &pages);
+}
+
+static void
+let_pass(struct obm_heap *heap, uint64_t nanoseconds)
+{
+    fake.now += nanoseconds;
+    tick(heap);
+}
+
+TEST(a_burst_goes_back_without_the_clock_moving)
+{
+    struct obm_heap *heap = heap_new("");
+    burst(heap);
+    EXPECT_AT_MOST(heap->retention.dirty, resident_bound(heap));
+    EXPECT_AT_MOST(fake.mapped_bytes, 4 * heap->geometry.arena_size
+                   + OBM_RETAIN_BASE_BYTES + OBM_RETAIN_SLACK_BYTES);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+TEST(a_burst_with_survivors_leaves_the_page_floor_and_the_allowance)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t survivors = 0;
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    for (size_t i = 0; i < pages.count; i++) {
+        memset(page_block(&pages, i), 1, LARGE);
+        page_give_but(heap, &pages, i, i % 10 == 0);
+        survivors += i % 10 == 0;
+    }
+    EXPECT_AT_MOST(resident_pages(heap), survivors + resident_bound(heap));
+    obm_trim(heap);
+    EXPECT_EQUAL(resident_pages(heap), survivors);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+TEST(a_refault_within_the_regret_window_raises_the_allowance)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t base = heap->retention.base;
+    burst(heap);
+    EXPECT_EQUAL(heap->retention.allowance, base);
+    fake.now += OBM_REGRET_NANOSECONDS - 1;
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    EXPECT_AT_LEAST(heap->counters.refaults, 1);
+    EXPECT_AT_LEAST(heap->retention.allowance, base + 1);
+    EXPECT_AT_MOST(heap->retention.allowance, base + heap->counters.refaults);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(a_refault_after_the_regret_window_does_not)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t base = heap->retention.base;
+    burst(heap);
+    fake.now += OBM_REGRET_NANOSECONDS;
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    EXPECT_AT_LEAST(heap->counters.refaults, 1);
+    EXPECT_EQUAL(heap->retention.allowance, base);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+/* Cycles from which the policy learns. */
+#define LESSONS 3u
+
+/* The rest costs no call of the system at all. */
+TEST(a_cyclic_program_soon_stops_purging)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned lesson = 0; lesson < LESSONS; lesson++) {
+        burst(heap);
+        EXPECT_AT_LEAST(fake.purge_calls + fake.unmap_calls, 1);
+    }
+    fake_os_count_anew();
+    for (unsigned cycle = 0; cycle < 10; cycle++) {
+        burst(heap);
+        fake.now += FAKE_MILLISECOND;
+    }
+    EXPECT_EQUAL(fake.purge_calls, 0);
+    EXPECT_EQUAL(fake.unmap_calls, 0);
+    EXPECT_EQUAL(fake.map_calls, 0);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+/* Over many epochs too, as long as each uses what is kept: a few calls an
+   epoch at most, for pages that this cycle happened not to touch. */
+TEST(a_cyclic_program_keeps_its_pages_over_many_epochs)
+{
+    enum { CYCLES = 50, CYCLES_PER_EPOCH = 5 };
+    struct obm_heap *heap = heap_new("");
+    for (unsigned cycle = 0; cycle < CYCLES; cycle++) {
+        if (cycle == 2 * LESSONS) {
+            fake_os_count_anew();
+        }
+        fake.now += OBM_EPOCH_NANOSECONDS / CYCLES_PER_EPOCH;
+        burst(heap);
+    }
+    EXPECT_AT_MOST(fake.purge_calls + fake.unmap_calls + fake.map_calls,
+                   4 * CYCLES / CYCLES_PER_EPOCH);
+    heap_end(heap);
+}
+
+TEST(retention_that_is_not_used_goes_back_after_epochs)
+{
+    struct obm_heap *heap = heap_new("");
+    burst(heap);
+    burst(heap);
+    burst(heap);
+    EXPECT_AT_LEAST(heap->retention.dirty, 2 * resident_bound(heap));
+    EXPECT_AT_LEAST(heap->retention.allowance, 2 * resident_bound(heap));
+    for (unsigned epoch = 0; epoch < 4; epoch++) {
+        let_pass(heap, OBM_EPOCH_NANOSECONDS);
+    }
+    EXPECT_AT_MOST(heap->retention.dirty, resident_bound(heap));
+    EXPECT_AT_LEAST(heap->retention.allowance, heap->retention.base);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+TEST(before_blocking_gives_back_what_an_epoch_did_not_use)
+{
+    struct obm_heap *heap = heap_new("");
+    burst(heap);
+    burst(heap);
+    burst(heap);
+    size_t dirty = heap->retention.dirty;
+    for (unsigned i = 0; i < 3; i++) {
+        obm_before_blocking(heap);
+        EXPECT_AT_LEAST(heap->retention.dirty,
+                        dirty < heap->retention.allowance ? dirty : heap->retention.allowance);
+    }
+    for (unsigned epoch = 0; epoch < 3; epoch++) {
+        fake.now += OBM_EPOCH_NANOSECONDS;
+        obm_before_blocking(heap);
+    }
+    EXPECT_AT_MOST(heap->retention.dirty, heap->retention.base);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+TEST(before_blocking_with_little_to_give_does_not_read_the_clock)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = pages_take(heap, 2, LARGE);
+    pages_give(heap, &pages);
+    fake_os_count_anew();
+    obm_before_blocking(heap);
+    EXPECT_EQUAL(fake.clock_calls, 0);
+    heap_end(heap);
+}
+
+TEST(the_clock_is_read_once_in_many_events)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = pages_take(heap, 1, SMALL);
+    fake_os_count_anew();
+    for (unsigned event = 0; event < 4 * OBM_EVENTS_PER_CLOCK; event++) {
+        struct pages page = pages_take(heap, 1, LARGE);
+        pages_give(heap, &page);
+        obm_pools_retire(heap);
+    }
+    EXPECT_AT_LEAST(fake.clock_calls, 4);
+    EXPECT_AT_MOST(fake.clock_calls, 8);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+/* Modes ---------------------------------------------------------------------------- */
+
+TEST(mode_none_gives_every_page_back_at_once)
+{
+    struct obm_heap *heap = heap_new("retain=none");
+    struct pages pages = pages_take(heap, 2 * heap->geometry.arena_pages, LARGE);
+    for (size_t page = 0; page < pages.count; page++) {
+        page_give(heap, &pages, page);
+        EXPECT_EQUAL(heap->retention.dirty, 0);
+    }
+    /* The class keeps its current page. */
+    EXPECT_AT_MOST(heap->arena_count, 1);
+    obm_pools_retire(heap);
+    EXPECT_EQUAL(heap->arena_count, 0);
+    heap_end(heap);
+}
+
+TEST(mode_all_gives_nothing_back_unless_asked)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    burst(heap);
+    for (unsigned epoch = 0; epoch < 3; epoch++) {
+        let_pass(heap, OBM_EPOCH_NANOSECONDS);
+        obm_before_blocking(heap);
+    }
+    EXPECT_EQUAL(fake.purge_calls + fake.unmap_calls, 0);
+    EXPECT_AT_LEAST(heap->retention.dirty, burst_pages(heap) - 1);
+    obm_trim(heap);
+    EXPECT_EQUAL(heap->arena_count, 0);
+    heap_end(heap);
+}
+
+TEST(mode_size_keeps_up_to_what_was_said)
+{
+    struct obm_heap *heap = heap_new("retain=3M");
+    size_t said = (size_t)3 << 20;
+    struct pages pages = pages_take(heap, 2 * said / heap->geometry.page_size, LARGE);
+    pages_give(heap, &pages);
+    size_t kept = heap->retention.dirty * heap->geometry.page_size;
+    EXPECT_AT_MOST(kept, said);
+    EXPECT_AT_LEAST(kept, said / 2);
+    for (unsigned epoch = 0; epoch < 3; epoch++) {
+        let_pass(heap, OBM_EPOCH_NANOSECONDS);
+    }
+    EXPECT_AT_LEAST(heap->retention.dirty * heap->geometry.page_size, said / 2);
+    EXPECT_EQUAL((heap->retention.allowance + heap->retention.slack) * heap->geometry.page_size,
+                 said);
+    heap_end(heap);
+}
+
+/* Trimming ------------------------------------------------------------------------- */
+
+TEST(trimming_stops_at_its_target)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    size_t arena = heap->geometry.arena_pages;
+    struct pages pages = pages_take(heap, 3 * arena, LARGE);
+    pages_give(heap, &pages);
+    obm_pools_retire(heap);
+    EXPECT_EQUAL(heap->retention.dirty, 3 * arena);
+    EXPECT_EQUAL(obm_retention_trim(heap, 2 * arena, SIZE_MAX), arena);
+    EXPECT_EQUAL(heap->retention.dirty, 2 * arena);
+    EXPECT_EQUAL(heap->arena_count, 2);
+    EXPECT_EQUAL(obm_retention_trim(heap, 0, SIZE_MAX), 2 * arena);
+    EXPECT_EQUAL(heap->arena_count, 0);
+    heap_end(heap);
+}
+
+TEST(what_has_been_free_longest_is_purged_first)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    size_t arena = heap->geometry.arena_pages;
+    struct pages pages = pages_take(heap, 3 * arena, LARGE);
+    const size_t order[] = {1, 2, 0};
+    for (size_t i = 0; i < 3; i++) {
+        page_give(heap, &pages, order[i] * arena);
+    }
+    fake_os_count_anew();
+    for (size_t i = 0; i < 3; i++) {
+        size_t neighbour = order[i] * arena + 1;
+        EXPECT_EQUAL(obm_retention_trim(heap, 2 - i, SIZE_MAX), 1);
+        EXPECT_EQUAL(fake.purges[i].address,
+                     (uintptr_t)page_address(heap, &pages, neighbour)
+                     - heap->geometry.page_size);
+    }
+    heap_end(heap);
+}
+
+TEST(trimming_tells_the_bytes_that_went_back)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    struct pages pages = pages_take(heap, 20, LARGE);
+    pages_give_range(heap, &pages, 0, 7);
+    EXPECT_EQUAL(obm_trim(heap), 7 * heap->geometry.page_size);
+    EXPECT_EQUAL(obm_trim(heap), 0);
+    heap_end(heap);
+}
+
+/* "Give back all that can go now.  Returns the number of bytes." */
+TEST(trimming_tells_nothing_went_back_when_purging_is_refused)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    struct pages pages = pages_take(heap, 20, LARGE);
+    pages_give_range(heap, &pages, 0, 7);
+    fake.refuse_purges = true;
+    EXPECT_EQUAL(obm_trim(heap), 0);
+    heap_end(heap);
+}
+
+TEST(trimming_forgets_what_was_learned)
+{
+    struct obm_heap *heap = heap_new("");
+    burst(heap);
+    burst(heap);
+    EXPECT_AT_LEAST(heap->retention.allowance, heap->retention.base + 1);
+    obm_trim(heap);
+    EXPECT_EQUAL(heap->retention.allowance, heap->retention.base);
+    heap_end(heap);
+}
+
+/* The invariants of struct obm_retention, at every moment of a busy program. */
+TEST(low_water_and_allowance_keep_their_bounds)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned round = 0; round < 20; round++) {
+        struct pages pages = pages_take(heap, burst_pages(heap) / (1 + round % 5), LARGE);
+        for (size_t page = 0; page < pages.count; page++) {
+            page_give(heap, &pages, page);
+            EXPECT_AT_MOST(heap->retention.low_water, heap->retention.dirty);
+            EXPECT_AT_LEAST(heap->retention.allowance, heap->retention.base);
+        }
+        pages_give(heap, &pages);
+        fake.now += OBM_EPOCH_NANOSECONDS / 3;
+    }
+    heap_end(heap);
+}

@@ -1,0 +1,89 @@
+"""Instructions of the allocation-heavy programs, and the memory that they take at most."""
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+from typing import Callable, Sequence
+
+from . import callgrind, experiment, machine, running
+from .callgrind import Profile
+from .errors import BenchmarkError
+from .scenarios import PROGRAMS
+
+FORMAT = "obmallocbench instructions 1"
+PEAK_FACTOR = 5             # objects of a run whose peak is read, for each one under valgrind
+PEAK_RUNS = 3
+IDLE_RUNS = 7
+IDLE_SECONDS = 60
+IDLE_CODE = "print(open('/proc/self/smaps_rollup').read())"
+
+
+def idle_rss_bytes(interpreter: str) -> int:
+    """Return what is resident of ``python -c pass``, in bytes.
+
+    The code is not pass but reads its own figure, the same in both interpreters.
+    """
+    try:
+        answer = subprocess.run([interpreter, "-c", IDLE_CODE], check=True, text=True,
+                                env=machine.clean_environment({}), stdin=subprocess.DEVNULL,
+                                capture_output=True, timeout=IDLE_SECONDS)
+        line = next(line for line in answer.stdout.splitlines() if line.startswith("Rss:"))
+    except (OSError, StopIteration, subprocess.SubprocessError) as error:
+        raise BenchmarkError(f"{interpreter} -c cannot tell its resident set: {error}") from error
+    return int(line.split()[1]) * machine.KIBIBYTE
+
+
+def described(profile: Profile) -> dict:
+    """Return a profile as the document holds it."""
+    return {**dataclasses.asdict(profile), "functions": dict(profile.functions.most_common()),
+            "files": dict(profile.files.most_common())}
+
+
+def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Profile],
+                valgrind: str, size: int, limit: float) -> dict:
+    """Return the document's part about one program. start_up: each arm's profile without it."""
+    result = {"name": name, "arms": {}}
+    for arm in arms:
+        whole = callgrind.count(valgrind, arm.path, PROGRAMS, {"program": name, "size": size},
+                                limit)
+        own = whole.minus(start_up[arm.name])
+        if own.allocator <= 0 < size:
+            raise BenchmarkError(f"{arm.path}: the profile names no line of Objects/obmalloc.c; "
+                                 "was it built without -g, or does it not use it?")
+        result["arms"][arm.name] = described(own)
+    parameters = {"program": name, "size": size * PEAK_FACTOR}
+    peaks: dict[str, list[int]] = {arm.name: [] for arm in arms}
+    for _ in range(PEAK_RUNS):
+        for arm in arms:
+            run = running.timed_run(arm, PROGRAMS, parameters, limit)
+            peaks[arm.name].append(run["peak_rss_bytes"])
+    for arm in arms:
+        result["arms"][arm.name]["peak_rss_bytes"] = peaks[arm.name]
+    return result
+
+
+def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int, limit: float,
+                 progress: Callable[[str], None]) -> dict:
+    """Run everything and return the document."""
+    valgrind = callgrind.find_valgrind()
+    facts = experiment.circumstances(interpreters)
+    arms = experiment.arms_of(interpreters["stock"], interpreters["patched"])[:2]
+    progress("start-up")
+    start_up = {arm.name: callgrind.count(valgrind, arm.path, PROGRAMS,
+                                          {"program": names[0], "size": 0}, limit)
+                for arm in arms}
+    programs = []
+    for number, name in enumerate(names):
+        progress(f"program {number + 1} of {len(names)}: {name}")
+        programs.append(run_program(name, arms, start_up, valgrind, size, limit))
+    progress("at rest")
+    idle = {arm.name: [idle_rss_bytes(arm.path) for _ in range(IDLE_RUNS)] for arm in arms}
+    return {
+        "format": FORMAT,
+        **experiment.finish_circumstances(facts),
+        "valgrind": callgrind.version_of(valgrind),
+        "parameters": {"size": size, "peak_size": size * PEAK_FACTOR},
+        "start_up": {name: described(profile) for name, profile in start_up.items()},
+        "idle_rss_bytes": idle,
+        "programs": programs,
+    }
