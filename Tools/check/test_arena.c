@@ -259,7 +259,7 @@ TEST(whole_runs_are_purged_in_one_call)
     char *start = page_address(heap, &pages, 0);
     pages_give_range(heap, &pages, 1, 4 * run - 1);
     fake_os_count_anew();
-    EXPECT_EQUAL(obm_arena_purge(heap, arena_of(heap, start)), 4 * run - 2);
+    EXPECT_EQUAL(obm_arena_purge(heap, arena_of(heap, start), SIZE_MAX), 4 * run - 2);
     EXPECT_EQUAL(fake.purge_calls, 1);
     expect_purge(0, start + page, (4 * run - 2) * page);
     heap_end(heap);
@@ -303,7 +303,7 @@ TEST(purging_takes_only_free_pages_out_of_memory)
     for (size_t page = 0; page < pages.count; page += 2) {
         page_give(heap, &pages, page);
     }
-    obm_arena_purge(heap, arena_of(heap, start));
+    obm_arena_purge(heap, arena_of(heap, start), SIZE_MAX);
     EXPECT_EQUAL(fake_os_resident_pages(start, heap->geometry.run_size), pages.count / 2);
     for (size_t i = 0; i < pages.count * pages.capacity; i++) {
         const char *block = pages.blocks[i];
@@ -320,7 +320,7 @@ TEST(an_arena_that_cannot_be_purged_is_not_asked_again)
     void *other = obm_malloc(heap, SMALL);
     fake.refuse_purges = true;
     page_give(heap, &pages, 0);
-    EXPECT_EQUAL(obm_arena_purge(heap, arena_of(heap, other)), 0);
+    EXPECT_EQUAL(obm_arena_purge(heap, arena_of(heap, other), SIZE_MAX), 0);
     EXPECT_EQUAL(heap->counters.purge_failures, 1);
     EXPECT_EQUAL(heap->counters.purged_pages, 0);
     page_give(heap, &pages, 1);
