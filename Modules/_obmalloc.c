@@ -98,8 +98,10 @@ obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 PyDoc_STRVAR(trim_doc,
 "trim() -> int\n"
 "\n"
-"Give back the free pages and empty arenas of this interpreter.\n"
-"Returns the number of bytes given back.");
+"Give back to the system what can go now: the free pages and empty arenas of\n"
+"this interpreter, after the free lists of the basic types were emptied.\n"
+"Returns the number of bytes that went back.  What retention had learned is\n"
+"forgotten.");
 
 static PyObject *
 obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -133,8 +135,29 @@ obmalloc_check(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(settings_doc,
+"settings() -> dict\n"
+"\n"
+"The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
+"or 'all' (str), or a number of bytes (int); check is 0 to 3 (int).");
+
+static PyObject *
+obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    static const char *const modes[] = {"auto", "none", "all"};
+    const struct obm_settings *settings = _PyObmalloc_Settings();
+    PyObject *retain = settings->retain == OBM_RETAIN_SIZE
+                       ? PyLong_FromSize_t(settings->retain_bytes)
+                       : PyUnicode_FromString(modes[settings->retain]);
+    if (retain == NULL) {
+        return NULL;
+    }
+    return Py_BuildValue("{s:N,s:i}", "retain", retain, "check", settings->check_level);
+}
+
 static PyMethodDef methods[] = {
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
+    {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},
     {NULL, NULL, 0, NULL}

@@ -35,7 +35,8 @@ class Arm:
 class Process:
     """A started workload: ended and reaped whatever happens, its output kept."""
 
-    def __init__(self, arm: Arm, scenario: Workload, parameters: dict[str, int | str], limit: float):
+    def __init__(self, arm: Arm, scenario: Workload, parameters: dict[str, int | str],
+                 limit: float):
         """Start it. limit: seconds after which it is killed."""
         command = [*machine.interpreter_command(arm.path), str(scenario.script),
                    *scenario.command_options(parameters)]
@@ -152,7 +153,8 @@ def resident_bytes(descriptor: int, page: int) -> int:
     return int(words[1]) * page if len(words) > 1 else 0
 
 
-def watched_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], limit: float) -> dict:
+def watched_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str],
+                limit: float) -> dict:
     """Run the workload once and sample it.
 
     Returns samples, a list of [seconds since the process was started, resident bytes], and marks,

@@ -13,7 +13,11 @@ extern void _PyObmalloc_Stats(struct obm_stats *stats);
 /* The thread is about to give up the GIL of interp to block. */
 extern void _PyObmalloc_BeforeBlocking(PyInterpreterState *interp);
 
-/* Give back what can go now.  Returns the number of bytes. */
+/* The settings in force. */
+extern const struct obm_settings *_PyObmalloc_Settings(void);
+
+/* Give back what can go now, what the free lists of the basic types hold
+   included.  Returns the number of bytes. */
 extern size_t _PyObmalloc_Trim(void);
 
 /* See obm_check_heap(). */

@@ -5,6 +5,7 @@
    and its sisters, the set-up and tear-down of an interpreter's heap, and the
    text of sys._debugmallocstats(). */
 
+#include "pycore_freelist.h"       // _PyObject_ClearFreeLists()
 #include "pycore_initconfig.h"     // _Py_GetEnv()
 #include "../static.c"
 #include "obmalloc/python.h"
@@ -125,9 +126,16 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
     obm_before_blocking(&interp->obmalloc->heap);
 }
 
+const struct obm_settings *
+_PyObmalloc_Settings(void)
+{
+    return &obm_python_settings;
+}
+
 size_t
 _PyObmalloc_Trim(void)
 {
+    _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
     return obm_trim(obm_python_heap());
 }
 
