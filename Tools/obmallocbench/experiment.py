@@ -70,7 +70,8 @@ def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters:
     curves = {}
     for arm in arms:
         progress(f"resident set over time: {arm.name}")
-        curves[arm.name] = running.watched_run(arm, scenario, parameters, limit)
+        curves[arm.name] = running.watched_run(arm, scenario, {**parameters, **scenario.watched},
+                                               limit)
     return {
         "format": FORMAT,
         "scenario": scenario.name,

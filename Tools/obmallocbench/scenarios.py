@@ -39,12 +39,14 @@ class Scenario(Workload):
     phases: the names of its marks in order; each is the end of a phase.
     activities: what the program does before each mark, in one word each, for the picture.
     before, freed: the marks between which everything is allocated and freed once.
+    watched: options besides of the run whose resident set is drawn over time.
     """
 
     phases: tuple[str, ...]
     activities: tuple[str, ...]
     before: str
     freed: str
+    watched: dict[str, int] = dataclasses.field(default_factory=dict, kw_only=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,8 +90,9 @@ SCENARIOS = {scenario.name: scenario for scenario in (
         name="obj",
         title="Obj",
         options={"objects": 1_000_000},
-        phases=("start", "allocated", "freed", "allocated again", "end"),
-        activities=("start", "allocate", "free", "allocate again", "free"),
+        watched={"quiet_milliseconds": 1500},
+        phases=("start", "allocated", "freed", "allocated again", "freed again", "end"),
+        activities=("start", "allocate", "free", "allocate again", "free", "little to do"),
         before="start",
         freed="freed",
     ),

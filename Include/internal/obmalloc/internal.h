@@ -365,11 +365,12 @@ OBM_API void obm_dump_stats(const struct obm_heap *heap, FILE *out);
 OBM_INLINE void *
 obm_malloc_fast(struct obm_heap *heap, size_t size)
 {
-    size_t size_class = obm_size_class(size);
-    if (OBM_UNLIKELY(size_class >= OBM_SIZE_CLASSES)) {
+    /* As obm_size_class(size) >= OBM_SIZE_CLASSES, but one instruction less. */
+    size_t less = size - 1;
+    if (OBM_UNLIKELY(less >= OBM_SMALL_MAX)) {
         return NULL;
     }
-    struct obm_pool *pool = heap->current[size_class];
+    struct obm_pool *pool = heap->current[less >> OBM_ALIGNMENT_SHIFT];
     void *block = pool->free;
     if (OBM_UNLIKELY(block == NULL)) {
         return NULL;

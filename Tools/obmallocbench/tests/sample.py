@@ -4,12 +4,12 @@ from __future__ import annotations
 import copy
 
 MEBIBYTE = 1 << 20
-PHASES = ("start", "allocated", "freed", "allocated again", "end")
+PHASES = ("start", "allocated", "freed", "allocated again", "freed again", "end")
 
 
 def run(number: int, cpu: float, freed: int) -> dict:
     """Return one run: cpu seconds of user time, and so many MiB resident after the free."""
-    resident = dict(zip(PHASES, (10, 90, freed, 90, freed)))
+    resident = dict(zip(PHASES, (10, 90, freed, 90, freed, freed)))
     phases = [{"phase": phase, "wall_seconds": index * 0.1, "user_seconds": 0.0,
                "system_seconds": 0.0, "rss_bytes": resident[phase] * MEBIBYTE}
               for index, phase in enumerate(PHASES)]

@@ -2,11 +2,16 @@
 
 Objects of one class with one attribute are allocated and kept in a list, freed, allocated again,
 and freed. How much memory remains after the free is the message's first question, what giving it
-back costs when it is wanted again its second.
+back costs when it is wanted again its second. With --quiet-milliseconds the program then does
+little for a while: what an allocator kept because it was wanted twice should go back after all.
 
 Runs alone on any CPython from 2.4 on; see measure.py for the line that it writes.
 """
+import time
+
 import measure
+
+PAUSE_SECONDS = 0.02        # between two objects while the program is quiet
 
 
 class Obj:
@@ -21,9 +26,17 @@ def allocate(objects):
     return [Obj() for number in measure.integers(objects)]
 
 
+def be_quiet(seconds):
+    """Allocate an object now and then, for so many seconds (number)."""
+    end = measure.clock() + seconds
+    while measure.clock() < end:
+        allocate(1)
+        time.sleep(PAUSE_SECONDS)
+
+
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"objects": 1000000})
+    parameters = measure.options({"objects": 1000000, "quiet_milliseconds": 0})
     recorder = measure.Recorder("obj")
     recorder.mark("start")
     kept = allocate(parameters["objects"])
@@ -33,6 +46,8 @@ def main():
     kept = allocate(parameters["objects"])
     recorder.mark("allocated again")
     del kept
+    recorder.mark("freed again")
+    be_quiet(parameters["quiet_milliseconds"] / 1000.0)
     recorder.mark("end")
     recorder.finish(parameters)
 

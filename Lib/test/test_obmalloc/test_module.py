@@ -1,0 +1,65 @@
+"""The module obmalloc: what people import."""
+
+import unittest
+
+import obmalloc
+
+from . import helpers
+
+
+class ModuleTests(helpers.ChildTest):
+
+    def test_everything_is_documented(self):
+        for name in obmalloc.__all__:
+            self.assertTrue(getattr(obmalloc, name).__doc__, name)
+
+    def test_settings(self):
+        for text, expected in (('', {'retain': 'auto', 'check': 0}),
+                               ('retain=none,check=1', {'retain': 'none', 'check': 1}),
+                               ('retain=all', {'retain': 'all', 'check': 0}),
+                               ('retain=3M', {'retain': 3 << 20, 'check': 0})):
+            with self.subTest(text):
+                self.check_child(f'''
+                    import obmalloc
+                    assert obmalloc.settings() == {expected!r}, obmalloc.settings()
+                    ''', PYTHONOBMALLOC=text)
+
+    def test_trim_says_what_went_back(self):
+        self.check_child('''
+            import obmalloc
+            obmalloc.trim()
+            kept = fill(8)[::50]    # a survivor in every fifth page or so
+            before = figures()
+            went = obmalloc.trim()
+            after = figures()
+            dirty = before['dirty_pages'] * before['page_size']
+            assert went >= dirty > 4 * MIB, (went, before)
+            assert after['dirty_pages'] == 0, after
+            assert obmalloc.trim() < went / 10
+            obmalloc.check(3)
+            ''', PYTHONOBMALLOC='retain=all')
+
+    def test_trim_empties_the_free_lists(self):
+        self.check_child('''
+            import obmalloc
+            kept = [(n, n) for n in range(4000)]
+            del kept                # half of them stay on the free list of tuples
+            blocks = obmalloc.stats()['live_blocks']
+            obmalloc.trim()
+            assert obmalloc.stats()['live_blocks'] < blocks - 1000, blocks
+            ''', PYTHONOBMALLOC='retain=all')
+
+    @helpers.has_proc
+    def test_trim_makes_the_process_smaller(self):
+        self.check_child('''
+            import obmalloc
+            fill(50)
+            before = status('VmRSS')
+            went = obmalloc.trim()
+            shrunk = before - status('VmRSS')
+            assert went > 45 * MIB and abs(shrunk - went) < 4 * MIB, (went, shrunk)
+            ''', PYTHONOBMALLOC='retain=all')
+
+
+if __name__ == '__main__':
+    unittest.main()
