@@ -2,6 +2,7 @@
 
 import sysconfig
 import unittest
+from test import support
 
 from .building import ExtensionTest
 from .helpers import ChildTest
@@ -46,9 +47,11 @@ class PythonMallocTests(ChildTest):
                 self.assertTrue(self.check_allocator(name, PYTHONMALLOC=name))
 
     def test_names_for_it(self):
-        self.assertTrue(self.check_allocator('pymalloc', PYTHONMALLOC='default'))
+        default = 'pymalloc_debug' if support.Py_DEBUG else 'pymalloc'
+        self.assertTrue(self.check_allocator(default, PYTHONMALLOC='default'))
         self.assertTrue(self.check_allocator('pymalloc_debug', PYTHONMALLOC='debug'))
-        self.assertTrue(self.check_allocator('pymalloc_debug', '-X', 'dev'))
+        self.assertTrue(self.check_allocator('pymalloc_debug', '-X', 'dev',
+                                             PYTHONMALLOC=''))
 
     def test_others(self):
         for name in 'malloc', 'malloc_debug':

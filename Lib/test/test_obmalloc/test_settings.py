@@ -82,12 +82,12 @@ class RetainTests(ChildTest):
         ''')
 
     def test_sizes(self):
-        page = int(self.check_child("print(figures()['page_size'])")[0])
         for text, size in [('0', 0), ('1048576', 1 << 20), ('2048k', 2 << 20),
                            ('2048K', 2 << 20), ('3m', 3 << 20), ('1G', 1 << 30)]:
             with self.subTest(retain=text):
-                out = self.check_child(SHOW_ALLOWANCE, PYTHONOBMALLOC=f'retain={text}')
-                self.assertEqual(out, [str(size // page)])
+                out = self.check_child("print(_obmalloc.settings()['retain'])",
+                                       PYTHONOBMALLOC=f'retain={text}')
+                self.assertEqual(out, [str(size)])
 
 
 class CheckTests(ChildTest):

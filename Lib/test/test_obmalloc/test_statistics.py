@@ -9,7 +9,7 @@ import _obmalloc
 
 from .helpers import ChildTest, uses_pymalloc
 
-HEADER = 'obmalloc: small blocks of up to'
+HEADER = 'Small block threshold of obmalloc'
 
 
 class ModuleTests(unittest.TestCase):

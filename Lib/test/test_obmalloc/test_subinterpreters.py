@@ -123,7 +123,7 @@ class HeapTests(ChildTest):
 
     def test_statistics_on_each_new_arena(self):
         _, err = self.run_child('life(FILL, "isolated")', PYTHONMALLOCSTATS='1')
-        shown = sum(line.startswith('obmalloc: small blocks') for line in err)
+        shown = sum(line.startswith('Small block threshold') for line in err)
         self.assertGreater(shown, 8)
 
     def test_main_allocator_of_another_kind(self):
