@@ -67,8 +67,10 @@ pool_is_carved(const struct obm_heap *heap, const struct obm_pool *pool)
     return pool == &heap->no_pool || pool->carved == obm_pool_capacity(heap, pool);
 }
 
-OBM_NOINLINE void *
-obm_malloc_slow(struct obm_heap *heap, size_t size)
+/* The current pool for a request, with a block at hand or still to be carved;
+   NULL: no memory, or the size is not ours. */
+static struct obm_pool *
+pool_with_room(struct obm_heap *heap, size_t size)
 {
     size_t size_class = obm_size_class(size);
     if (size_class >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
@@ -77,9 +79,16 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
     struct obm_pool *pool = heap->current[size_class];
     if (pool->free == NULL && pool_is_carved(heap, pool)) {
         pool = obm_pool_next(heap, (unsigned)size_class);
-        if (pool == NULL) {
-            return NULL;
-        }
+    }
+    return pool;
+}
+
+OBM_NOINLINE void *
+obm_malloc_slow(struct obm_heap *heap, size_t size)
+{
+    struct obm_pool *pool = pool_with_room(heap, size);
+    if (pool == NULL) {
+        return NULL;
     }
     if (pool->free == NULL) {
         obm_pool_carve(heap, pool);
@@ -98,18 +107,10 @@ obm_malloc(struct obm_heap *heap, size_t size)
     return block != NULL ? block : obm_malloc_slow(heap, size);
 }
 
-/* A block that was never used, from a page that the system delivered zeroed,
-   need not be cleared.  NULL: there is none at hand. */
+/* Take a block that was never used, with an empty free list. */
 static void *
-calloc_untouched(struct obm_heap *heap, size_t size)
+take_untouched(struct obm_heap *heap, struct obm_pool *pool)
 {
-    struct obm_pool *pool = heap->current[obm_size_class(size)];
-    if (pool->free == NULL && pool_is_carved(heap, pool)) {
-        pool = obm_pool_next(heap, (unsigned)obm_size_class(size));
-    }
-    if (pool == NULL || pool->free != NULL || !pool->clean) {
-        return NULL;
-    }
     void *block = obm_pool_address(heap, pool)
                   + pool->carved * obm_class_size(pool->size_class);
     pool->carved++;
@@ -121,20 +122,18 @@ void *
 obm_calloc(struct obm_heap *heap, size_t size)
 {
     void *block = obm_malloc_fast(heap, size);
-    if (block == NULL) {
-        if (obm_size_class(size) >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
-            return NULL;
-        }
-        block = calloc_untouched(heap, size);
-        if (block != NULL) {
-            return block;
-        }
-        block = obm_malloc_slow(heap, size);
-        if (block == NULL) {
-            return NULL;
-        }
+    if (block != NULL) {
+        return memset(block, 0, size);
     }
-    return memset(block, 0, size);
+    struct obm_pool *pool = pool_with_room(heap, size);
+    if (pool == NULL) {
+        return NULL;
+    }
+    if (pool->free == NULL && pool->clean) {
+        /* The system delivered the page zeroed, so there is nothing to clear. */
+        return take_untouched(heap, pool);
+    }
+    return memset(obm_malloc_slow(heap, size), 0, size);
 }
 
 /* free ------------------------------------------------------------------------- */
@@ -193,16 +192,18 @@ obm_trim(struct obm_heap *heap)
     if (heap->geometry.page_size == 0) {
         return 0;
     }
+    size_t before = obm_given_back(heap);
     obm_pools_retire(heap);
-    size_t pages = obm_retention_trim(heap, 0, SIZE_MAX);
+    obm_retention_trim(heap, 0, SIZE_MAX);
     heap->retention.allowance = heap->retention.base;
-    return pages << obm_page_shift(heap);
+    return obm_given_back(heap) - before;
 }
 
 void
 obm_before_blocking(struct obm_heap *heap)
 {
-    if (heap->retention.dirty > heap->retention.base && heap->geometry.page_size != 0) {
+    const struct obm_retention *retention = &heap->retention;
+    if (retention->dirty > retention->base || retention->allowance > retention->base) {
         obm_retention_tick(heap);
     }
 }

@@ -414,6 +414,7 @@ void
 obm_arena_release(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
+    heap->counters.released_pages += arena->dirty_pages;
     arena->dirty_pages = 0;
     dirty_recount(heap, index);
     arena_set_free_runs(heap, index, 0);

@@ -49,14 +49,14 @@ struct window_region {
 
 #define REGIONS 2
 #define WINDOWS (OBM_MAX_WINDOWS + 16)
-#define WINDOW_WORDS ((WINDOWS + 63) / 64)
+#define WINDOW_WORDS ((WINDOWS + 31) / 32)
 
 static const struct window_region regions[REGIONS] = {
     {UINT64_C(1) << 44, UINT64_C(1) << 42, OBM_WINDOW_SHIFT, 0, OBM_MAX_WINDOWS},
     {UINT64_C(1) << 37, UINT64_C(1) << 34, 33, OBM_MAX_WINDOWS, 16},
 };
 
-static uint64_t windows_taken[WINDOW_WORDS];
+static unsigned windows_taken[WINDOW_WORDS];     /* 32 bits of each are used */
 static uintptr_t window_entropy;    /* 0: not drawn yet */
 
 static struct {
@@ -74,7 +74,10 @@ entropy(void)
         uintptr_t seed = (uintptr_t)&drawn ^ ((uintptr_t)&window_entropy << 7);
         seed ^= (uintptr_t)obm_os_system();
         drawn = (uintptr_t)((uint64_t)seed * UINT64_C(0x9e3779b97f4a7c15) >> 8) | 1;
-        OBM_PUBLISH(&window_entropy, drawn);
+        uintptr_t none = 0;
+        if (!OBM_ATOMIC_SWAP(&window_entropy, none, drawn)) {
+            drawn = OBM_PUBLISHED(&window_entropy);     /* another thread was first */
+        }
     }
     return drawn;
 }
@@ -108,14 +111,14 @@ window_tail(const struct obm_heap *heap, const struct window_region *region)
 static bool
 window_claim(unsigned number)
 {
-    uint64_t bit = UINT64_C(1) << (number % 64);
-    return !(OBM_ATOMIC_OR(&windows_taken[number / 64], bit) & bit);
+    unsigned bit = 1u << (number % 32);
+    return !(OBM_ATOMIC_OR(&windows_taken[number / 32], bit) & bit);
 }
 
 static void
 window_disclaim(unsigned number)
 {
-    OBM_ATOMIC_AND(&windows_taken[number / 64], ~(UINT64_C(1) << (number % 64)));
+    OBM_ATOMIC_AND(&windows_taken[number / 32], ~(1u << (number % 32)));
 }
 
 /* Map the descriptors of the next step of the window. */
@@ -189,8 +192,11 @@ obm_window_address(struct obm_heap *heap, obm_arena_index index)
         return 0;
     }
     size_t offset = (size_t)index << heap->geometry.arena_shift;
-    if (offset + heap->geometry.arena_size > heap->window_mapped && !window_extend(heap)) {
-        return 0;
+    /* Not always one step: arenas of a foreign allocator take indexes too. */
+    while (offset + heap->geometry.arena_size > heap->window_mapped) {
+        if (!window_extend(heap)) {
+            return 0;
+        }
     }
     return heap->window_base + offset;
 }

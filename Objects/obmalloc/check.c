@@ -36,6 +36,21 @@ check_block_place(const struct obm_heap *heap, const struct obm_pool *pool,
     return true;
 }
 
+/* Whether a link of the free list of pool leads to a block of its page; only
+   then may it be followed. */
+static bool
+check_link(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
+           char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    uintptr_t distance = (uintptr_t)block ^ (uintptr_t)obm_pool_address(heap, pool);
+    if (distance >> obm_page_shift(heap) != 0) {
+        return MISMATCH("free list of page %u of arena %u leads to %p, outside the page: "
+                        "was a freed block written to?", (unsigned)pool->page,
+                        (unsigned)obm_pool_arena(heap, pool), block);
+    }
+    return check_block_place(heap, pool, block, message);
+}
+
 static bool
 check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
                 char message[OBM_CHECK_MESSAGE_SIZE])
@@ -43,12 +58,7 @@ check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
     unsigned expected = pool->carved - obm_pool_live(heap, pool);
     unsigned length = 0;
     for (const void *block = pool->free; block != NULL; block = *(void *const *)block) {
-        if (((uintptr_t)block ^ (uintptr_t)obm_pool_address(heap, pool))
-            >> obm_page_shift(heap) != 0) {
-            return MISMATCH("free list of page %u of arena %u leads to %p, outside the "
-                            "page", (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool), block);
-        }
-        if (!check_block_place(heap, pool, block, message)) {
+        if (!check_link(heap, pool, block, message)) {
             return false;
         }
         if (++length > expected) {
@@ -132,6 +142,9 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
     unsigned length = 0;
     for (const void *free = pool->free; level >= 2 && free != NULL && length++ < obm_pool_capacity(heap, pool);
          free = *(void *const *)free) {
+        if (!check_link(heap, pool, free, message)) {
+            return false;
+        }
         if (free == block) {
             return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free "
                             "already", block, obm_class_size(pool->size_class),

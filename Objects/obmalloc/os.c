@@ -28,6 +28,7 @@
 #if defined(_WIN32)
 #  include <windows.h>
 #else
+#  include <errno.h>
 #  include <sys/mman.h>
 #  include <time.h>
 #  include <unistd.h>
@@ -132,7 +133,7 @@ os_name(void *address, size_t size)
 }
 
 static void *
-os_map(void *hint, size_t size)
+map_at(void *hint, size_t size)
 {
     int flags = MAP_PRIVATE | MAP_ANONYMOUS;
     if (hint != NULL) {
@@ -150,14 +151,8 @@ os_map(void *hint, size_t size)
     return address;
 }
 
-static void
-os_unmap(void *address, size_t size)
-{
-    munmap(address, size);
-}
-
 static bool
-os_purge(void *address, size_t size)
+drop_memory(void *address, size_t size)
 {
 #if defined(__linux__)
     return madvise(address, size, MADV_DONTNEED) == 0;
@@ -165,6 +160,39 @@ os_purge(void *address, size_t size)
     return mmap(address, size, PROT_READ | PROT_WRITE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == address;
 #endif
+}
+
+/* malloc() and free() leave errno alone when all goes well: programs read it
+   after they have cleaned up. */
+
+static void *
+os_map(void *hint, size_t size)
+{
+    int saved = errno;
+    void *address = map_at(hint, size);
+    errno = saved;
+    return address;
+}
+
+static void
+os_unmap(void *address, size_t size)
+{
+    int saved = errno;
+    if (munmap(address, size) != 0) {
+        /* It would split a mapping in two, and there are too many already
+           (vm.max_map_count): then only the address is lost. */
+        drop_memory(address, size);
+    }
+    errno = saved;
+}
+
+static bool
+os_purge(void *address, size_t size)
+{
+    int saved = errno;
+    bool done = drop_memory(address, size);
+    errno = saved;
+    return done;
 }
 
 #endif

@@ -2,8 +2,8 @@
 
    Each class has one CURRENT pool, which malloc takes from, and PARTIAL ones:
    each run has a bitmap of its own, and the runs that have one are in a list.
-   So pools of low addresses are refilled first, which lets others empty, and
-   a descriptor needs no links.  FULL pools are in no list: the first free of
+   Within a run the pool of the lowest address is refilled first, which lets
+   others empty, and a descriptor needs no links.  FULL pools are in no list: the first free of
    one of their blocks finds them through their descriptor.
 
    The countdown of a descriptor (types.h) lets an ordinary free see with one

@@ -50,8 +50,8 @@ obm_retention_init(struct obm_heap *heap)
     case OBM_RETAIN_SIZE:
         retention->base = heap->settings.retain_bytes / page;
         retention->slack = OBM_RETAIN_SLACK_BYTES / page;
-        if (retention->slack > retention->base) {
-            retention->slack = retention->base;
+        if (retention->slack > retention->base / 8) {
+            retention->slack = retention->base / 8;
         }
         retention->base -= retention->slack;
         break;
@@ -61,6 +61,19 @@ obm_retention_init(struct obm_heap *heap)
         break;
     }
     retention->allowance = retention->base;
+}
+
+/* An arena is about to be released.  Those released long ago were not wanted
+   since, so the next ones to be mapped do not replace them. */
+static void
+note_release(struct obm_heap *heap)
+{
+    struct obm_retention *retention = &heap->retention;
+    uint64_t now = heap->os->now();
+    if (now - retention->released_at >= OBM_REGRET_NANOSECONDS) {
+        retention->released = 0;
+    }
+    retention->released_at = now;
 }
 
 size_t
@@ -74,7 +87,7 @@ obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
         struct obm_arena_object *arena = &heap->arenas[index];
         if (arena->free_pages == arena->page_count) {
             gone += arena->dirty_pages;
-            retention->released_at = heap->os->now();
+            note_release(heap);
             obm_arena_release(heap, index);
             obm_check_at_arena_event(heap);
         }
@@ -115,18 +128,19 @@ spend_credit(struct obm_heap *heap)
     }
 }
 
-/* The end of an epoch: what was dirty all through it is surplus, and whatever
-   of it had been learned is unlearned. */
+/* The end of one epoch or several: what was dirty all through is surplus, and
+   whatever of it had been learned is unlearned. */
 static void
-epoch_end(struct obm_retention *retention, uint64_t now)
+epochs_end(struct obm_retention *retention, uint64_t now)
 {
+    uint64_t epochs = (now - retention->epoch_start) / OBM_EPOCH_NANOSECONDS;
     size_t low = retention->low_water;
     size_t surplus = low > retention->base ? low - retention->base : 0;
     size_t learned = retention->allowance - retention->base;
     retention->allowance -= surplus < learned ? surplus : learned;
     size_t wanted = retention->high_water > retention->base
                     ? retention->high_water : retention->base;
-    if (retention->allowance > wanted) {
+    for (; epochs > 0 && retention->allowance > wanted; epochs--) {
         size_t unused = retention->allowance - wanted;
         retention->allowance -= (unused + OBM_FORGET_SHARE - 1) / OBM_FORGET_SHARE;
     }
@@ -150,7 +164,7 @@ look_at_clock(struct obm_heap *heap)
         retention->credit = (int64_t)retention->slack;
     }
     else if (now - retention->epoch_start >= OBM_EPOCH_NANOSECONDS) {
-        epoch_end(retention, now);
+        epochs_end(retention, now);
     }
     earn_credit(retention, now);
 }

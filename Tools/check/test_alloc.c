@@ -209,6 +209,17 @@ TEST(a_write_after_free_is_found_at_level_3)
 
 /* calloc ------------------------------------------------------------------------------- */
 
+/* A link that was overwritten must be reported, not followed. */
+TEST(a_write_after_free_is_found_at_level_2)
+{
+    struct obm_heap *heap = heap_new("check=2");
+    char *block = obm_malloc(heap, SMALL), *kept = obm_malloc(heap, SMALL);
+    EXPECT(obm_free(heap, block));
+    memset(block, 0x11, sizeof(void *));
+    EXPECT_CONTAINS(fatal_of_free(heap, kept), "outside the page");
+    heap_end(heap);
+}
+
 TEST(calloc_gives_zeros_on_used_pages)
 {
     struct obm_heap *heap = heap_new("");

@@ -238,6 +238,25 @@ TEST(a_window_that_cannot_grow_has_no_place_and_keeps_what_it_has)
     heap_end(heap);
 }
 
+/* Arenas of a foreign allocator use up indexes without extending the window,
+   so the next arena of the system may be several steps further on. */
+TEST(the_window_extends_over_several_steps_at_once)
+{
+    struct foreign_allocator foreign;
+    foreign_allocator_init(&foreign);
+    struct obm_heap *heap = heap_new("retain=all");
+    heap->arena_allocator = foreign_allocator_in_force;
+    foreign_in_force = &foreign.functions;
+    size_t arenas = 2 * OBM_WINDOW_STEP_ARENAS + 10;
+    struct pages pages = pages_take(heap, arenas * heap->geometry.arena_pages, LARGE);
+    foreign_in_force = NULL;
+    struct pages more = pages_take(heap, 2u * heap->geometry.arena_pages, LARGE);
+    EXPECT_VALID(heap);
+    pages_give(heap, &more);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
 /* The descriptors lie at the end of the window, and no arena may reach them. */
 TEST(a_window_ends_before_its_descriptors)
 {

@@ -116,6 +116,42 @@ TEST(a_refault_after_the_regret_window_does_not)
     heap_end(heap);
 }
 
+/* Memory released long ago is not wanted again because other memory was
+   released just now. */
+TEST(a_release_long_ago_is_not_regretted)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = pages_take(heap, 40u * heap->geometry.arena_pages, LARGE);
+    pages_give(heap, &pages);
+    fake.now += 3600 * OBM_REGRET_NANOSECONDS;
+    pages = pages_take(heap, 3u * heap->geometry.arena_pages, LARGE);
+    pages_give(heap, &pages);
+    pages = pages_take(heap, 40u * heap->geometry.arena_pages, LARGE);
+    EXPECT_AT_MOST(heap->retention.allowance,
+                   heap->retention.base + 4u * heap->geometry.arena_pages);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+/* A program that learned, and then holds on to its memory for long while it
+   only blocks, must have forgotten by the time that it frees. */
+TEST(an_allowance_that_is_not_filled_is_forgotten_while_the_program_blocks)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned lesson = 0; lesson < 3; lesson++) {
+        burst(heap);
+    }
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    EXPECT_AT_LEAST(heap->retention.allowance, 2 * heap->retention.base);
+    for (unsigned second = 0; second < 3600; second++) {
+        fake.now += 2 * OBM_EPOCH_NANOSECONDS;
+        obm_before_blocking(heap);
+    }
+    EXPECT_EQUAL(heap->retention.allowance, heap->retention.base);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
 /* Cycles from which the policy learns. */
 #define LESSONS 3u
 
@@ -322,6 +358,17 @@ TEST(trimming_tells_the_bytes_that_went_back)
 }
 
 /* "Give back all that can go now.  Returns the number of bytes." */
+TEST(trimming_tells_what_current_pages_gave_back_too)
+{
+    struct obm_heap *heap = heap_new("retain=none");
+    struct pages kept = pages_take(heap, 1, LARGE);
+    void *block = obm_malloc(heap, SMALL);
+    EXPECT(obm_free(heap, block));
+    EXPECT_EQUAL(obm_trim(heap), heap->geometry.page_size);
+    pages_give(heap, &kept);
+    heap_end(heap);
+}
+
 TEST(trimming_tells_nothing_went_back_when_purging_is_refused)
 {
     struct obm_heap *heap = heap_new("retain=all");

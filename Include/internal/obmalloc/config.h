@@ -36,19 +36,15 @@
 #  define OBM_PRINTF(text, first)
 #endif
 
-/* Atomic changes of an unsigned or uint64_t, and of a pointer or number that
-   other threads read.  Builtins, since C11's <stdatomic.h> is more than old
+/* Atomic changes of an unsigned, and of a pointer or uintptr_t that other
+   threads read.  Builtins, since C11's <stdatomic.h> is more than old
    CPythons may ask of a compiler. */
 #if defined(_MSC_VER)
 #  include <intrin.h>
 #  define OBM_ATOMIC_OR(place, bits) \
-    (sizeof(*(place)) == 8 \
-     ? (uint64_t)_InterlockedOr64((volatile long long *)(place), (long long)(bits)) \
-     : (uint64_t)_InterlockedOr((volatile long *)(place), (long)(bits)))
+    ((unsigned)_InterlockedOr((volatile long *)(place), (long)(bits)))
 #  define OBM_ATOMIC_AND(place, bits) \
-    (sizeof(*(place)) == 8 \
-     ? (uint64_t)_InterlockedAnd64((volatile long long *)(place), (long long)(bits)) \
-     : (uint64_t)_InterlockedAnd((volatile long *)(place), (long)(bits)))
+    ((unsigned)_InterlockedAnd((volatile long *)(place), (long)(bits)))
 #  define OBM_ATOMIC_SWAP(place, old, value) \
     (_InterlockedCompareExchangePointer((void *volatile *)(place), (void *)(value), \
                                         (void *)(old)) == (void *)(old))

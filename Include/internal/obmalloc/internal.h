@@ -1,7 +1,7 @@
 /* obmalloc: prototypes of the core, layer by layer, and the hot path.
 
    A file of Objects/obmalloc/ uses only what stands in the layers above its
-   own.  Every function takes the heap that it works on; none is reentrant,
+   own, and the checks of check.c.  Every function takes the heap that it works on; none is reentrant,
    and none may be called by two threads at a time for the same heap. */
 
 #ifndef OBM_INTERNAL_H
@@ -294,6 +294,14 @@ OBM_API void obm_settings_parse(struct obm_settings *settings, const char *text,
 
 /* Give back all that can go now.  Returns the number of bytes. */
 OBM_API size_t obm_trim(struct obm_heap *heap);
+
+/* Bytes given back so far, by purges and releases. */
+OBM_INLINE size_t
+obm_given_back(const struct obm_heap *heap)
+{
+    return (heap->counters.purged_pages + heap->counters.released_pages)
+           << obm_page_shift(heap);
+}
 
 /* The thread is about to block: a moment at which purging costs nobody. */
 OBM_API void obm_before_blocking(struct obm_heap *heap);

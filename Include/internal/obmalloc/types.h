@@ -193,8 +193,8 @@ struct obm_settings {
 struct obm_retention {
     size_t dirty;           /* free pages, maybe resident, that could go back */
     size_t allowance;       /* how many of them may stay */
-    size_t base;            /* OBM_RETAIN_BASE_BYTES in pages */
-    size_t slack;           /* OBM_RETAIN_SLACK_BYTES in pages */
+    size_t base;            /* the least allowance */
+    size_t slack;           /* how far above the allowance a purge begins */
     size_t low_water;       /* least value of dirty in this epoch */
     size_t high_water;      /* greatest value of dirty in this epoch */
     size_t released;        /* pages of arenas released, not yet mapped again */
@@ -214,6 +214,7 @@ struct obm_counters {
     size_t arenas_highwater;
     size_t purge_calls;
     size_t purged_pages;
+    size_t released_pages;      /* dirty ones of arenas released */
     size_t refaults;            /* pages taken again after a purge or release */
     size_t purge_failures;
 };

@@ -115,6 +115,9 @@ main(int argc, char **argv)
     if (arenas) {
         source_install(0, 0);
     }
+    /* Freeing nothing is allowed before there is an interpreter. */
+    PyMem_Free(NULL);
+    PyObject_Free(NULL);
     for (int cycle = 0; cycle < cycles; cycle++) {
         if (!live_once(argv[1], argv[4], keep, cycle == 0)) {
             return 1;
@@ -122,6 +125,8 @@ main(int argc, char **argv)
         printf("%ld\n", resident_kib());
         fflush(stdout);
     }
+    PyMem_Free(NULL);
+    PyObject_Free(NULL);
     if (arenas) {
         printf("%ld %ld %ld\n", sources[0].allocated, sources[0].freed,
                sources[0].strange);

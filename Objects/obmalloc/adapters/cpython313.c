@@ -1,4 +1,4 @@
-/* obmalloc in CPython 3.12 and 3.13: names and interpreter state, no logic.
+/* obmalloc in CPython 3.13: names and interpreter state, no logic.
 
    Objects/obmalloc.c includes this where its `mem` and `object` allocators
    begin.  It gives that file what its own pymalloc would: _PyObject_Malloc()
@@ -42,7 +42,9 @@ _PyObject_Calloc(void *Py_UNUSED(ctx), size_t nelem, size_t elsize)
 void
 _PyObject_Free(void *Py_UNUSED(ctx), void *block)
 {
-    obm_pymalloc_free(obm_python_heap(), block);
+    if (block != NULL) {    /* NULL may come without a thread state */
+        obm_pymalloc_free(obm_python_heap(), block);
+    }
 }
 
 void *
@@ -135,8 +137,11 @@ _PyObmalloc_Settings(void)
 size_t
 _PyObmalloc_Trim(void)
 {
+    struct obm_heap *heap = obm_python_heap();
+    size_t before = obm_given_back(heap);
     _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
-    return obm_trim(obm_python_heap());
+    obm_trim(heap);
+    return obm_given_back(heap) - before;
 }
 
 bool

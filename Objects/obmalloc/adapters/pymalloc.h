@@ -49,7 +49,7 @@ obm_pymalloc_calloc(struct obm_heap *heap, size_t count, size_t size)
 static inline void
 obm_pymalloc_free(struct obm_heap *heap, void *block)
 {
-    if (block != NULL && OBM_UNLIKELY(!obm_free(heap, block))) {
+    if (OBM_UNLIKELY(!obm_free(heap, block))) {
         PyMem_RawFree(block);
         heap->system_blocks--;
     }
