@@ -50,6 +50,20 @@ obm_python_malloc(unsigned detour, size_t size)
     return OBM_LIKELY(detour == 0) ? obm_malloc_fast(&obmalloc_state_main.heap, size) : NULL;
 }
 
+/* What the ordinary way counts in a build with --enable-pystats; in others
+   nothing is left of this. */
+static inline void
+obm_python_count(size_t size)
+{
+    OBJECT_STAT_INC(allocations);
+    if (size < OBM_SMALL_MAX) {
+        OBJECT_STAT_INC(allocations512);
+    }
+    else {
+        OBJECT_STAT_INC(allocations4k);
+    }
+}
+
 /* false: go the ordinary way. */
 static inline bool
 obm_python_free(unsigned detour, void *block)
