@@ -81,7 +81,7 @@ PyDoc_STRVAR(stats_doc,
 "stats() -> dict\n"
 "\n"
 "What the arenas of this interpreter hold: bytes, pages, blocks and events,\n"
-"counted by walking them.  The fields are those of struct obm_stats.");
+"counted by walking them.  help('obmalloc') tells the keys.");
 
 static PyObject *
 obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -114,7 +114,8 @@ PyDoc_STRVAR(check_doc,
 "\n"
 "Verify the invariants of the heap of this interpreter.  Level 1 compares\n"
 "counters, 2 walks lists and bitmaps, 3 walks every free list.\n"
-"Raises RuntimeError, which says what does not hold.");
+"Raises RuntimeError, which says what does not hold, and ValueError for\n"
+"another level.");
 
 static PyObject *
 obmalloc_check(PyObject *Py_UNUSED(module), PyObject *args)

@@ -9,6 +9,27 @@ Only interpreters with obmalloc have it: elsewhere the import raises ImportError
 
 All of them concern the interpreter that calls them.  A subinterpreter with its
 own allocator state has its own arenas.
+
+What stats() returns, as integers unless it says otherwise:
+
+    page_size, arena_size                   bytes
+    arenas, arena_bytes                     mapped now; bytes of their whole pages
+    arenas_mapped, arenas_released          ever
+    arenas_highwater                        the most at a time
+    used_pages, floor_pages                 lent to a size class; with a live block
+    free_pages                              dirty + purged + fresh pages
+    dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched
+    live_blocks, live_bytes                 in used pages; bytes of blocks
+    free_block_bytes, tail_bytes            the rest of the used pages, in bytes
+    metadata_bytes                          mapped for descriptors and arrays
+    purge_calls, pages_purged               ever
+    refaults                                pages taken again after they were given back
+    purge_failures                          refused by the system, ever
+    allowance_pages                         dirty pages that may stay
+    system_blocks                           blocks of the system's malloc in use
+    classes                                 a list with a dict for each size class:
+                                            size in bytes, pools, live_blocks,
+                                            free_blocks
 """
 
 from _obmalloc import check, settings, stats, trim

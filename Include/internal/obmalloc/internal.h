@@ -1,8 +1,9 @@
 /* obmalloc: prototypes of the core, layer by layer, and the hot path.
 
    A file of Objects/obmalloc/ uses only what stands in the layers above its
-   own, and the checks of check.c.  Every function takes the heap that it works on; none is reentrant,
-   and none may be called by two threads at a time for the same heap. */
+   own, and the checks of check.c.  Every function takes the heap that it
+   works on; none is reentrant, and none may be called by two threads at a
+   time for the same heap. */
 
 #ifndef OBM_INTERNAL_H
 #define OBM_INTERNAL_H
