@@ -6,7 +6,7 @@
 #endif
 #include "Python.h"
 #include <stdbool.h>
-#include "pycore_obmalloc.h"      // WITH_OBMALLOC_ARENAS
+#include "_obmalloc_compat.h"
 
 #if WITH_OBMALLOC_ARENAS
 
@@ -185,17 +185,25 @@ module_exec(PyObject *Py_UNUSED(module))
 
 #endif  /* WITH_OBMALLOC_ARENAS */
 
+PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
+
+#if PY_MAJOR_VERSION >= 3
+
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
+#ifdef Py_mod_multiple_interpreters
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
     {0, NULL}
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_obmalloc",
-    .m_doc = "The small-object allocator of this interpreter.",
+    .m_doc = module_doc,
     .m_methods = methods,
     .m_slots = slots,
 };
@@ -205,3 +213,16 @@ PyInit__obmalloc(void)
 {
     return PyModuleDef_Init(&definition);
 }
+
+#else   /* Python 2 */
+
+PyMODINIT_FUNC
+init_obmalloc(void)
+{
+    PyObject *module = Py_InitModule3("_obmalloc", methods, module_doc);
+    if (module != NULL) {
+        (void)module_exec(module);
+    }
+}
+
+#endif

@@ -69,11 +69,14 @@
 /* Size classes ---------------------------------------------------------- */
 
 /* CPython promises this alignment for every block: see the documentation of
-   PyMem_Malloc() and PyObject_Malloc(). */
-#if UINTPTR_MAX > 0xffffffffu
-#  define OBM_ALIGNMENT_SHIFT 4
-#else
-#  define OBM_ALIGNMENT_SHIFT 3
+   PyMem_Malloc() and PyObject_Malloc().  Python 2 promises 8 bytes everywhere
+   (choice.h). */
+#ifndef OBM_ALIGNMENT_SHIFT
+#  if UINTPTR_MAX > 0xffffffffu
+#    define OBM_ALIGNMENT_SHIFT 4
+#  else
+#    define OBM_ALIGNMENT_SHIFT 3
+#  endif
 #endif
 #define OBM_ALIGNMENT (1u << OBM_ALIGNMENT_SHIFT)           /* bytes */
 

@@ -15,76 +15,31 @@ struct _obmalloc_state {
 };
 static struct _obmalloc_state obmalloc_state_main;     /* defined further down */
 
-/* Read once, when the main interpreter starts; every heap has the same. */
-static struct obm_settings obm_python_settings;
-
 static inline struct obm_heap *
 obm_python_heap(void)
 {
     return &_PyInterpreterState_GET()->obmalloc->heap;
 }
 
+static inline void
+obm_python_clear_free_lists(void)
+{
+    _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
+}
+
+#define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
 #include "detour.h"
 #include "pymalloc.h"
-
-void *
-_PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
-{
-    return obm_pymalloc_malloc(obm_python_heap(), size);
-}
-
-void *
-_PyObject_Calloc(void *Py_UNUSED(ctx), size_t nelem, size_t elsize)
-{
-    return obm_pymalloc_calloc(obm_python_heap(), nelem, elsize);
-}
-
-void
-_PyObject_Free(void *Py_UNUSED(ctx), void *block)
-{
-    if (block != NULL) {    /* NULL may come without a thread state */
-        obm_pymalloc_free(obm_python_heap(), block);
-    }
-}
-
-void *
-_PyObject_Realloc(void *Py_UNUSED(ctx), void *block, size_t size)
-{
-    return obm_pymalloc_realloc(obm_python_heap(), block, size);
-}
-
-/* Set-up ------------------------------------------------------------------------ */
-
-static bool
-obm_python_arena_allocator(struct obm_arena_allocator *in_force)
-{
-    in_force->context = _PyObject_Arena.ctx;
-    in_force->alloc = _PyObject_Arena.alloc;
-    in_force->free = _PyObject_Arena.free;
-    return in_force->alloc != _PyMem_ArenaAlloc;
-}
-
-static void
-obm_python_before_arena(const struct obm_heap *heap)
-{
-    obm_dump_stats(heap, stderr);
-}
-
-static void
-obm_python_warn(const char *line, void *Py_UNUSED(data))
-{
-    fprintf(stderr, "%s\n", line);
-}
+#include "common.h"
+#include "domains.h"
 
 static void
 init_obmalloc_pools(PyInterpreterState *interp)
 {
     struct obm_heap *heap = &interp->obmalloc->heap;
     if (_Py_IsMainInterpreter(interp)) {
-        const char *text = _Py_GetEnv(interp->config.use_environment, "PYTHONOBMALLOC");
-        obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
-                           obm_python_warn, NULL);
-        obm_python_allocators_changed();
+        obm_python_read_settings(_Py_GetEnv(interp->config.use_environment,
+                                            "PYTHONOBMALLOC"));
     }
     else if (heap != &obmalloc_state_main.heap) {
         OBM_ATOMIC_OR(&obm_python_detour_mem, OBM_DETOUR_MANY_HEAPS);
@@ -93,6 +48,9 @@ init_obmalloc_pools(PyInterpreterState *interp)
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
     heap->arena_allocator = obm_python_arena_allocator;
     heap->before_arena = interp->config.malloc_stats ? obm_python_before_arena : NULL;
+    if (_Py_IsMainInterpreter(interp)) {
+        obm_python_allocators_changed();
+    }
 }
 
 static void
@@ -114,38 +72,8 @@ pymalloc_print_stats(FILE *out)
     obm_dump_stats(obm_python_heap(), out);
 }
 
-/* For the rest of CPython, see python.h -------------------------------------------- */
-
-void
-_PyObmalloc_Stats(struct obm_stats *stats)
-{
-    obm_stats_collect(obm_python_heap(), stats);
-}
-
 void
 _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 {
     obm_before_blocking(&interp->obmalloc->heap);
-}
-
-const struct obm_settings *
-_PyObmalloc_Settings(void)
-{
-    return &obm_python_settings;
-}
-
-size_t
-_PyObmalloc_Trim(void)
-{
-    struct obm_heap *heap = obm_python_heap();
-    size_t before = obm_given_back(heap);
-    _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
-    obm_trim(heap);
-    return obm_given_back(heap) - before;
-}
-
-bool
-_PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
-{
-    return obm_check_heap(obm_python_heap(), level, message);
 }

@@ -12,12 +12,9 @@
 
 #define OBM_DETOUR_HOOKED 1u        /* PyMem_SetAllocator(), debug hooks, ... */
 #define OBM_DETOUR_MANY_HEAPS 2u
-#ifdef Py_DEBUG
+/* Until the heap is set up. */
 static unsigned obm_python_detour_mem = OBM_DETOUR_HOOKED;
 static unsigned obm_python_detour_obj = OBM_DETOUR_HOOKED;
-#else
-static unsigned obm_python_detour_mem, obm_python_detour_obj;
-#endif
 
 static void
 obm_python_set_hooked(unsigned *detour, bool hooked)
@@ -30,12 +27,16 @@ obm_python_set_hooked(unsigned *detour, bool hooked)
     }
 }
 
-/* Called whenever an allocator is set.  In a debug build the runtime starts
-   with hooks that nobody has set, so it never takes the hot path. */
+/* Called whenever an allocator is set, and when the heap was set up.  In a
+   debug build the runtime starts with hooks that nobody has set, so it never
+   takes the hot path. */
 static void
 obm_python_allocators_changed(void)
 {
 #ifndef Py_DEBUG
+    if (obmalloc_state_main.heap.os == NULL) {
+        return;
+    }
     obm_python_set_hooked(&obm_python_detour_mem, _PyMem.malloc != _PyObject_Malloc
                                                   || _PyMem.free != _PyObject_Free);
     obm_python_set_hooked(&obm_python_detour_obj, _PyObject.malloc != _PyObject_Malloc
@@ -50,6 +51,7 @@ obm_python_malloc(unsigned detour, size_t size)
     return OBM_LIKELY(detour == 0) ? obm_malloc_fast(&obmalloc_state_main.heap, size) : NULL;
 }
 
+#ifdef OBJECT_STAT_INC
 /* What the ordinary way counts in a build with --enable-pystats; in others
    nothing is left of this. */
 static inline void
@@ -63,6 +65,7 @@ obm_python_count(size_t size)
         OBJECT_STAT_INC(allocations4k);
     }
 }
+#endif
 
 /* false: go the ordinary way. */
 static inline bool
