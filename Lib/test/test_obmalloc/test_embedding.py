@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import textwrap
 import unittest
 from test.support import LONG_TIMEOUT
 
 from .building import BuildFolder, build_embedding
-from .helpers import ChildTest, has_proc
+from .helpers import INTERPRETERS, ChildTest, has_proc
 
 
 class EmbeddingTests(BuildFolder, ChildTest):
@@ -66,17 +67,12 @@ class EmbeddingTests(BuildFolder, ChildTest):
         self.assertEqual(strange, 0)
 
     def test_subinterpreters_in_every_life(self):
-        self.run_embedding('plain', 3, '''
-            import _interpreters
-            for name in 'isolated', 'legacy':
-                interpreter = _interpreters.create(name)
-                problem = _interpreters.run_string(
-                    interpreter, "objects = [bytes(400) for _ in range(10_000)]")
-                assert problem is None, problem
-                _interpreters.destroy(interpreter)
+        self.run_embedding('plain', 3, INTERPRETERS + textwrap.dedent('''
+            for kind in KINDS:
+                life("objects = [bytes(400) for _ in range(10_000)]", *kind)
             _interpreters.create()      # destroyed by the end of Python
             _obmalloc.check(3)
-            ''')
+            '''))
 
 
 if __name__ == '__main__':
