@@ -163,6 +163,11 @@
    kept. */
 #define OBM_REGRET_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
 
+/* Once so much has gone back, CPython's free lists are worth emptying too:
+   what they hold may pin as many pages.  Tens of thousands of objects take
+   about as long to free as this takes to purge. */
+#define OBM_FREE_LISTS_BYTES ((size_t)8 << 20)
+
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u
 

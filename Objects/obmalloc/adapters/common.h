@@ -55,6 +55,17 @@ _PyObmalloc_Trim(void)
     return obm_given_back(heap) - before;
 }
 
+void
+_PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
+{
+    struct obm_heap *heap = obm_python_heap();
+    (void)interp;       /* the calling one */
+    if (obm_free_lists_due(heap)) {
+        obm_python_clear_free_lists();
+    }
+    obm_before_blocking(heap);
+}
+
 bool
 _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {

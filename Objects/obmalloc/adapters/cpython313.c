@@ -71,9 +71,3 @@ pymalloc_print_stats(FILE *out)
 {
     obm_dump_stats(obm_python_heap(), out);
 }
-
-void
-_PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
-{
-    obm_before_blocking(&interp->obmalloc->heap);
-}

@@ -32,11 +32,4 @@ obm_python_clear_free_lists(void)
     _PyObmalloc_ClearFreeLists();
 }
 
-void
-_PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
-{
-    (void)interp;
-    obm_before_blocking(&obmalloc_state_main.heap);
-}
-
 #endif /* OBM_ONE_HEAP_H */
