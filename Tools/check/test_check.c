@@ -340,14 +340,14 @@ TEST(a_run_in_the_partial_list_of_another_class)
 TEST(a_current_page_that_is_not_in_that_state)
 {
     struct scene scene = scene_new();
-    scene.heap->current[LARGE_CLASS] = scene.full;
+    scene.heap->front->current[LARGE_CLASS] = scene.full;
     expect_found(&scene, 2, "current pool", says("state ", OBM_POOL_FULL));
 }
 
 TEST(a_current_page_of_another_class)
 {
     struct scene scene = scene_new();
-    scene.heap->current[5] = scene.heap->current[1];
+    scene.heap->front->current[5] = scene.heap->front->current[1];
     expect_found(&scene, 2, "current pool of class 5", "class 1");
 }
 
@@ -663,12 +663,12 @@ TEST(a_live_block_is_live_at_every_level)
 TEST(what_is_not_a_live_block_is_told_apart)
 {
     struct obm_heap *heap = heap_new("");
-    char *kept = obm_calloc(heap, 2 * OBM_ALIGNMENT);
-    char *block = obm_calloc(heap, 2 * OBM_ALIGNMENT);
+    char *kept = obm_calloc(heap, LARGE);
+    char *block = obm_calloc(heap, LARGE);
     EXPECT(obm_free(heap, block));
     expect_bad_block(heap, kept + 1, 1, "not the start of a block");
     expect_bad_block(heap, kept + OBM_ALIGNMENT, 1, "not the start of a block");
-    expect_bad_block(heap, block + 2 * OBM_ALIGNMENT, 1, "handed out only 2");
+    expect_bad_block(heap, block + LARGE, 1, "handed out only 2");
     expect_bad_block(heap, block, 2, "free already");
     expect_bad_block(heap, kept + heap->geometry.page_size, 1, "no block of which is in use");
     heap_end(heap);

@@ -115,6 +115,10 @@
    pool on a large page does not touch all of it at once. */
 #define OBM_CARVE_BYTES 4096u
 
+/* calloc() clears requests up to this size even where the memory is known to
+   be zero: with the free list of the pool at hand that is the shorter way. */
+#define OBM_CLEAR_MAX 128u                                  /* bytes */
+
 /* The window ------------------------------------------------------------ */
 
 /* Arenas of the system's own allocator lie in a window of the address space

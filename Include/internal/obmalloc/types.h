@@ -233,16 +233,40 @@ struct obm_arena_buckets {
     obm_arena_index head[OBM_ARENA_BUCKETS];
 };
 
+/* What the hot path reads, and all that it reads besides a descriptor and the
+   block: the window (see arena_map.c) and the pool in force of every class.
+
+   A front is open while it is heap->front of some heap.  A closed one sends
+   every call the slow way by what it holds, so that the hot path needs no test
+   of whether it may be taken: window_limit is 0, and no class has a pool. */
+struct obm_front {
+    uintptr_t window_base;
+    size_t window_limit;        /* bytes from window_base with descriptors; 0:
+                                   frees must take the slow way */
+    struct obm_pool *window_pools;
+    struct obm_pool *current[OBM_SIZE_CLASSES];
+    struct obm_pool none;       /* stands for none in current: never has a block */
+};
+
+/* The initial value of a static front that is called before it is opened. */
+#define OBM_TIMES_32(item) \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item
+#if OBM_SIZE_CLASSES == 32
+#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none)
+#elif OBM_SIZE_CLASSES == 64
+#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none), OBM_TIMES_32(&(front).none)
+#endif
+#define OBM_CLOSED_FRONT(front) \
+    {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {NULL, 0, 0, 0, 0, OBM_POOL_ABSENT, 0}}
+
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
    interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
 struct obm_heap {
-    /* What every call reads: the window (see arena_map.c) and the pool in
-       force of every class.  limit is 0 while frees must take the slow way. */
-    uintptr_t window_base;
-    size_t window_limit;        /* bytes from window_base with descriptors */
-    struct obm_pool *window_pools;
-    struct obm_pool *current[OBM_SIZE_CLASSES];
-    struct obm_pool no_pool;    /* stands for none in current: never has a block */
+    struct obm_front *front;            /* the one in force: own_front, or another's */
+    struct obm_front own_front;
 
     obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool */
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
@@ -257,6 +281,8 @@ struct obm_heap {
     struct obm_map map;                 /* arenas outside the window */
     int window;                         /* its number; -1: none */
     bool window_tried;
+    uintptr_t window_base;
+    struct obm_pool *window_pools;
     size_t window_mapped;               /* bytes of the window with descriptors */
 
     struct obm_geometry geometry;
