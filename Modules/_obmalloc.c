@@ -50,6 +50,7 @@ all_class_stats(const struct obm_stats *stats)
 static const struct { const char *key; size_t offset; } stats_fields[] = {
     FIELD(page_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
     FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
+    FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
     FIELD(used_pages), FIELD(floor_pages), FIELD(free_pages), FIELD(dirty_pages),
     FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
     FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
@@ -140,12 +141,14 @@ PyDoc_STRVAR(settings_doc,
 "settings() -> dict\n"
 "\n"
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
-"or 'all' (str), or a number of bytes (int); check is 0 to 3 (int).");
+"or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
+"'always' (str); check is 0 to 3 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     static const char *const modes[] = {"auto", "none", "all"};
+    static const char *const hugepages[] = {"auto", "never", "always"};
     const struct obm_settings *settings = _PyObmalloc_Settings();
     PyObject *retain = settings->retain == OBM_RETAIN_SIZE
                        ? PyLong_FromSize_t(settings->retain_bytes)
@@ -153,7 +156,9 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (retain == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:i}", "retain", retain, "check", settings->check_level);
+    return Py_BuildValue("{s:N,s:s,s:i}", "retain", retain,
+                         "hugepages", hugepages[settings->hugepages],
+                         "check", settings->check_level);
 }
 
 static PyMethodDef methods[] = {

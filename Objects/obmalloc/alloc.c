@@ -246,6 +246,7 @@ obm_trim(struct obm_heap *heap)
     }
     size_t before = obm_given_back(heap);
     obm_pools_retire(heap);
+    obm_arenas_take_apart(heap);
     obm_retention_trim(heap, 0, SIZE_MAX);
     heap->retention.allowance = heap->retention.base;
     return obm_given_back(heap) - before;
@@ -305,6 +306,24 @@ parse_retain(struct obm_settings *settings, const char *value)
 }
 
 static bool
+parse_hugepages(struct obm_settings *settings, const char *value)
+{
+    if (strcmp(value, "auto") == 0) {
+        settings->hugepages = OBM_HUGE_AUTO;
+    }
+    else if (strcmp(value, "never") == 0) {
+        settings->hugepages = OBM_HUGE_NEVER;
+    }
+    else if (strcmp(value, "always") == 0) {
+        settings->hugepages = OBM_HUGE_ALWAYS;
+    }
+    else {
+        return false;
+    }
+    return true;
+}
+
+static bool
 parse_check(struct obm_settings *settings, const char *value)
 {
     if (value[0] < '0' || value[0] > '3' || value[1] != '\0') {
@@ -322,6 +341,7 @@ static const struct {
     const char *values;     /* for the warning */
 } setting_table[] = {
     {"retain", parse_retain, "auto, none, all, or a size such as 64M"},
+    {"hugepages", parse_hugepages, "auto, never or always"},
     {"check", parse_check, "0, 1, 2 or 3"},
 };
 #define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
@@ -348,7 +368,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         return line;
     }
     snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, check", item, cut ? "..." : "");
+             "there are: retain, hugepages, check", item, cut ? "..." : "");
     return line;
 }
 

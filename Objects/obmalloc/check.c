@@ -251,6 +251,9 @@ check_arena(const struct obm_heap *heap, obm_arena_index index, int level,
                         (unsigned)index, (unsigned)arena->counted_dirty, dirty_pages,
                         can_go ? "all" : "none");
     }
+    if (arena->huge && !arena->purgeable) {
+        return MISMATCH("arena %u: huge 1, purgeable 0", (unsigned)index);
+    }
     return level < 2 || check_pools(heap, arena, level, message);
 }
 

@@ -510,7 +510,7 @@ complain(const char *line, void *data)
 static struct obm_settings
 parse(const char *text, struct complaints *complaints)
 {
-    struct obm_settings settings = {OBM_RETAIN_AUTO, 0, 0};
+    struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
     memset(complaints, 0, sizeof(*complaints));
     obm_settings_parse(&settings, text, complain, complaints);
     return settings;
@@ -554,6 +554,16 @@ TEST(every_good_setting_is_understood)
     }
 }
 
+TEST(every_mode_of_huge_pages_is_understood)
+{
+    struct complaints complaints;
+    EXPECT_EQUAL(parse("", &complaints).hugepages, OBM_HUGE_AUTO);
+    EXPECT_EQUAL(parse("hugepages=never", &complaints).hugepages, OBM_HUGE_NEVER);
+    EXPECT_EQUAL(parse("hugepages=always", &complaints).hugepages, OBM_HUGE_ALWAYS);
+    EXPECT_EQUAL(parse("hugepages=never,hugepages=auto", &complaints).hugepages, OBM_HUGE_AUTO);
+    EXPECT_TEXT(complaints.last, "");
+}
+
 TEST(every_bad_setting_is_named_and_the_default_holds)
 {
     static const char *const bad[][2] = {
@@ -570,6 +580,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"retain=99999999999999999999999", "retain cannot be"},
         {"retain=18446744073709551615", "retain cannot be"},
         {"retain=17179869184g", "retain cannot be"},
+        {"hugepages", "hugepages cannot be ''"},
+        {"hugepages=on", "hugepages cannot be 'on': it is auto, never or always"},
         {"check", "check cannot be ''"},
         {"check=4", "check cannot be '4'"},
         {"check=-1", "check cannot be '-1'"},
@@ -588,6 +600,7 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         EXPECT_CONTAINS(complaints.last, "PYTHONOBMALLOC");
         EXPECT_EQUAL(settings.retain, OBM_RETAIN_AUTO);
         EXPECT_EQUAL(settings.retain_bytes, 0);
+        EXPECT_EQUAL(settings.hugepages, OBM_HUGE_AUTO);
         EXPECT_EQUAL(settings.check_level, 0);
     }
 }

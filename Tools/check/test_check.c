@@ -490,6 +490,16 @@ TEST(an_arena_that_does_not_count_on_what_can_go)
                  says("of its ", scene.arena->dirty_pages));
 }
 
+TEST(a_huge_arena_that_cannot_be_purged)
+{
+    struct scene scene = scene_new();
+    scene.arena->huge = true;
+    scene.arena->purgeable = false;
+    scene.heap->retention.dirty -= scene.arena->counted_dirty;
+    scene.arena->counted_dirty = 0;
+    expect_found(&scene, 1, "arena 1: huge 1", "purgeable 0");
+}
+
 TEST(a_free_run_that_its_arena_does_not_know)
 {
     struct scene scene = scene_new();

@@ -167,6 +167,24 @@
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u
 
+/* Huge pages ------------------------------------------------------------ */
+
+/* With hugepages=auto a heap that holds so much already maps further arenas
+   as huge pages: what the last of them does not use is below 1 %. */
+#define OBM_HUGE_HEAP_BYTES ((size_t)256 << 20)
+
+/* A huge page whose first touch takes a thread longer than so many pages of
+   4 KiB would have, at the 2 to 3 microseconds that a fault was measured at, is
+   a loss: the kernel had to move other memory, or a host had taken the memory of
+   its guest away.  Then there is no other one until OBM_HUGE_SHARE times as long
+   has passed. */
+#define OBM_HUGE_NANOSECONDS ((uint64_t)2 * 1000 * 1000)
+#define OBM_HUGE_SHARE 1000
+
+/* What taking a huge page apart costs, in pages purged: measured at 220 to
+   280 microseconds, with OBM_PURGE_NANOSECONDS a page. */
+#define OBM_SPLIT_PAGES 128u
+
 /* ------------------------------------------------------------------------ */
 
 OBM_STATIC_ASSERT(size_classes_fit_a_byte, OBM_SIZE_CLASSES <= 255);

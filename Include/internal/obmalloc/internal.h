@@ -122,6 +122,10 @@ OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
    system refused, and the arena is purgeable no more. */
 OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit);
 
+/* Where huge pages hold memory that no page of ours uses, count it as dirty, so
+   that it can be purged. */
+OBM_API void obm_arenas_take_apart(struct obm_heap *heap);
+
 /* Return an arena without a used page to where it came from, its descriptors
    with it. */
 OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
@@ -200,8 +204,9 @@ OBM_API void obm_retention_page_taken(struct obm_heap *heap,
 OBM_API void obm_retention_tick(struct obm_heap *heap);
 
 /* Purge dirty pages, the longest free first, and release empty arenas, until
-   at most target dirty pages are left, or at least limit pages have gone.
-   Returns the number of pages. */
+   at most target dirty pages are left, or the price has reached limit.
+   Returns the price: the pages that went, and OBM_SPLIT_PAGES for each huge
+   page taken apart. */
 OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit);
 
 /* pool.c: pools of one size class ------------------------------------------ */
@@ -327,6 +332,8 @@ struct obm_stats {
     size_t arenas;                      /* mapped now */
     size_t arena_bytes;                 /* of their whole pages */
     size_t arenas_mapped, arenas_released, arenas_highwater;
+    size_t huge_arenas;                 /* now */
+    size_t arenas_huge, arenas_split;   /* ever */
     size_t used_pages;                  /* of pools that are not FREE */
     size_t floor_pages;                 /* with at least one live block */
     size_t free_pages, dirty_pages, purged_pages, fresh_pages;
