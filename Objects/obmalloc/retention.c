@@ -76,6 +76,16 @@ note_release(struct obm_heap *heap)
     retention->released_at = now;
 }
 
+/* Whether the arena is empty, and unmapping it cannot use up the number of
+   mappings that a process may have. */
+static bool
+can_release(const struct obm_heap *heap, const struct obm_arena_object *arena)
+{
+    return arena->free_pages == arena->page_count
+           && (arena->in_window || !arena->purgeable
+               || heap->map.count <= OBM_MAX_OUTSIDE_ENTRIES);
+}
+
 size_t
 obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
 {
@@ -84,7 +94,7 @@ obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
     while (retention->dirty > target && price < limit) {
         obm_arena_index index = retention->queue_head;
         struct obm_arena_object *arena = &heap->arenas[index];
-        if (arena->free_pages == arena->page_count) {
+        if (can_release(heap, arena)) {
             price += arena->dirty_pages;
             note_release(heap);
             obm_arena_release(heap, index);

@@ -398,6 +398,24 @@ TEST(trimming_tells_what_current_pages_gave_back_too)
     heap_end(heap);
 }
 
+/* Unmapping an arena between two others makes one more mapping. */
+TEST(with_very_many_arenas_outside_the_window_empty_ones_stay_mapped)
+{
+    struct obm_heap *heap = heap_new("");
+    fake.refuse_hints = true;
+    burst(heap);
+    size_t released = heap->counters.arenas_released;
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    heap->map.count += OBM_MAX_OUTSIDE_ENTRIES;     /* as if there were so many */
+    pages_give(heap, &pages);
+    obm_trim(heap);
+    heap->map.count -= OBM_MAX_OUTSIDE_ENTRIES;
+    EXPECT_EQUAL(heap->counters.arenas_released, released);
+    EXPECT_EQUAL(resident_pages(heap), 0);
+    EXPECT_AT_LEAST(heap->arena_count, 1);
+    heap_end(heap);
+}
+
 TEST(trimming_tells_nothing_went_back_when_purging_is_refused)
 {
     struct obm_heap *heap = heap_new("retain=all");

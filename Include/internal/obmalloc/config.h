@@ -135,6 +135,13 @@
 /* Descriptors of a window are mapped for this many arenas at a time. */
 #define OBM_WINDOW_STEP_ARENAS 64u
 
+/* A process may have 65530 mappings on Linux by default (vm.max_map_count), and
+   releasing an arena between two others makes one more.  The arenas of a window
+   never make more than 32768.  Of arenas outside the window, as soon as they
+   take more entries of the map than this, an empty one is purged and stays
+   mapped. */
+#define OBM_MAX_OUTSIDE_ENTRIES 16384u
+
 /* Retention ------------------------------------------------------------- */
 
 /* Free memory that every heap may keep resident before anything is learned,
