@@ -184,7 +184,7 @@ serve_malloc(bool many, const PyMemAllocatorEx *other, size_t size)
     if (OBM_UNLIKELY(!is_served(many))) {
         return malloc_elsewhere(other, size);
     }
-    void *block = obm_malloc_fast(&heap, size);
+    void *block = obm_malloc_fast(&heap.own_front, size);
     return OBM_LIKELY(block != NULL) ? block : malloc_slow(other, size);
 }
 
@@ -223,11 +223,24 @@ free_slow(const PyMemAllocatorEx *other, void *block)
     }
 }
 
+static OBM_NOINLINE void
+free_counted(const PyMemAllocatorEx *other, struct obm_pool *pool, void *block)
+{
+    if (!obm_free_counted(&heap, pool, block)) {
+        other->free(other->ctx, block);
+    }
+}
+
 static void
 python_free(void *ctx, void *block)
 {
-    if (OBM_UNLIKELY(!obm_free_fast(&heap, block))) {
+    if (OBM_UNLIKELY(!obm_front_covers(&heap.own_front, block))) {
         free_slow(ctx, block);
+        return;
+    }
+    struct obm_pool *pool = obm_front_pool(&heap, &heap.own_front, block);
+    if (!obm_free_push(pool, block)) {
+        free_counted(ctx, pool, block);
     }
 }
 
