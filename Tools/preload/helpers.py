@@ -25,6 +25,7 @@ import json, sys, sysconfig
 print(json.dumps({
     "version": sys.version_info[:3], "number": sys.version.split()[0],
     "implementation": sys.implementation.name,
+    "standard_library": sys.path, "prefix": sys.prefix,
     "debug": hasattr(sys, "gettotalrefcount"),
     "free_threaded": bool(sysconfig.get_config_var("Py_GIL_DISABLED")),
     "compiler": sysconfig.get_config_var("CC"), "include": sysconfig.get_path("include"),
