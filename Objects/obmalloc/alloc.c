@@ -256,7 +256,7 @@ void
 obm_before_blocking(struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
-    if (retention->dirty > retention->base || retention->allowance > retention->base) {
+    if (obm_has_surplus(heap) || retention->allowance > retention->base) {
         obm_retention_tick(heap);
     }
 }
@@ -324,6 +324,16 @@ parse_hugepages(struct obm_settings *settings, const char *value)
 }
 
 static bool
+parse_background(struct obm_settings *settings, const char *value)
+{
+    if ((value[0] != '0' && value[0] != '1') || value[1] != '\0') {
+        return false;
+    }
+    settings->background = value[0] == '1';
+    return true;
+}
+
+static bool
 parse_check(struct obm_settings *settings, const char *value)
 {
     if (value[0] < '0' || value[0] > '3' || value[1] != '\0') {
@@ -342,6 +352,7 @@ static const struct {
 } setting_table[] = {
     {"retain", parse_retain, "auto, none, all, or a size such as 64M"},
     {"hugepages", parse_hugepages, "auto, never or always"},
+    {"background", parse_background, "0 or 1"},
     {"check", parse_check, "0, 1, 2 or 3"},
 };
 #define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
@@ -368,7 +379,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         return line;
     }
     snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, hugepages, check", item, cut ? "..." : "");
+             "there are: retain, hugepages, background, check", item, cut ? "..." : "");
     return line;
 }
 

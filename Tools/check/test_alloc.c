@@ -564,6 +564,15 @@ TEST(every_mode_of_huge_pages_is_understood)
     EXPECT_TEXT(complaints.last, "");
 }
 
+TEST(the_background_purger_is_a_switch)
+{
+    struct complaints complaints;
+    EXPECT(!parse("", &complaints).background);
+    EXPECT(parse("background=1", &complaints).background);
+    EXPECT(!parse("background=1,background=0", &complaints).background);
+    EXPECT_TEXT(complaints.last, "");
+}
+
 TEST(every_bad_setting_is_named_and_the_default_holds)
 {
     static const char *const bad[][2] = {
@@ -582,6 +591,9 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"retain=17179869184g", "retain cannot be"},
         {"hugepages", "hugepages cannot be ''"},
         {"hugepages=on", "hugepages cannot be 'on': it is auto, never or always"},
+        {"background", "background cannot be ''"},
+        {"background=yes", "background cannot be 'yes': it is 0 or 1"},
+        {"background=10", "background cannot be '10'"},
         {"check", "check cannot be ''"},
         {"check=4", "check cannot be '4'"},
         {"check=-1", "check cannot be '-1'"},
@@ -601,6 +613,7 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         EXPECT_EQUAL(settings.retain, OBM_RETAIN_AUTO);
         EXPECT_EQUAL(settings.retain_bytes, 0);
         EXPECT_EQUAL(settings.hugepages, OBM_HUGE_AUTO);
+        EXPECT(!settings.background);
         EXPECT_EQUAL(settings.check_level, 0);
     }
 }

@@ -316,6 +316,14 @@ obm_given_back(const struct obm_heap *heap)
            << obm_page_shift(heap);
 }
 
+/* Whether more is retained than any heap may keep: if nothing else happens, it
+   takes obm_retention_tick() to give it back. */
+OBM_INLINE bool
+obm_has_surplus(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.base;
+}
+
 /* The thread is about to block: a moment at which purging costs nobody. */
 OBM_API void obm_before_blocking(struct obm_heap *heap);
 

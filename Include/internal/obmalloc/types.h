@@ -201,6 +201,7 @@ struct obm_settings {
     enum obm_retain_mode retain;
     size_t retain_bytes;    /* valid for OBM_RETAIN_SIZE */
     enum obm_huge_mode hugepages;
+    bool background;        /* for the adapter: a thread may help a process that is idle */
     int check_level;        /* 0 to 3, see check.c */
 };
 

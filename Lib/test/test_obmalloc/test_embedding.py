@@ -9,7 +9,8 @@ from .building import BuildFolder, build_embedding
 from .helpers import ChildTest, has_proc
 
 
-class EmbeddingTests(BuildFolder, ChildTest):
+class EmbeddingProgram(BuildFolder, ChildTest):
+    """Tests that run code in several lives of Python in one process."""
 
     @classmethod
     def setUpClass(cls):
@@ -24,6 +25,9 @@ class EmbeddingTests(BuildFolder, ChildTest):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual((done.returncode, done.stderr), (0, ''), done.stdout)
         return [line.split() for line in done.stdout.splitlines()]
+
+
+class EmbeddingTests(EmbeddingProgram):
 
     @has_proc
     def test_resident_memory_is_flat(self):

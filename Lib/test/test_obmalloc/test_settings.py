@@ -234,7 +234,8 @@ class MistakeTests(ChildTest):
             self.assertIn(text, err[0])
 
     def test_unknown_key(self):
-        self.check_warning('retian=none', 'retian', 'retain', 'hugepages', 'check')
+        self.check_warning('retian=none', 'retian', 'retain', 'hugepages', 'background',
+                           'check')
 
     def test_unknown_value(self):
         for value in 'some', '', 'NONE', 'all ', '-1', '1T', '12MM', '0x10':
@@ -245,6 +246,11 @@ class MistakeTests(ChildTest):
         for value in '', '4', '-1', '12', 'yes':
             with self.subTest(value=value):
                 self.check_warning(f'check={value}', 'check', '3')
+
+    def test_unknown_switch(self):
+        for value in '', '2', 'yes', '01':
+            with self.subTest(value=value):
+                self.check_warning(f'background={value}', 'background', '0 or 1')
 
     def test_key_without_value(self):
         self.check_warning('retain', 'retain')

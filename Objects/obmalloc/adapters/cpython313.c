@@ -26,6 +26,7 @@ obm_python_heap(void)
 
 #include "pymalloc.h"
 #include "front.h"
+#include "background.h"
 
 void *
 _PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
@@ -122,7 +123,23 @@ _PyObmalloc_Stats(struct obm_stats *stats)
 void
 _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 {
-    obm_before_blocking(&interp->obmalloc->heap);
+    struct obm_heap *heap = &interp->obmalloc->heap;
+    obm_before_blocking(heap);
+    if (heap->settings.background) {
+        obm_background_before_blocking(heap);
+    }
+}
+
+void
+_PyObmalloc_BeforeFork(PyInterpreterState *interp)
+{
+    obm_background_stop(&interp->obmalloc->heap, false);
+}
+
+void
+_PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
+{
+    obm_background_stop(&interp->obmalloc->heap, true);
 }
 
 const struct obm_settings *
