@@ -110,7 +110,7 @@ static PyInterpreterState *main_interpreter;
 static bool may_have_many_heaps;
 
 /* Requests for the previous allocator, which are our clock (see pass_on()). */
-#define OBM_PASSED_PER_LOOK 64u
+#define OBM_PASSED_PER_LOOK 16u
 static unsigned passed;
 
 static void
