@@ -78,6 +78,25 @@ class EmbeddingTests(BuildFolder, ChildTest):
             _obmalloc.check(3)
             ''')
 
+    def test_interpreter_made_by_a_thread_without_a_thread_state(self):
+        # Other threads of the main interpreter are on the hot path meanwhile.
+        self.run_embedding('detached', 1, '''
+            import threading
+            going = True
+            def allocate():
+                while going:
+                    kept = [bytes(400) for _ in range(1000)]
+            threads = [threading.Thread(target=allocate) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            def stop():
+                global going
+                going = False
+                for thread in threads:
+                    thread.join()
+                _obmalloc.check(3)
+            ''')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -24,8 +24,8 @@ obm_python_heap(void)
     return &_PyInterpreterState_GET()->obmalloc->heap;
 }
 
-#include "detour.h"
 #include "pymalloc.h"
+#include "front.h"
 
 void *
 _PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
@@ -84,15 +84,12 @@ init_obmalloc_pools(PyInterpreterState *interp)
         const char *text = _Py_GetEnv(interp->config.use_environment, "PYTHONOBMALLOC");
         obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
                            obm_python_warn, NULL);
-        obm_python_allocators_changed();
     }
-    else if (heap != &obmalloc_state_main.heap) {
-        OBM_ATOMIC_OR(&obm_python_detour_mem, OBM_DETOUR_MANY_HEAPS);
-        OBM_ATOMIC_OR(&obm_python_detour_obj, OBM_DETOUR_MANY_HEAPS);
-    }
+    assert(heap == &obmalloc_state_main.heap || obm_python_many_heaps);
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
     heap->arena_allocator = obm_python_arena_allocator;
     heap->before_arena = interp->config.malloc_stats ? obm_python_before_arena : NULL;
+    obm_python_allocators_changed();
 }
 
 static void

@@ -1,0 +1,122 @@
+/* obmalloc: the hot path of PyMem_Malloc(), PyObject_Malloc() and their sisters.
+
+   They take it at once, without a call through a pointer and without the way
+   to the interpreter's state, through a front that is known at link time (see
+   obm_front in types.h).  The front is the main heap's while ours is the
+   allocator in force of both domains and the process has one heap; otherwise
+   it is closed, and every call goes the ordinary way.  It is opened and closed
+   by threads that hold the GIL of the main interpreter, as all calls through
+   it do. */
+
+#ifndef OBM_FRONT_H
+#define OBM_FRONT_H
+
+static struct obm_front obm_python_front = OBM_CLOSED_FRONT(obm_python_front);
+
+/* Set for good when a second heap is made: a thread of an interpreter that
+   ends may be under way for long. */
+static unsigned obm_python_many_heaps;
+
+/* Called whenever an allocator is set, and when the main heap has been set up.
+   In a debug build the runtime starts with hooks that nobody has set, so it
+   never takes the hot path. */
+static void
+obm_python_allocators_changed(void)
+{
+#ifndef Py_DEBUG
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (heap->front == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
+    }
+    bool ours = _PyMem.malloc == _PyObject_Malloc && _PyObject.malloc == _PyObject_Malloc
+                && _PyMem.calloc == _PyObject_Calloc && _PyObject.calloc == _PyObject_Calloc
+                && _PyMem.free == _PyObject_Free && _PyObject.free == _PyObject_Free;
+    obm_heap_use_front(heap, ours ? &obm_python_front : NULL);
+#endif
+}
+
+/* A second heap is about to be made.  The interpreter that will own it may
+   have a GIL of its own, so this comes while the caller still holds the main
+   interpreter's.  A thread without a thread state takes it here. */
+void
+_PyObmalloc_BeforeSecondHeap(void)
+{
+    if (OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
+    }
+    bool attached = _PyThreadState_GET() != NULL;
+    PyGILState_STATE state = PyGILState_UNLOCKED;
+    if (!attached) {
+        state = PyGILState_Ensure();
+    }
+    OBM_PUBLISH(&obm_python_many_heaps, 1u);
+    obm_heap_use_front(&obmalloc_state_main.heap, NULL);
+    if (!attached) {
+        PyGILState_Release(state);
+    }
+}
+
+/* What the ordinary way counts in a build with --enable-pystats; in others
+   nothing is left of this. */
+static inline void
+obm_python_count(size_t size)
+{
+    OBJECT_STAT_INC(allocations);
+    if (size < OBM_SMALL_MAX) {
+        OBJECT_STAT_INC(allocations512);
+    }
+    else {
+        OBJECT_STAT_INC(allocations4k);
+    }
+}
+
+/* NULL: go the ordinary way. */
+static inline void *
+obm_python_malloc(size_t size)
+{
+    void *block = obm_malloc_fast(&obm_python_front, size);
+    if (OBM_LIKELY(block != NULL)) {
+        obm_python_count(size);
+    }
+    return block;
+}
+
+static inline void *
+obm_python_calloc(size_t count, size_t size)
+{
+    if (OBM_UNLIKELY((count | size) > OBM_SMALL_MAX)) {     /* the product may overflow */
+        return NULL;
+    }
+    void *block = obm_malloc_fast(&obm_python_front, count * size);
+    if (OBM_LIKELY(block != NULL)) {
+        obm_python_count(size);
+        memset(block, 0, count * size);
+    }
+    return block;
+}
+
+/* Out of line, so that the hot path is a leaf function. */
+static OBM_NOINLINE void
+obm_python_free_counted(struct obm_pool *pool, void *block)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (!obm_free_counted(heap, pool, block)) {
+        obm_pymalloc_free_system(heap, block);
+    }
+}
+
+/* false: go the ordinary way. */
+static inline bool
+obm_python_free(void *block)
+{
+    if (OBM_UNLIKELY(!obm_front_covers(&obm_python_front, block))) {
+        return false;
+    }
+    struct obm_pool *pool = obm_front_pool(&obmalloc_state_main.heap, &obm_python_front, block);
+    if (!obm_free_push(pool, block)) {
+        obm_python_free_counted(pool, block);
+    }
+    return true;
+}
+
+#endif /* OBM_FRONT_H */
