@@ -1,10 +1,10 @@
-"""Churn: objects of many sizes come in waves and go at different ages, some of them very late.
+"""Churn: objects of many sizes come and go all the time, their number in waves.
 
-Each wave makes items of its own mixture of sorts. An item goes to a random place among those for
-short, medium or long lives, and what was there goes: lives are random, and nothing is remembered
-beside the items. So pages fill up with neighbours of unequal lives, and what is free again lies
-scattered: which page is used next decides how much memory the program needs. In the end the items
-with short and medium lives go, too.
+As the load of a service rises and falls, the number of open items climbs to a peak and sinks to a
+tenth of it, again and again, while new ones go on coming at the same pace. The one that goes is
+chosen at random. A few items stay much longer than a wave. Each wave has its own mixture of sizes.
+So there is most of the time more room in partly used pages than is needed, and which of them is
+used next decides which others become empty.
 
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
@@ -15,12 +15,13 @@ import live
 import measure
 
 SEED = 2005
-# Share of the items, and places: a life lasts places / (share * items) of the whole run.
-SHORT, MEDIUM, LONG = (0.80, 10000), (0.15, 60000), (0.05, 60000)
-WAVES = 24
+PEAK = 60000                # open items at the top of a wave, those that stay long apart
+TROUGH = 0.1                # of the peak at the bottom
+WAVES = 4
+LONG_PLACES = 6000          # for items that stay: each goes when its place is wanted again
+LONG_SHARE = 0.03           # of the items that come
 SORTS = 24                  # that there are
-SORTS_OF_WAVE = 6
-STRIDE = 7919               # a prime: the places are emptied in an order unlike that of filling
+SORTS_OF_WAVE = 12
 
 
 def new_item(sort, number):
@@ -38,30 +39,43 @@ def new_item(sort, number):
     return float(number)
 
 
-def make_wave(groups, sorts, first, last, draw):
-    """Make the items with numbers from first to before last. groups: the lists of places for
-    short, medium and long lives. draw gives random numbers in [0, 1)."""
-    for number in measure.integers(first, last):
-        chance = draw()
-        if chance < LONG[0]:
-            places = groups[2]
-        elif chance < LONG[0] + MEDIUM[0]:
-            places = groups[1]
+class Items:
+    """The open items: the first count of the places, and those that stay long. Neither list ever
+    grows, and nothing is remembered beside the items."""
+
+    def __init__(self):
+        self.places = [None] * (PEAK + 1)
+        self.long_places = [None] * LONG_PLACES
+        self.count = 0
+        self.draw = random.Random(SEED).random
+
+    def arrive(self, item, most):
+        """Let an item come, and random ones go until at most so many (int) are open."""
+        if self.draw() < LONG_SHARE:
+            self.long_places[int(self.draw() * LONG_PLACES)] = item
         else:
-            places = groups[0]
-        places[int(draw() * len(places))] = new_item(sorts[int(draw() * len(sorts))], number)
+            self.places[self.count] = item
+            self.count += 1
+        while self.count > most:
+            leaving = int(self.draw() * self.count)
+            self.count -= 1
+            self.places[leaving] = self.places[self.count]
+            self.places[self.count] = None
 
 
-def empty(places):
-    """Let all items of a group go."""
-    for number in measure.integers(len(places)):
-        places[number * STRIDE % len(places)] = None
+def make_wave(items, sorts, first, last):
+    """Let the items numbered from first to before last come: up to the peak, and down again."""
+    half = (last - first) / 2.0
+    for number in measure.integers(first, last):
+        height = 1 - abs((number - first) / half - 1)
+        most = int(PEAK * (TROUGH + (1 - TROUGH) * height))
+        items.arrive(new_item(sorts[int(items.draw() * len(sorts))], number), most)
 
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"items": 500000})
-    groups = [[None] * count for share, count in (SHORT, MEDIUM, LONG)]
+    parameters = measure.options({"items": 600000})
+    items = Items()
     chance = random.Random(SEED)
     recorder = measure.Recorder("churn", malloc=True)
     gc.collect()
@@ -69,12 +83,9 @@ def main():
     size = parameters["items"] // WAVES
     for wave in measure.integers(WAVES):
         sorts = chance.sample(list(measure.integers(SORTS)), SORTS_OF_WAVE)
-        make_wave(groups, sorts, 1000 + wave * size, 1000 + (wave + 1) * size, chance.random)
-    recorder.mark("churned")
-    empty(groups[0])
-    empty(groups[1])
-    recorder.mark("drained")
-    recorder.finish(parameters, live.figures_of(groups[2]))
+        make_wave(items, sorts, 1000 + wave * size, 1000 + (wave + 1) * size)
+    recorder.mark("ebbed")
+    recorder.finish(parameters, live.figures_of(items.places + items.long_places))
 
 
 main()
