@@ -1,12 +1,16 @@
 /* The module _obmalloc: the allocator of this interpreter, seen from Python.
    Lib/obmalloc/ is what people import. */
 
-#ifndef Py_BUILD_CORE_BUILTIN
-#  define Py_BUILD_CORE_MODULE 1
+#ifdef OBM_LOADABLE                 /* for an interpreter built without it */
+#  include "_obmalloc_loadable.h"
+#else
+#  ifndef Py_BUILD_CORE_BUILTIN
+#    define Py_BUILD_CORE_MODULE 1
+#  endif
+#  include "Python.h"
+#  include <stdbool.h>
+#  include "_obmalloc_compat.h"
 #endif
-#include "Python.h"
-#include <stdbool.h>
-#include "_obmalloc_compat.h"
 
 #if WITH_OBMALLOC_ARENAS
 
@@ -41,7 +45,7 @@ all_class_stats(const struct obm_stats *stats)
             Py_CLEAR(list);
             break;
         }
-        PyList_SET_ITEM(list, c, row);
+        PyList_SetItem(list, c, row);
     }
     return list;
 }
@@ -50,6 +54,7 @@ all_class_stats(const struct obm_stats *stats)
 static const struct { const char *key; size_t offset; } stats_fields[] = {
     FIELD(page_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
     FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
+    FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
     FIELD(used_pages), FIELD(floor_pages), FIELD(free_pages), FIELD(dirty_pages),
     FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
     FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
@@ -140,12 +145,14 @@ PyDoc_STRVAR(settings_doc,
 "settings() -> dict\n"
 "\n"
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
-"or 'all' (str), or a number of bytes (int); check is 0 to 3 (int).");
+"or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
+"'always' (str); background is 0 or 1; check is 0 to 3 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     static const char *const modes[] = {"auto", "none", "all"};
+    static const char *const hugepages[] = {"auto", "never", "always"};
     const struct obm_settings *settings = _PyObmalloc_Settings();
     PyObject *retain = settings->retain == OBM_RETAIN_SIZE
                        ? PyLong_FromSize_t(settings->retain_bytes)
@@ -153,10 +160,32 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (retain == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:i}", "retain", retain, "check", settings->check_level);
+    return Py_BuildValue("{s:N,s:s,s:i,s:i}", "retain", retain,
+                         "hugepages", hugepages[settings->hugepages],
+                         "background", (int)settings->background,
+                         "check", settings->check_level);
 }
 
+#ifdef OBM_LOADABLE
+
+PyDoc_STRVAR(install_doc,
+"install() -> str or None\n"
+"\n"
+"Put the heap in front of pymalloc.  None: it is there; else one line that says\n"
+"why it cannot be.");
+
+static PyObject *
+obmalloc_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("z", obm_loadable_install());
+}
+
+#endif  /* OBM_LOADABLE */
+
 static PyMethodDef methods[] = {
+#ifdef OBM_LOADABLE
+    {"install", obmalloc_install, METH_NOARGS, install_doc},
+#endif
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
@@ -167,6 +196,13 @@ static PyMethodDef methods[] = {
 static int
 module_exec(PyObject *Py_UNUSED(module))
 {
+#ifdef OBM_LOADABLE
+    const char *reason = obm_loadable_prepare();
+    if (reason != NULL) {
+        PyErr_SetString(PyExc_ImportError, reason);
+        return -1;
+    }
+#endif
     return 0;
 }
 
@@ -191,7 +227,7 @@ PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
-#ifdef Py_mod_multiple_interpreters
+#if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)  /* which serves the main one */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
 #ifdef Py_mod_gil

@@ -1,14 +1,18 @@
 """The small-object allocator of this interpreter, seen from Python.
 
-Only interpreters with obmalloc have it: elsewhere the import raises ImportError.
+An interpreter that was built with obmalloc has it.  Others get it from the
+package of the same name, with a library for LD_PRELOAD or install(); where that
+cannot be, the import raises ImportError.
 
+    install()   put obmalloc in place, if this interpreter was built without it
     trim()      give back to the system what can go now; how many bytes went
     stats()     what the arenas hold: bytes, pages, blocks, events
     settings()  the settings in force
     check()     verify the heap; RuntimeError says what does not hold
 
 All of them concern the interpreter that calls them.  A subinterpreter with its
-own allocator state has its own arenas.
+own allocator state has its own arenas.  The library serves the main interpreter
+only: in such a subinterpreter the import raises ImportError.
 
 What stats() returns, as integers unless it says otherwise:
 
@@ -16,6 +20,8 @@ What stats() returns, as integers unless it says otherwise:
     arenas, arena_bytes                     mapped now; bytes of their whole pages
     arenas_mapped, arenas_released          ever
     arenas_highwater                        the most at a time
+    huge_arenas                             mapped now as one huge page each
+    arenas_huge, arenas_split               ever mapped so; of those, taken apart since
     used_pages, floor_pages                 lent to a size class; with a live block
     free_pages                              dirty + purged + fresh pages
     dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched
@@ -32,6 +38,17 @@ What stats() returns, as integers unless it says otherwise:
                                             free_blocks
 """
 
-from _obmalloc import check, settings, stats, trim
+try:
+    from _obmalloc import check, settings, stats, trim
+except ImportError:
+    try:
+        from obmalloc._obmalloc import check, settings, stats, trim
+    except ModuleNotFoundError:
+        import sysconfig
+        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
+                          if sysconfig.get_config_var("Py_GIL_DISABLED")
+                          else "this interpreter was built without obmalloc") from None
 
-__all__ = ['check', 'settings', 'stats', 'trim']
+from obmalloc.loading import install
+
+__all__ = ['check', 'install', 'settings', 'stats', 'trim']

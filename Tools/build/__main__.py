@@ -17,6 +17,7 @@ from pathlib import Path
 import dist
 import install
 import interpreter
+import package
 import places
 import suite
 import tree
@@ -39,6 +40,8 @@ def parse(arguments):
     diff.add_argument("--tree", type=Path, default=os.environ.get("TREE") or None,
                       help="the edited tree (default: the patched tree in build/)")
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
+    commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
+    commands.add_parser("wheel", help="the same as a wheel, in dist/")
     commands.add_parser("test", help="run all tests of VERSION")
     commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
@@ -62,6 +65,10 @@ def main(arguments):
             tree.regenerate_patches(release, Path(options.tree or places.patched(release)))
     elif options.command == "dist":
         dist.dist(release)
+    elif options.command == "preload":
+        package.preload()
+    elif options.command == "wheel":
+        package.wheel()
     else:
         releases = [release] if options.command == "test" else versions.find_all("all")
         return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))

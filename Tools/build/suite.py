@@ -16,9 +16,10 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 import files
+import package
 import places
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
@@ -26,8 +27,10 @@ from processes import clean_environment, jobs
 from versions import Release
 
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
+PYTHONS_VARIABLE = "OBMALLOC_PYTHONS"   # interpreters for Tools/preload, separated by colons
 REGRESSION_TIMEOUT_SECONDS = 1200
 REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
+PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
 _UNITTEST_KINDS = re.compile(r"(failures|errors|skipped|unexpected successes)=(\d+)")
 
@@ -64,6 +67,8 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
         return
     regression, suite = f"regression-{number}", f"suite-{number}"
     _step(regression, lambda: _regression(patched, regression))
+    if with_suite and release.series >= PRELOAD_SINCE:
+        _step(f"preload-{number}", lambda: _preload(stock))
     if with_suite:
         report = places.REPORT / f"regrtest-{number}.json"
         _step(suite, lambda: _call(suite, [
@@ -101,13 +106,26 @@ def _build(release: Release, names: Sequence[str]) -> int:
 
 def _tools() -> int:
     """The unit tests of every folder Tools/*/tests, each in its own process."""
+    return _unittests("tools", sorted((places.ROOT / "Tools").glob("*/tests")))
+
+
+def _preload(stock: Build) -> int:
+    """The tests of the loadable library, with interpreters that lack obmalloc."""
+    package.preload()
+    pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
+    return _unittests("preload", [places.ROOT / "Tools/preload"],
+                      {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
+
+
+def _unittests(step: str, folders: Sequence[Path], variables: Mapping[str, str] = {}) -> int:
+    """Run the unit tests of each folder and leave their counts."""
     total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
     status = 0
-    for folder in sorted((places.ROOT / "Tools").glob("*/tests")):
+    for folder in folders:
         if not any(folder.glob("test*.py")):
             continue
         say(f"unit tests in {places.shown(folder)}")
-        environment = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1",
+        environment = {**clean_environment(), **variables, "PYTHONDONTWRITEBYTECODE": "1",
                        "PYTHONPATH": os.pathsep.join(map(str, (folder.parent, folder.parent.parent)))}
         done = subprocess.run([sys.executable, "-m", "unittest", "discover", "-s", str(folder),
                                "-t", str(import_root(folder))],
@@ -118,7 +136,7 @@ def _tools() -> int:
             status = 1
         for kind, count in count_unittests(done.stderr, done.returncode).items():
             total[kind] += count
-    files.write_json(counts_file("tools"), total)
+    files.write_json(counts_file(step), total)
     return status
 
 

@@ -64,7 +64,28 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
         obm_python_clear_free_lists();
     }
     obm_before_blocking(heap);
+#ifdef OBM_BACKGROUND_H
+    if (heap->settings.background) {
+        obm_background_before_blocking(heap);
+    }
+#endif
 }
+
+#ifdef OBM_BACKGROUND_H
+void
+_PyObmalloc_BeforeFork(PyInterpreterState *interp)
+{
+    (void)interp;
+    obm_background_stop(obm_python_heap(), false);
+}
+
+void
+_PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
+{
+    (void)interp;
+    obm_background_stop(obm_python_heap(), true);
+}
+#endif
 
 bool
 _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])

@@ -28,10 +28,32 @@ obm_python_clear_free_lists(void)
 }
 
 #define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
-#include "detour.h"
 #include "pymalloc.h"
+#include "front.h"
+#include "background.h"
 #include "common.h"
 #include "domains.h"
+
+/* A second heap is about to be made.  The interpreter that will own it may
+   have a GIL of its own, so this comes while the caller still holds the main
+   interpreter's.  A thread without a thread state takes it here. */
+void
+_PyObmalloc_BeforeSecondHeap(void)
+{
+    if (OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
+    }
+    bool attached = _PyThreadState_GET() != NULL;
+    PyGILState_STATE state = PyGILState_UNLOCKED;
+    if (!attached) {
+        state = PyGILState_Ensure();
+    }
+    OBM_PUBLISH(&obm_python_many_heaps, 1u);
+    obm_heap_use_front(&obmalloc_state_main.heap, NULL);
+    if (!attached) {
+        PyGILState_Release(state);
+    }
+}
 
 static void
 init_obmalloc_pools(PyInterpreterState *interp)
@@ -41,16 +63,11 @@ init_obmalloc_pools(PyInterpreterState *interp)
         obm_python_read_settings(_Py_GetEnv(interp->config.use_environment,
                                             "PYTHONOBMALLOC"));
     }
-    else if (heap != &obmalloc_state_main.heap) {
-        OBM_ATOMIC_OR(&obm_python_detour_mem, OBM_DETOUR_MANY_HEAPS);
-        OBM_ATOMIC_OR(&obm_python_detour_obj, OBM_DETOUR_MANY_HEAPS);
-    }
+    assert(heap == &obmalloc_state_main.heap || obm_python_many_heaps);
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
     heap->arena_allocator = obm_python_arena_allocator;
     heap->before_arena = interp->config.malloc_stats ? obm_python_before_arena : NULL;
-    if (_Py_IsMainInterpreter(interp)) {
-        obm_python_allocators_changed();
-    }
+    obm_python_allocators_changed();
 }
 
 static void

@@ -13,8 +13,9 @@
 #  define OBM_PYTHON_ARENA_ALLOC _PyObject_ArenaMalloc
 #endif
 #include "one_heap.h"
-#include "detour.h"
 #include "pymalloc.h"
+#include "front.h"
+#include "background.h"
 #include "common.h"
 #include "domains.h"
 

@@ -9,7 +9,7 @@
 
 static struct {
     struct obm_heap heap;
-} obmalloc_state_main;      /* the name that detour.h knows */
+} obmalloc_state_main;      /* the name that front.h knows */
 
 static void obm_python_start(struct obm_heap *heap);
 
