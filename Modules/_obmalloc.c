@@ -11,6 +11,7 @@
 #  include <stdbool.h>
 #  include "pycore_obmalloc.h"      // WITH_OBMALLOC_ARENAS
 #endif
+#include "_obmalloc_compat.h"
 
 #if WITH_OBMALLOC_ARENAS
 
@@ -221,10 +222,16 @@ module_exec(PyObject *Py_UNUSED(module))
 
 #endif  /* WITH_OBMALLOC_ARENAS */
 
+PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
+
+#if PY_MAJOR_VERSION >= 3
+
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
-#ifndef OBM_LOADABLE    /* which serves the main interpreter */
+#if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)     /* which serves the main interpreter */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
 #endif
     {0, NULL}
@@ -233,7 +240,7 @@ static PyModuleDef_Slot slots[] = {
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_obmalloc",
-    .m_doc = "The small-object allocator of this interpreter.",
+    .m_doc = module_doc,
     .m_methods = methods,
     .m_slots = slots,
 };
@@ -243,3 +250,16 @@ PyInit__obmalloc(void)
 {
     return PyModuleDef_Init(&definition);
 }
+
+#else   /* Python 2 */
+
+PyMODINIT_FUNC
+init_obmalloc(void)
+{
+    PyObject *module = Py_InitModule3("_obmalloc", methods, module_doc);
+    if (module != NULL) {
+        (void)module_exec(module);
+    }
+}
+
+#endif

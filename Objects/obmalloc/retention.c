@@ -220,3 +220,15 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
         look_at_clock(heap);    /* no time to purge: pages are wanted */
     }
 }
+
+bool
+obm_free_lists_due(struct obm_heap *heap)
+{
+    size_t gone = heap->counters.purged_pages + heap->counters.released_pages;
+    if ((gone - heap->retention.free_lists_at) * heap->geometry.page_size
+        < OBM_FREE_LISTS_BYTES) {
+        return false;
+    }
+    heap->retention.free_lists_at = gone;
+    return true;
+}

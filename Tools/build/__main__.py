@@ -1,6 +1,6 @@
 """python3 Tools/build COMMAND: what the goals of the makefile call.
 
-The variables VERSION, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
+The variables VERSION, SUITE, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
 and TREE are read from the environment, where the makefile puts them.
 """
 
@@ -42,7 +42,8 @@ def parse(arguments):
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
     commands.add_parser("wheel", help="the same as a wheel, in dist/")
-    commands.add_parser("test", help="run all tests")
+    commands.add_parser("test", help="run all tests of VERSION")
+    commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
 
 
@@ -69,7 +70,8 @@ def main(arguments):
     elif options.command == "wheel":
         package.wheel()
     else:
-        return suite.run_all(release)
+        releases = [release] if options.command == "test" else versions.find_all("all")
+        return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))
     return 0
 
 

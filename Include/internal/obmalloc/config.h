@@ -69,11 +69,14 @@
 /* Size classes ---------------------------------------------------------- */
 
 /* CPython promises this alignment for every block: see the documentation of
-   PyMem_Malloc() and PyObject_Malloc(). */
-#if UINTPTR_MAX > 0xffffffffu
-#  define OBM_ALIGNMENT_SHIFT 4
-#else
-#  define OBM_ALIGNMENT_SHIFT 3
+   PyMem_Malloc() and PyObject_Malloc().  Python 2 promises 8 bytes everywhere
+   (choice.h). */
+#ifndef OBM_ALIGNMENT_SHIFT
+#  if UINTPTR_MAX > 0xffffffffu
+#    define OBM_ALIGNMENT_SHIFT 4
+#  else
+#    define OBM_ALIGNMENT_SHIFT 3
+#  endif
 #endif
 #define OBM_ALIGNMENT (1u << OBM_ALIGNMENT_SHIFT)           /* bytes */
 
@@ -170,6 +173,11 @@
 /* A page wanted again within this time after the last purge should have been
    kept. */
 #define OBM_REGRET_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
+
+/* Once so much has gone back, CPython's free lists are worth emptying too:
+   what they hold may pin as many pages.  Tens of thousands of objects take
+   about as long to free as this takes to purge. */
+#define OBM_FREE_LISTS_BYTES ((size_t)8 << 20)
 
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u

@@ -209,6 +209,10 @@ OBM_API void obm_retention_tick(struct obm_heap *heap);
    page taken apart. */
 OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit);
 
+/* Whether so much has gone back since this last returned true that the
+   caller should empty its free lists, which may pin pages. */
+OBM_API bool obm_free_lists_due(struct obm_heap *heap);
+
 /* pool.c: pools of one size class ------------------------------------------ */
 
 /* Make a pool with room current; NULL: no memory, and nothing has changed. */

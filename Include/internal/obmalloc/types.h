@@ -217,6 +217,7 @@ struct obm_retention {
     size_t slack;           /* how far above the allowance a purge begins */
     size_t low_water;       /* least value of dirty in this epoch */
     size_t high_water;      /* greatest value of dirty in this epoch */
+    size_t free_lists_at;   /* pages that had gone back when they were last due */
     size_t released;        /* pages of arenas released, not yet mapped again */
     uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
     uint64_t released_at;   /* nanoseconds: the last release of an arena */

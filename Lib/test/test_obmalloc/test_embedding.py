@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+import textwrap
 import unittest
 from test.support import LONG_TIMEOUT
 
 from .building import BuildFolder, build_embedding
-from .helpers import ChildTest, has_proc
+from .helpers import INTERPRETERS, ChildTest, has_proc
 
 
 class EmbeddingProgram(BuildFolder, ChildTest):
@@ -70,17 +71,12 @@ class EmbeddingTests(EmbeddingProgram):
         self.assertEqual(strange, 0)
 
     def test_subinterpreters_in_every_life(self):
-        self.run_embedding('plain', 3, '''
-            import _interpreters
-            for name in 'isolated', 'legacy':
-                interpreter = _interpreters.create(name)
-                problem = _interpreters.run_string(
-                    interpreter, "objects = [bytes(400) for _ in range(10_000)]")
-                assert problem is None, problem
-                _interpreters.destroy(interpreter)
+        self.run_embedding('plain', 3, INTERPRETERS + textwrap.dedent('''
+            for kind in KINDS:
+                life("objects = [bytes(400) for _ in range(10_000)]", *kind)
             _interpreters.create()      # destroyed by the end of Python
             _obmalloc.check(3)
-            ''')
+            '''))
 
     def test_interpreter_made_by_a_thread_without_a_thread_state(self):
         # Other threads of the main interpreter are on the hot path meanwhile.

@@ -25,7 +25,7 @@ obm_python_allocators_changed(void)
 {
 #ifndef Py_DEBUG
     struct obm_heap *heap = &obmalloc_state_main.heap;
-    if (heap->front == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
+    if (heap->os == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
         return;
     }
     bool ours = _PyMem.malloc == _PyObject_Malloc && _PyObject.malloc == _PyObject_Malloc
@@ -35,25 +35,12 @@ obm_python_allocators_changed(void)
 #endif
 }
 
-/* A second heap is about to be made.  The interpreter that will own it may
-   have a GIL of its own, so this comes while the caller still holds the main
-   interpreter's.  A thread without a thread state takes it here. */
-void
-_PyObmalloc_BeforeSecondHeap(void)
+/* Called under that GIL before a second heap is made. */
+static inline void
+obm_python_close_front_for_good(void)
 {
-    if (OBM_PUBLISHED(&obm_python_many_heaps)) {
-        return;
-    }
-    bool attached = _PyThreadState_GET() != NULL;
-    PyGILState_STATE state = PyGILState_UNLOCKED;
-    if (!attached) {
-        state = PyGILState_Ensure();
-    }
     OBM_PUBLISH(&obm_python_many_heaps, 1u);
     obm_heap_use_front(&obmalloc_state_main.heap, NULL);
-    if (!attached) {
-        PyGILState_Release(state);
-    }
 }
 
 /* What the ordinary way counts in a build with --enable-pystats; in others
@@ -61,6 +48,7 @@ _PyObmalloc_BeforeSecondHeap(void)
 static inline void
 obm_python_count(size_t size)
 {
+#ifdef OBJECT_STAT_INC
     OBJECT_STAT_INC(allocations);
     if (size < OBM_SMALL_MAX) {
         OBJECT_STAT_INC(allocations512);
@@ -68,6 +56,9 @@ obm_python_count(size_t size)
     else {
         OBJECT_STAT_INC(allocations4k);
     }
+#else
+    (void)size;
+#endif
 }
 
 /* NULL: go the ordinary way. */
