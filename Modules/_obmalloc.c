@@ -9,9 +9,8 @@
 #  endif
 #  include "Python.h"
 #  include <stdbool.h>
-#  include "pycore_obmalloc.h"      // WITH_OBMALLOC_ARENAS
+#  include "_obmalloc_compat.h"
 #endif
-#include "_obmalloc_compat.h"
 
 #if WITH_OBMALLOC_ARENAS
 
@@ -228,7 +227,7 @@ PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
 
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
-#if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)     /* which serves the main interpreter */
+#if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)  /* which serves the main one */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
 #endif
 #ifdef Py_mod_gil

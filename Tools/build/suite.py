@@ -24,12 +24,13 @@ import places
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs
-from versions import DEFAULT, Release
+from versions import Release
 
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 PYTHONS_VARIABLE = "OBMALLOC_PYTHONS"   # interpreters for Tools/preload, separated by colons
 REGRESSION_TIMEOUT_SECONDS = 1200
 REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
+PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
 _UNITTEST_KINDS = re.compile(r"(failures|errors|skipped|unexpected successes)=(\d+)")
 
@@ -66,9 +67,10 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
         return
     regression, suite = f"regression-{number}", f"suite-{number}"
     _step(regression, lambda: _regression(patched, regression))
+    if with_suite and release.series >= PRELOAD_SINCE:
+        preload = f"preload-{number}"
+        _step(preload, lambda: _preload(stock, preload))
     if with_suite:
-        if number == DEFAULT:
-            _step("preload", lambda: _preload(stock))
         report = places.REPORT / f"regrtest-{number}.json"
         _step(suite, lambda: _call(suite, [
             sys.executable, "Tools/regrtest/compare.py", "--patched", places.shown(patched.python),
@@ -108,11 +110,11 @@ def _tools() -> int:
     return _unittests("tools", sorted((places.ROOT / "Tools").glob("*/tests")))
 
 
-def _preload(stock: Build) -> int:
+def _preload(stock: Build, step: str) -> int:
     """The tests of the loadable library, with interpreters that lack obmalloc."""
     package.preload()
     pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
-    return _unittests("preload", [places.ROOT / "Tools/preload"],
+    return _unittests(step, [places.ROOT / "Tools/preload"],
                       {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
 
 

@@ -18,26 +18,19 @@ obm_python_warn(const char *line, void *data)
     fprintf(stderr, "%s\n", line);
 }
 
-/* An adapter that includes background.h defines OBM_HAS_BACKGROUND. */
-static void
-obm_python_drop_unknown_settings(void)
-{
-#ifndef OBM_HAS_BACKGROUND
-    if (obm_python_settings.background) {
-        obm_python_warn("PYTHONOBMALLOC: background is for Python 3.13 only; "
-                        "it stays off", NULL);
-        obm_python_settings.background = false;
-    }
-#endif
-}
-
 /* text: the value of PYTHONOBMALLOC; NULL: it is not set. */
 static void
 obm_python_read_settings(const char *text)
 {
     obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
                        obm_python_warn, NULL);
-    obm_python_drop_unknown_settings();
+#ifndef OBM_BACKGROUND_H
+    if (obm_python_settings.background) {
+        obm_python_warn("PYTHONOBMALLOC: background is not there in this version of "
+                        "Python; it stays off", NULL);
+        obm_python_settings.background = false;
+    }
+#endif
 }
 
 /* What PYTHONMALLOCSTATS asks for. */
@@ -78,12 +71,28 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
         obm_python_clear_free_lists();
     }
     obm_before_blocking(heap);
-#ifdef OBM_HAS_BACKGROUND
+#ifdef OBM_BACKGROUND_H
     if (heap->settings.background) {
         obm_background_before_blocking(heap);
     }
 #endif
 }
+
+#ifdef OBM_BACKGROUND_H
+void
+_PyObmalloc_BeforeFork(PyInterpreterState *interp)
+{
+    (void)interp;
+    obm_background_stop(obm_python_heap(), false);
+}
+
+void
+_PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
+{
+    (void)interp;
+    obm_background_stop(obm_python_heap(), true);
+}
+#endif
 
 bool
 _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])

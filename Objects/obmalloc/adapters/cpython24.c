@@ -24,6 +24,7 @@ PyMem_RawRealloc(void *block, size_t size)
 #define PyMem_RawFree free
 #include "one_heap.h"
 #include "pymalloc.h"
+#include "front.h"
 #include "common.h"
 
 static void
@@ -31,6 +32,7 @@ obm_python_start(struct obm_heap *heap)
 {
     obm_python_read_settings(Py_GETENV("PYTHONOBMALLOC"));
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
+    obm_heap_use_front(heap, &obm_python_front);
 #ifdef PYMALLOC_DEBUG
     heap->before_arena = Py_GETENV("PYTHONMALLOCSTATS") ? obm_python_before_arena : NULL;
 #endif
@@ -44,7 +46,11 @@ obm_python_start(struct obm_heap *heap)
 void *
 PyObject_Malloc(size_t size)
 {
-    if (OBM_UNLIKELY(size > SIZE_MAX >> 1)) {   /* lengths are signed */
+    void *block = obm_python_malloc(size);
+    if (OBM_LIKELY(block != NULL)) {
+        return block;
+    }
+    if (size > SIZE_MAX >> 1) {     /* lengths are signed */
         return NULL;
     }
     return obm_pymalloc_malloc(obm_python_heap(), size);
@@ -53,7 +59,7 @@ PyObject_Malloc(size_t size)
 void *
 PyObject_Realloc(void *block, size_t size)
 {
-    if (OBM_UNLIKELY(size > SIZE_MAX >> 1)) {
+    if (size > SIZE_MAX >> 1) {
         return NULL;
     }
     return obm_pymalloc_realloc(obm_python_heap(), block, size);
@@ -62,7 +68,7 @@ PyObject_Realloc(void *block, size_t size)
 void
 PyObject_Free(void *block)
 {
-    if (block != NULL) {
+    if (!obm_python_free(block) && block != NULL) {
         obm_pymalloc_free(obm_python_heap(), block);
     }
 }

@@ -30,7 +30,6 @@ obm_python_clear_free_lists(void)
 #define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
 #include "pymalloc.h"
 #include "front.h"
-#define OBM_HAS_BACKGROUND
 #include "background.h"
 #include "common.h"
 #include "domains.h"
@@ -49,7 +48,8 @@ _PyObmalloc_BeforeSecondHeap(void)
     if (!attached) {
         state = PyGILState_Ensure();
     }
-    obm_python_close_front_for_good();
+    OBM_PUBLISH(&obm_python_many_heaps, 1u);
+    obm_heap_use_front(&obmalloc_state_main.heap, NULL);
     if (!attached) {
         PyGILState_Release(state);
     }
@@ -87,18 +87,4 @@ static void
 pymalloc_print_stats(FILE *out)
 {
     obm_dump_stats(obm_python_heap(), out);
-}
-
-/* For the rest of CPython, see python.h -------------------------------------------- */
-
-void
-_PyObmalloc_BeforeFork(PyInterpreterState *interp)
-{
-    obm_background_stop(&interp->obmalloc->heap, false);
-}
-
-void
-_PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
-{
-    obm_background_stop(&interp->obmalloc->heap, true);
 }

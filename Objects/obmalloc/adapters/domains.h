@@ -1,5 +1,6 @@
-/* obmalloc: the functions behind the allocator domains `mem` and `object`, and
-   the arena allocator in force, in every CPython that has them (3.4 and newer).
+/* obmalloc: the functions behind the allocator domains `mem` and `object`, the
+   arena allocator in force, and when the front is open, in every CPython that
+   has domains (3.4 and newer).
 
    The adapter has defined obm_python_heap(), which tells the heap of the
    calling interpreter, and OBM_PYTHON_ARENA_ALLOC, the function that gives
@@ -41,6 +42,28 @@ obm_python_arena_allocator(struct obm_arena_allocator *in_force)
     in_force->alloc = _PyObject_Arena.alloc;
     in_force->free = _PyObject_Arena.free;
     return in_force->alloc != OBM_PYTHON_ARENA_ALLOC;
+}
+
+/* Set for good when a second heap is made: a thread of an interpreter that
+   ends may be under way for long.  Never in versions with one heap. */
+static unsigned obm_python_many_heaps;
+
+/* Called whenever an allocator is set, and when the main heap has been set up.
+   In a debug build the runtime starts with hooks that nobody has set, so it
+   never takes the hot path. */
+static void
+obm_python_allocators_changed(void)
+{
+#ifndef Py_DEBUG
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (heap->front == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
+    }
+    bool ours = _PyMem.malloc == _PyObject_Malloc && _PyObject.malloc == _PyObject_Malloc
+                && _PyMem.calloc == _PyObject_Calloc && _PyObject.calloc == _PyObject_Calloc
+                && _PyMem.free == _PyObject_Free && _PyObject.free == _PyObject_Free;
+    obm_heap_use_front(heap, ours ? &obm_python_front : NULL);
+#endif
 }
 
 #endif /* OBM_DOMAINS_H */

@@ -13,38 +13,8 @@
 
 static struct obm_front obm_python_front = OBM_CLOSED_FRONT(obm_python_front);
 
-/* Set for good when a second heap is made: a thread of an interpreter that
-   ends may be under way for long. */
-static unsigned obm_python_many_heaps;
-
-/* Called whenever an allocator is set, and when the main heap has been set up.
-   In a debug build the runtime starts with hooks that nobody has set, so it
-   never takes the hot path. */
-static void
-obm_python_allocators_changed(void)
-{
-#ifndef Py_DEBUG
-    struct obm_heap *heap = &obmalloc_state_main.heap;
-    if (heap->os == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
-        return;
-    }
-    bool ours = _PyMem.malloc == _PyObject_Malloc && _PyObject.malloc == _PyObject_Malloc
-                && _PyMem.calloc == _PyObject_Calloc && _PyObject.calloc == _PyObject_Calloc
-                && _PyMem.free == _PyObject_Free && _PyObject.free == _PyObject_Free;
-    obm_heap_use_front(heap, ours ? &obm_python_front : NULL);
-#endif
-}
-
-/* Called under that GIL before a second heap is made. */
-static inline void
-obm_python_close_front_for_good(void)
-{
-    OBM_PUBLISH(&obm_python_many_heaps, 1u);
-    obm_heap_use_front(&obmalloc_state_main.heap, NULL);
-}
-
 /* What the ordinary way counts in a build with --enable-pystats; in others
-   nothing is left of this. */
+   nothing is left of this, nor in versions before 3.11. */
 static inline void
 obm_python_count(size_t size)
 {
