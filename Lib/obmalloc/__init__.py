@@ -38,17 +38,16 @@ What stats() returns, as integers unless it says otherwise:
                                             free_blocks
 """
 
+# Python 2 reads this file too, and has no ways in: see loading.py.
+import sys
+
 try:
     from _obmalloc import check, settings, stats, trim
 except ImportError:
-    try:
-        from obmalloc._obmalloc import check, settings, stats, trim
-    except ModuleNotFoundError:
-        import sysconfig
-        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
-                          if sysconfig.get_config_var("Py_GIL_DISABLED")
-                          else "this interpreter was built without obmalloc") from None
+    from obmalloc.loading import check, settings, stats, trim
 
-from obmalloc.loading import install
+__all__ = ['check', 'settings', 'stats', 'trim']
 
-__all__ = ['check', 'install', 'settings', 'stats', 'trim']
+if sys.version_info >= (3,):
+    from obmalloc.loading import install
+    __all__.append('install')

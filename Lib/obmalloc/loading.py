@@ -12,6 +12,17 @@ import os
 import sys
 import warnings
 
+try:
+    from _obmalloc import check, settings, stats, trim
+except ImportError:
+    try:
+        from obmalloc._obmalloc import check, settings, stats, trim
+    except ModuleNotFoundError:
+        import sysconfig
+        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
+                          if sysconfig.get_config_var("Py_GIL_DISABLED")
+                          else "this interpreter was built without obmalloc") from None
+
 PRELOAD = "LD_PRELOAD"
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 

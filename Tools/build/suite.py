@@ -68,7 +68,8 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
     regression, suite = f"regression-{number}", f"suite-{number}"
     _step(regression, lambda: _regression(patched, regression))
     if with_suite and release.series >= PRELOAD_SINCE:
-        _step(f"preload-{number}", lambda: _preload(stock))
+        preload = f"preload-{number}"
+        _step(preload, lambda: _preload(stock, preload))
     if with_suite:
         report = places.REPORT / f"regrtest-{number}.json"
         _step(suite, lambda: _call(suite, [
@@ -109,11 +110,11 @@ def _tools() -> int:
     return _unittests("tools", sorted((places.ROOT / "Tools").glob("*/tests")))
 
 
-def _preload(stock: Build) -> int:
+def _preload(stock: Build, step: str) -> int:
     """The tests of the loadable library, with interpreters that lack obmalloc."""
     package.preload()
     pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
-    return _unittests("preload", [places.ROOT / "Tools/preload"],
+    return _unittests(step, [places.ROOT / "Tools/preload"],
                       {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
 
 

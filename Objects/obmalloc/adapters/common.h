@@ -24,6 +24,13 @@ obm_python_read_settings(const char *text)
 {
     obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
                        obm_python_warn, NULL);
+#ifndef OBM_BACKGROUND_H
+    if (obm_python_settings.background) {
+        obm_python_warn("PYTHONOBMALLOC: background is not there in this version of "
+                        "Python; it stays off", NULL);
+        obm_python_settings.background = false;
+    }
+#endif
 }
 
 /* What PYTHONMALLOCSTATS asks for. */
