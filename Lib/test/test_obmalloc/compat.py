@@ -1,5 +1,7 @@
 """Helpers of test.support, wherever this version keeps them."""
 
+import time
+
 try:
     from test.support.import_helper import import_module
     from test.support.threading_helper import start_threads
@@ -12,3 +14,15 @@ except ImportError:     # before 3.11, when every platform had threads
 
     def requires_working_threading():
         return lambda test: test
+
+try:
+    from test.support import sleeping_retry
+except ImportError:     # before 3.12
+
+    def sleeping_retry(timeout):
+        """Let a loop go on, with pauses, until it breaks or the time (seconds) is up."""
+        end = time.monotonic() + timeout
+        while time.monotonic() < end:
+            yield
+            time.sleep(0.01)
+        raise AssertionError(f'nothing happened within {timeout:.1f} seconds')

@@ -8,9 +8,10 @@ import os
 import subprocess
 import sys
 import unittest
-from test.support import LONG_TIMEOUT, import_helper, sleeping_retry
+from test.support import LONG_TIMEOUT
 
 from . import test_embedding
+from .compat import import_module, sleeping_retry
 from .helpers import ChildTest
 
 # A child retains memory by wanting it again and again, and waits, always in short
@@ -213,7 +214,7 @@ def child_ends_well(child):
             ''')
 
     def test_a_bare_fork(self):
-        import_helper.import_module('ctypes')
+        import_module('ctypes')
         self.check_child('''
             import ctypes
             fork = ctypes.PyDLL(None).fork      # the GIL is held
