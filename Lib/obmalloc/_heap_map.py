@@ -142,3 +142,15 @@ class HeapMap:
                           for page in arena],
             } for arena in self.arenas],
         }
+
+
+def from_dict(data, alignment):
+    """The HeapMap of which as_dict() made data.  alignment: the smallest block."""
+    def packed(kind, block_size, live, resident):
+        size_class = block_size // alignment - 1 if block_size else _NO_CLASS
+        return _PAGE.pack(KINDS.index(kind), size_class, live)
+    return HeapMap(
+        page_size=data['page_size'], run_size=data['run_size'], arena_size=data['arena_size'],
+        alignment=alignment,
+        arenas=[(arena['number'], arena['address'], arena['purgeable'],
+                 b''.join(packed(*page) for page in arena['pages'])) for arena in data['arenas']])

@@ -10,7 +10,8 @@ class KernelError(OSError):
     """The kernel does not tell; the message is one line for people."""
 
 
-def _read(pid, name):
+def read_file(pid, name):
+    """The text of a file of /proc/PID."""
     path = f'/proc/{pid}/{name}'
     try:
         with open(path) as file:
@@ -18,23 +19,24 @@ def _read(pid, name):
     except ProcessLookupError:
         raise KernelError(f'process {pid} is gone') from None
     except FileNotFoundError:
-        what = 'does not tell' if os.path.exists('/proc/self/status') else 'has no /proc, so it cannot tell'
-        raise KernelError(f'no process {pid}' if what == 'does not tell' and pid != 'self'
-                          else f'this system {what} what memory a process has') from None
+        if not os.path.exists('/proc/self'):
+            raise KernelError('this system has no /proc: nobody tells what memory a '
+                              'process has') from None
+        raise KernelError(f'no process {pid}') from None
     except OSError as error:
         raise KernelError(f'{path}: {error.strerror}') from None
 
 
 def process_bytes(pid='self'):
     """The resident set of a process in bytes, from /proc/PID/statm."""
-    return int(_read(pid, 'statm').split()[1]) * os.sysconf('SC_PAGE_SIZE')
+    return int(read_file(pid, 'statm').split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
 def process_sizes(pid='self'):
     """Bytes by their names in /proc/PID/smaps_rollup: 'Rss', 'Pss', 'Swap',
     'AnonHugePages' and others."""
     sizes = {}
-    for line in _read(pid, 'smaps_rollup').splitlines():
+    for line in read_file(pid, 'smaps_rollup').splitlines():
         fields = line.split()
         if len(fields) == 3 and fields[2] == 'kB':
             sizes[fields[0].rstrip(':')] = int(fields[1]) << 10

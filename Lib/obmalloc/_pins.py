@@ -175,3 +175,12 @@ def from_owners(stats, owners, keep_objects):
               for number, address, page_count, used, blocks, size, pages in owners[1]]
     types.sort(key=lambda row: (-row.wasted_bytes, row.type, row.beside, row.holder))
     return Pins(page_size, types, arenas)
+
+
+def from_dict(data):
+    """The Pins of which as_dict() made data."""
+    return Pins(data['page_size'], [TypePins(**row) for row in data['types']], [
+        PinnedArena(**{**arena, 'pages': [
+            PinnedPage(**{**page, 'blocks': [Block(**block) for block in page['blocks']]})
+            for page in arena['pages']]})
+        for arena in data['arenas']])

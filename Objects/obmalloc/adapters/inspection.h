@@ -1,8 +1,16 @@
-/* obmalloc: what the module _obmalloc reads of a heap, the same for every
-   CPython.  An adapter includes this behind its obm_python_heap(). */
+/* obmalloc: what the module _obmalloc and readers outside see of a heap, the
+   same for every CPython.  An adapter includes this behind obm_python_heap()
+   and obmalloc_state_main. */
 
 #ifndef OBM_INSPECTION_H
 #define OBM_INSPECTION_H
+
+#include "obmalloc/layout.h"
+
+#ifdef __ELF__
+__attribute__((section(OBM_LAYOUT_SECTION), used))
+struct obm_layout _PyObmalloc_Layout = OBM_LAYOUT_OF(&obmalloc_state_main.heap);
+#endif
 
 const struct obm_heap *
 _PyObmalloc_Heap(void)
