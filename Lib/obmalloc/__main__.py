@@ -120,6 +120,11 @@ def _process_bytes():
         return None
 
 
+def _begun(end):
+    """A file that tells that the program has ended, and looking at it has begun."""
+    return end + '.begun'
+
+
 def _at_end(options):
     """What to do when the program of the command is about to end."""
     def look():
@@ -134,6 +139,7 @@ def _at_end(options):
             went = obmalloc.trim()
             _show_trim(options, before, went, _process_bytes())
         else:
+            _write(_begun(options.output), '')
             _write(options.output, _report.to_json(
                 stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
                 pins=obmalloc.pins(options.limit)))
@@ -195,7 +201,8 @@ def _report_program(options):
         module = ['-m'] if options.is_module else []
         status, samples = _watching.run_child(
             ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
-             *module, *options.program], options.interval)
+             *module, *options.program], options.interval,
+            lambda: not os.path.exists(_begun(end)))
         try:
             with open(end, encoding='utf-8') as file:
                 seen = _report.from_json(file.read())
