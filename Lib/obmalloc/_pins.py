@@ -1,6 +1,5 @@
 """Who keeps the pages and arenas that are only partly used?"""
 
-import _tracemalloc
 import sys
 from typing import NamedTuple
 
@@ -136,9 +135,13 @@ def holder_name(cls):
 
 def line_finder():
     """A function from an object to the line that allocated it, or to None."""
+    try:
+        import _tracemalloc
+    except ImportError:         # a subinterpreter cannot have it
+        return lambda found: None
     if not _tracemalloc.is_tracing():
         return lambda found: None
-    import tracemalloc      # not before it is wanted: it imports much
+    import tracemalloc          # not before it is wanted: it imports much
 
     def line(found):
         traceback = tracemalloc.get_object_traceback(found)
