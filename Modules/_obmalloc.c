@@ -1,18 +1,29 @@
 /* The module _obmalloc: the allocator of this interpreter, seen from Python.
    Lib/obmalloc/ is what people import. */
 
-#ifndef Py_BUILD_CORE_BUILTIN
-#  define Py_BUILD_CORE_MODULE 1
+#ifdef OBM_LOADABLE                 /* for an interpreter built without it */
+#  include "_obmalloc_loadable.h"
+#else
+#  ifndef Py_BUILD_CORE_BUILTIN
+#    define Py_BUILD_CORE_MODULE 1
+#  endif
+#  include "Python.h"
+#  include <stdbool.h>
+#  include "_obmalloc_compat.h"
 #endif
-#include "Python.h"
-#include <stdbool.h>
-#include "pycore_obmalloc.h"      // WITH_OBMALLOC_ARENAS
 
 #if WITH_OBMALLOC_ARENAS
 
 #include "obmalloc/python.h"
 
-#include "_obmalloc_owners.h"
+#include <stdlib.h>
+
+#if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
+#  define OBM_OWNERS 1              /* it needs CPython's own structs */
+#  include "_obmalloc_owners.h"
+#else
+#  define OBM_OWNERS 0
+#endif
 
 static int
 set_size(PyObject *dict, const char *key, size_t value)
@@ -43,7 +54,7 @@ all_class_stats(const struct obm_stats *stats)
             Py_CLEAR(list);
             break;
         }
-        PyList_SET_ITEM(list, c, row);
+        PyList_SetItem(list, c, row);
     }
     return list;
 }
@@ -52,6 +63,7 @@ all_class_stats(const struct obm_stats *stats)
 static const struct { const char *key; size_t offset; } stats_fields[] = {
     FIELD(page_size), FIELD(run_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
     FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
+    FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
     FIELD(used_pages), FIELD(floor_pages), FIELD(resident_pages), FIELD(free_pages),
     FIELD(dirty_pages), FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
     FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
@@ -110,11 +122,11 @@ struct arena_snapshot {
     struct obm_page_info pages[OBM_MAX_ARENA_PAGES];
 };
 
-/* Memory of the system's malloc, for PyMem_RawFree(); NULL: there is none. */
+/* Memory of the system's malloc, for free(); NULL: there is none. */
 static struct arena_snapshot *
 take_snapshot(const struct obm_heap *heap, size_t *count)
 {
-    struct arena_snapshot *arenas = PyMem_RawCalloc(heap->arena_count + 1, sizeof(*arenas));
+    struct arena_snapshot *arenas = calloc(heap->arena_count + 1, sizeof(*arenas));
     *count = 0;
     for (obm_arena_index i = 1; arenas != NULL && i < heap->arenas_ever; i++) {
         if (heap->arenas[i].address != 0) {
@@ -131,18 +143,17 @@ take_snapshot(const struct obm_heap *heap, size_t *count)
 static PyObject *
 arena_tuple(const struct arena_snapshot *arena)
 {
-    Py_ssize_t size = (Py_ssize_t)(arena->page_count * sizeof(arena->pages[0]));
-    return Py_BuildValue("(kKOy#)", (unsigned long)arena->index,
-                         (unsigned long long)arena->address,
-                         arena->purgeable ? Py_True : Py_False,
-                         (const char *)arena->pages, size);
+    PyObject *pages = PyBytes_FromStringAndSize(
+        (const char *)arena->pages, (Py_ssize_t)(arena->page_count * sizeof(arena->pages[0])));
+    return Py_BuildValue("(kKiN)", (unsigned long)arena->index,
+                         (unsigned long long)arena->address, (int)arena->purgeable, pages);
 }
 
 PyDoc_STRVAR(heap_map_doc,
 "heap_map() -> list of (number, address, purgeable, pages)\n"
 "\n"
 "What every page of every arena of this interpreter is.  address is that of\n"
-"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
+"the first page (int), purgeable 0 or 1, pages has four bytes for each: 0 fresh, 1 purged,\n"
 "2 dirty or 3 used; the size class, of a used page; and the number of live\n"
 "blocks as an unsigned short.  All as of one moment.");
 
@@ -161,9 +172,9 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
             Py_CLEAR(list);
             break;
         }
-        PyList_SET_ITEM(list, (Py_ssize_t)i, arena);
+        PyList_SetItem(list, (Py_ssize_t)i, arena);
     }
-    PyMem_RawFree(arenas);
+    free(arenas);
     return list;
 }
 
@@ -212,12 +223,14 @@ PyDoc_STRVAR(settings_doc,
 "settings() -> dict\n"
 "\n"
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
-"or 'all' (str), or a number of bytes (int); check is 0 to 3 (int).");
+"or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
+"'always' (str); background is 0 or 1; check is 0 to 3 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     static const char *const modes[] = {"auto", "none", "all"};
+    static const char *const hugepages[] = {"auto", "never", "always"};
     const struct obm_settings *settings = _PyObmalloc_Settings();
     PyObject *retain = settings->retain == OBM_RETAIN_SIZE
                        ? PyLong_FromSize_t(settings->retain_bytes)
@@ -225,13 +238,37 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (retain == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:i}", "retain", retain, "check", settings->check_level);
+    return Py_BuildValue("{s:N,s:s,s:i,s:i}", "retain", retain,
+                         "hugepages", hugepages[settings->hugepages],
+                         "background", (int)settings->background,
+                         "check", settings->check_level);
 }
 
+#ifdef OBM_LOADABLE
+
+PyDoc_STRVAR(install_doc,
+"install() -> str or None\n"
+"\n"
+"Put the heap in front of pymalloc.  None: it is there; else one line that says\n"
+"why it cannot be.");
+
+static PyObject *
+obmalloc_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return Py_BuildValue("z", obm_loadable_install());
+}
+
+#endif  /* OBM_LOADABLE */
+
 static PyMethodDef methods[] = {
+#ifdef OBM_LOADABLE
+    {"install", obmalloc_install, METH_NOARGS, install_doc},
+#endif
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
     {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
+#if OBM_OWNERS
     {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
+#endif
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},
@@ -241,6 +278,13 @@ static PyMethodDef methods[] = {
 static int
 module_exec(PyObject *Py_UNUSED(module))
 {
+#ifdef OBM_LOADABLE
+    const char *reason = obm_loadable_prepare();
+    if (reason != NULL) {
+        PyErr_SetString(PyExc_ImportError, reason);
+        return -1;
+    }
+#endif
     return 0;
 }
 
@@ -259,17 +303,25 @@ module_exec(PyObject *Py_UNUSED(module))
 
 #endif  /* WITH_OBMALLOC_ARENAS */
 
+PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
+
+#if PY_MAJOR_VERSION >= 3
+
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
+#if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)  /* which serves the main one */
     {Py_mod_multiple_interpreters, Py_MOD_PER_INTERPRETER_GIL_SUPPORTED},
+#endif
+#ifdef Py_mod_gil
     {Py_mod_gil, Py_MOD_GIL_NOT_USED},
+#endif
     {0, NULL}
 };
 
 static struct PyModuleDef definition = {
     PyModuleDef_HEAD_INIT,
     .m_name = "_obmalloc",
-    .m_doc = "The small-object allocator of this interpreter.",
+    .m_doc = module_doc,
     .m_methods = methods,
     .m_slots = slots,
 };
@@ -279,3 +331,16 @@ PyInit__obmalloc(void)
 {
     return PyModuleDef_Init(&definition);
 }
+
+#else   /* Python 2 */
+
+PyMODINIT_FUNC
+init_obmalloc(void)
+{
+    PyObject *module = Py_InitModule3("_obmalloc", methods, module_doc);
+    if (module != NULL) {
+        (void)module_exec(module);
+    }
+}
+
+#endif

@@ -1,7 +1,10 @@
 """The small-object allocator of this interpreter, seen from Python.
 
-Only interpreters with obmalloc have it: elsewhere the import raises ImportError.
+An interpreter that was built with obmalloc has it.  Others get it from the
+package of the same name, with a library for LD_PRELOAD or install(); where that
+cannot be, the import raises ImportError.
 
+    install()   put obmalloc in place, if this interpreter was built without it
     stats()     what the arenas hold: bytes, pages, blocks, events
     heap_map()  what every page of every arena is
     pins()      which objects keep pages and arenas that are only partly used
@@ -11,8 +14,9 @@ Only interpreters with obmalloc have it: elsewhere the import raises ImportError
     check()     verify the heap; RuntimeError says what does not hold
 
 All of them concern the interpreter that calls them.  A subinterpreter with its
-own allocator state has its own arenas.  `python -m obmalloc --help` tells of
-the commands that show all this in the terminal, as pictures and as a page.
+own allocator state has its own arenas.  The library serves the main interpreter
+only: in such a subinterpreter the import raises ImportError.  `python -m obmalloc --help` tells
+of the commands that show all this in the terminal, as pictures and as a page.
 
 What stats() returns, as integers unless it says otherwise:
 
@@ -21,6 +25,8 @@ What stats() returns, as integers unless it says otherwise:
     arenas, arena_bytes                     mapped now; bytes of their whole pages
     arenas_mapped, arenas_released          ever
     arenas_highwater                        the most at a time
+    huge_arenas                             mapped now as one huge page each
+    arenas_huge, arenas_split               ever mapped so; of those, taken apart since
     used_pages, floor_pages                 lent to a size class; with a live block
     free_pages                              dirty + purged + fresh pages
     dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched
@@ -47,12 +53,22 @@ What adds up:
     the classes
 """
 
-import _obmalloc
-from _obmalloc import check, settings, stats, trim
+try:
+    import _obmalloc as _module
+except ImportError:
+    try:
+        import obmalloc._obmalloc as _module
+    except ModuleNotFoundError:
+        import sysconfig
+        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
+                          if sysconfig.get_config_var("Py_GIL_DISABLED")
+                          else "this interpreter was built without obmalloc") from None
+check, settings, stats, trim = _module.check, _module.settings, _module.stats, _module.trim
 
 from obmalloc import _heap_map, _kernel, _pins
+from obmalloc.loading import install
 
-__all__ = ['check', 'heap_map', 'pins', 'resident', 'settings', 'stats', 'trim']
+__all__ = ['check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
 
 
 def heap_map(*, kernel=False):
@@ -65,7 +81,7 @@ def heap_map(*, kernel=False):
     kernel: ask Linux too which pages are resident (`resident` of each page).
     Raises OSError if it does not tell.
     """
-    arenas = _obmalloc.heap_map()
+    arenas = _module.heap_map()
     shape = stats()
     return _heap_map.HeapMap(
         page_size=shape['page_size'], run_size=shape['run_size'],
@@ -88,15 +104,21 @@ def pins(limit=10_000, *, objects=False):
     tracks, and what that refers to.  The memory that lists, dicts, sets,
     bytearrays, strings and classes have beside themselves is found too.  Type
     '?' is the rest: memory of C code and of the interpreter, objects that only
-    C code refers to, the free lists of the basic types, and objects of another
+    C code or a local of another thread's running function refers to, the free lists of the basic types, and objects of another
     interpreter that shares this one's arenas.
+
+    Raises NotImplementedError in an interpreter that was built without obmalloc:
+    the library does not know the structs of its objects.
 
     It visits all objects: some 0.2 s for a million on a usual machine.  Meanwhile no
     other thread runs, and twelve bytes of memory are used for each live block.
     """
-    frames = _pins.all_frames()
+    if not hasattr(_module, 'owners'):
+        raise NotImplementedError('who owns what can only be told by an interpreter that was '
+                                  'built with obmalloc')
+    frames = _pins.own_frames()
     try:
-        return _pins.from_owners(stats(), _obmalloc.owners(limit), objects)
+        return _pins.from_owners(stats(), _module.owners(limit), objects)
     finally:
         frames.clear()
 

@@ -5,6 +5,8 @@
     python -m obmalloc watch --pid PID
     python -m obmalloc report PROGRAM [ARGUMENT...]
     python -m obmalloc report --pid PID --seconds N
+    python -m obmalloc run PROGRAM [ARGUMENT...]
+    python -m obmalloc path
 """
 
 import argparse
@@ -15,7 +17,13 @@ import tempfile
 import time
 
 import obmalloc
-from obmalloc import _heap_map, _kernel, _outside, _picture, _report, _running, _text, _watching
+from obmalloc import _kernel, _outside, _picture, _report, _running, _text, _watching, loading
+
+# Ways into an interpreter that was built without obmalloc; they read their own arguments.
+WAYS_IN = {
+    'run': (loading.run, 'start a program with obmalloc'),
+    'path': (loading.path, 'print the library for LD_PRELOAD'),
+}
 
 
 class CommandError(Exception):
@@ -147,7 +155,7 @@ def _at_end(options):
     def at_end():
         try:
             look()
-        except CommandError as error:
+        except (CommandError, NotImplementedError) as error:
             print(f'obmalloc: {error}', file=sys.stderr)
             sys.stderr.flush()
             os._exit(1)     # the status of a program cannot be changed any more otherwise
@@ -296,7 +304,9 @@ def _parser():
                         help='how long to look at the process of --pid (10)')
     report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
     _add_program(report)
-    return parser, commands
+    for name, (_, text) in WAYS_IN.items():
+        commands.add_parser(name, help=text, add_help=False)
+    return parser
 
 
 def _end_parser():
@@ -313,8 +323,7 @@ def _options(arguments):
     if arguments[:1] == ['_end']:
         options = _end_parser().parse_args(arguments[1:])
     else:
-        parser, _ = _parser()
-        options = parser.parse_args(arguments)
+        options = _parser().parse_args(arguments)
     options.is_module = options.module is not None
     options.program = options.module if options.is_module else options.program
     if options.program[:1] == ['--']:
@@ -331,10 +340,13 @@ def _options(arguments):
 
 def main(arguments=None):
     """The exit status; a program that is run may end with its own."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments and arguments[0] in WAYS_IN:
+        return WAYS_IN[arguments[0]][0](arguments[1:])
     try:
-        options = _options(sys.argv[1:] if arguments is None else arguments)
+        options = _options(arguments)
         options.run(options)
-    except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
+    except (NotImplementedError, CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
         print(f'obmalloc: {error}', file=sys.stderr)
         return 1
     return 0

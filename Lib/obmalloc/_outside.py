@@ -27,10 +27,10 @@ NUMBERS = '''
     arenas arena_capacity arena_count arenas_ever map_capacity system_blocks
     page_size run_size arena_size arena_pages run_pages allowance_pages
     arenas_mapped arenas_released arenas_highwater purge_calls
-    pages_purged pages_released refaults purge_failures
+    pages_purged pages_released refaults purge_failures arenas_huge arenas_split
     arena_address arena_first_page arena_pools
     arena_page_count arena_free_pages arena_dirty_pages
-    arena_in_window arena_purgeable arena_runs
+    arena_in_window arena_purgeable arena_huge arena_runs
     run_dirty run_purged pool_countdown pool_state
 '''.split()
 
@@ -275,9 +275,12 @@ class Reader:
     def _stats(self, heap, objects, heap_map):
         counted = ('arenas_mapped', 'arenas_released', 'arenas_highwater', 'purge_calls',
                    'pages_purged', 'pages_released', 'refaults', 'purge_failures',
-                   'allowance_pages')
+                   'arenas_huge', 'arenas_split', 'allowance_pages')
         stats = stats_of_map(heap_map, self._at['size_classes'])
         stats.update((name, self._field(heap, name)) for name in counted)
+        stats['huge_arenas'] = sum(
+            self._field(objects, 'arena_huge', '=B', number * self._at['sizeof_arena'])
+            for number in self._mapped_arenas(heap, objects))
         stats['metadata_bytes'] = self._metadata(heap, objects)
         stats['system_blocks'] = self._field(heap, 'system_blocks', self._signed_word)
         return stats

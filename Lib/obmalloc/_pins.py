@@ -149,14 +149,14 @@ def line_finder():
     return line
 
 
-def all_frames():
-    """The frames of all threads.  While they exist, the collector knows of the
-    locals of running functions."""
-    frames = []
-    for frame in sys._current_frames().values():
-        while frame is not None:
-            frames.append(frame)
-            frame = frame.f_back
+def own_frames():
+    """The frames of this thread.  While they exist, the collector knows of the
+    locals of running functions.  Not sys._current_frames(): that makes frames of
+    other interpreters too, in the wrong one."""
+    frames, frame = [], sys._getframe()
+    while frame is not None:
+        frames.append(frame)
+        frame = frame.f_back
     return frames
 
 

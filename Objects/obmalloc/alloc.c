@@ -5,10 +5,11 @@
    run, takes one from the fullest arena, or maps an arena; the pool links its
    first blocks; the fast path takes one of them.
 
-   A free: obm_free_fast() computes the descriptor from the address, counts
-   down, and pushes the block.  When the countdown is 0 something else is
-   due, and obm_free_slow() finds out what: the pool was full, or becomes
-   empty, or there is no pool at that address.
+   A free: obm_front_pool() computes the descriptor from the address, and
+   obm_free_push() counts down and pushes the block.  When the countdown was 0
+   something else is due, and obm_free_counted() finds out what: the pool was full, or becomes
+   empty, or there is no pool at that address.  obm_free_slow() is for blocks
+   outside the window.
 
    Each entry point is either on the hot path (internal.h), or may cost a few
    hundred instructions. */
@@ -18,6 +19,34 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void
+front_close(struct obm_front *front)
+{
+    front->window_limit = 0;
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        front->current[c] = &front->none;
+    }
+}
+
+void
+obm_heap_use_front(struct obm_heap *heap, struct obm_front *front)
+{
+    struct obm_front *old = heap->front;
+    if (front == NULL) {
+        front = &heap->own_front;
+    }
+    if (front != old) {
+        *front = *old;
+        for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+            if (front->current[c] == &old->none) {
+                front->current[c] = &front->none;
+            }
+        }
+        heap->front = front;
+        front_close(old);
+    }
+}
+
 bool
 obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
               const struct obm_settings *settings)
@@ -26,9 +55,8 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     heap->settings = *settings;
     heap->window = -1;
     heap->arenas_ever = 1;
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        heap->current[c] = &heap->no_pool;
-    }
+    heap->front = &heap->own_front;
+    front_close(heap->front);
     if (!obm_geometry_init(&heap->geometry, os->page_size)) {
         return false;
     }
@@ -54,8 +82,10 @@ obm_heap_close(struct obm_heap *heap, bool abandon)
     }
     const struct obm_os *os = heap->os;
     struct obm_settings settings = heap->settings;
+    struct obm_front *front = heap->front != &heap->own_front ? heap->front : NULL;
     memset(heap, 0, sizeof(*heap));
     obm_heap_init(heap, os, &settings);
+    obm_heap_use_front(heap, front);
 }
 
 /* malloc ---------------------------------------------------------------------- */
@@ -64,7 +94,7 @@ obm_heap_close(struct obm_heap *heap, bool abandon)
 static bool
 pool_is_carved(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return pool == &heap->no_pool || pool->carved == obm_pool_capacity(heap, pool);
+    return pool == &heap->front->none || pool->carved == obm_pool_capacity(heap, pool);
 }
 
 /* The current pool for a request, with a block at hand or still to be carved;
@@ -76,7 +106,7 @@ pool_with_room(struct obm_heap *heap, size_t size)
     if (size_class >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
         return NULL;
     }
-    struct obm_pool *pool = heap->current[size_class];
+    struct obm_pool *pool = heap->front->current[size_class];
     if (pool->free == NULL && pool_is_carved(heap, pool)) {
         pool = obm_pool_next(heap, (unsigned)size_class);
     }
@@ -93,7 +123,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
     if (pool->free == NULL) {
         obm_pool_carve(heap, pool);
     }
-    void *block = obm_malloc_fast(heap, size);
+    void *block = obm_malloc_fast(heap->front, size);
     if (heap->settings.check_level > 0) {
         obm_check_on_the_way(heap, pool, block);
     }
@@ -103,7 +133,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
 void *
 obm_malloc(struct obm_heap *heap, size_t size)
 {
-    void *block = obm_malloc_fast(heap, size);
+    void *block = obm_malloc_fast(heap->front, size);
     return block != NULL ? block : obm_malloc_slow(heap, size);
 }
 
@@ -121,7 +151,7 @@ take_untouched(struct obm_heap *heap, struct obm_pool *pool)
 void *
 obm_calloc(struct obm_heap *heap, size_t size)
 {
-    void *block = obm_malloc_fast(heap, size);
+    void *block = obm_malloc_fast(heap->front, size);
     if (block != NULL) {
         return memset(block, 0, size);
     }
@@ -129,7 +159,7 @@ obm_calloc(struct obm_heap *heap, size_t size)
     if (pool == NULL) {
         return NULL;
     }
-    if (pool->free == NULL && pool->clean) {
+    if (pool->free == NULL && pool->clean && size > OBM_CLEAR_MAX) {
         /* The system delivered the page zeroed, so there is nothing to clear. */
         return take_untouched(heap, pool);
     }
@@ -147,14 +177,10 @@ obm_must_be_foreign(const struct obm_heap *heap, const void *block)
     }
 }
 
-OBM_NOINLINE bool
-obm_free_slow(struct obm_heap *heap, void *block)
+/* Free a block of this pool, whatever its state. */
+static void
+free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    struct obm_pool *pool = obm_find_pool(heap, block);
-    if (pool == NULL) {
-        obm_must_be_foreign(heap, block);
-        return false;
-    }
     if (heap->settings.check_level > 0) {
         obm_check_on_the_way(heap, pool, block);
     }
@@ -175,13 +201,39 @@ obm_free_slow(struct obm_heap *heap, void *block)
         *(void **)block = pool->free;
         pool->free = block;
     }
+}
+
+OBM_NOINLINE bool
+obm_free_slow(struct obm_heap *heap, void *block)
+{
+    struct obm_pool *pool = obm_find_pool(heap, block);
+    if (pool == NULL) {
+        obm_must_be_foreign(heap, block);
+        return false;
+    }
+    free_in_pool(heap, pool, block);
+    return true;
+}
+
+OBM_NOINLINE bool
+obm_free_counted(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    pool->countdown++;
+    if (pool->state == OBM_POOL_ABSENT) {
+        return obm_free_slow(heap, block);
+    }
+    free_in_pool(heap, pool, block);
     return true;
 }
 
 bool
 obm_free(struct obm_heap *heap, void *block)
 {
-    return obm_free_fast(heap, block) || obm_free_slow(heap, block);
+    if (OBM_UNLIKELY(!obm_front_covers(heap->front, block))) {
+        return obm_free_slow(heap, block);
+    }
+    struct obm_pool *pool = obm_front_pool(heap, heap->front, block);
+    return obm_free_push(pool, block) || obm_free_counted(heap, pool, block);
 }
 
 /* Giving back -------------------------------------------------------------------- */
@@ -194,6 +246,7 @@ obm_trim(struct obm_heap *heap)
     }
     size_t before = obm_given_back(heap);
     obm_pools_retire(heap);
+    obm_arenas_take_apart(heap);
     obm_retention_trim(heap, 0, SIZE_MAX);
     heap->retention.allowance = heap->retention.base;
     return obm_given_back(heap) - before;
@@ -203,7 +256,7 @@ void
 obm_before_blocking(struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
-    if (retention->dirty > retention->base || retention->allowance > retention->base) {
+    if (obm_has_surplus(heap) || retention->allowance > retention->base) {
         obm_retention_tick(heap);
     }
 }
@@ -253,6 +306,34 @@ parse_retain(struct obm_settings *settings, const char *value)
 }
 
 static bool
+parse_hugepages(struct obm_settings *settings, const char *value)
+{
+    if (strcmp(value, "auto") == 0) {
+        settings->hugepages = OBM_HUGE_AUTO;
+    }
+    else if (strcmp(value, "never") == 0) {
+        settings->hugepages = OBM_HUGE_NEVER;
+    }
+    else if (strcmp(value, "always") == 0) {
+        settings->hugepages = OBM_HUGE_ALWAYS;
+    }
+    else {
+        return false;
+    }
+    return true;
+}
+
+static bool
+parse_background(struct obm_settings *settings, const char *value)
+{
+    if ((value[0] != '0' && value[0] != '1') || value[1] != '\0') {
+        return false;
+    }
+    settings->background = value[0] == '1';
+    return true;
+}
+
+static bool
 parse_check(struct obm_settings *settings, const char *value)
 {
     if (value[0] < '0' || value[0] > '3' || value[1] != '\0') {
@@ -270,6 +351,8 @@ static const struct {
     const char *values;     /* for the warning */
 } setting_table[] = {
     {"retain", parse_retain, "auto, none, all, or a size such as 64M"},
+    {"hugepages", parse_hugepages, "auto, never or always"},
+    {"background", parse_background, "0 or 1"},
     {"check", parse_check, "0, 1, 2 or 3"},
 };
 #define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
@@ -296,7 +379,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         return line;
     }
     snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, check", item, cut ? "..." : "");
+             "there are: retain, hugepages, background, check", item, cut ? "..." : "");
     return line;
 }
 

@@ -16,6 +16,10 @@
    What is done here is mechanism: pages are counted as dirty, queued for
    purging, purged and released when retention.c says so.
 
+   An arena in the window is as large as a huge page of x86 and lies like one,
+   so it can be one: faults cost a fraction then, and all of it is resident
+   from the first touch on.  Its first purge takes it apart for good.
+
    Out of memory: obm_run_with_room() returns NULL and leaves everything as
    it was. */
 
@@ -340,6 +344,49 @@ arena_enter_in_map(struct obm_heap *heap, obm_arena_index index)
     return false;
 }
 
+/* Whether an arena that is about to be mapped should be a huge page.  With
+   `auto` it should when it costs no memory: when it replaces an arena released
+   a moment ago, whose memory the program proved to need (but not the last one,
+   which may stay half empty), or when the heap is so large that one arena does
+   not matter.  Not where every free page goes back at once, since the first
+   one takes the huge page apart. */
+static bool
+should_be_huge(const struct obm_heap *heap)
+{
+    const struct obm_retention *retention = &heap->retention;
+    if (heap->settings.hugepages != OBM_HUGE_AUTO || retention->base == 0) {
+        return heap->settings.hugepages == OBM_HUGE_ALWAYS;
+    }
+    bool large = heap->arena_count >= OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift;
+    bool replaces = retention->released >= 2u * heap->geometry.arena_pages;
+    if (!large && !replaces) {
+        return false;
+    }
+    uint64_t now = heap->os->now();
+    return now >= retention->huge_from
+           && (large || now - retention->released_at < OBM_REGRET_NANOSECONDS);
+}
+
+/* Tell the system what kind of pages the arena wants, and see whether it was a
+   good idea; foreign memory is left as it is. */
+static void
+arena_advise(struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    const struct obm_os *os = heap->os;
+    if (!arena->purgeable) {
+        return;
+    }
+    arena->huge = os->advise_huge((void *)arena->address, heap->geometry.arena_size,
+                                  should_be_huge(heap));
+    heap->counters.arenas_huge += arena->huge;
+    if (arena->huge && heap->settings.hugepages == OBM_HUGE_AUTO) {
+        uint64_t took = os->first_touch((void *)arena->address);
+        if (took > OBM_HUGE_NANOSECONDS) {
+            heap->retention.huge_from = os->now() + OBM_HUGE_SHARE * took;
+        }
+    }
+}
+
 /* Cut a fresh arena into runs.  Only whole pages count: an arena from a
    foreign allocator may begin anywhere.  Pages that replace released ones are
    marked, so that taking them counts as a refault. */
@@ -402,6 +449,7 @@ arena_new(struct obm_heap *heap)
         arena_object_give(heap, index);
         return 0;
     }
+    arena_advise(heap, arena);
     arena_cut(heap, index);
     heap->arena_count++;
     heap->counters.arenas_mapped++;
@@ -436,6 +484,41 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
 }
 
 /* Purging ---------------------------------------------------------------------------- */
+
+/* Make small pages of a huge one, so that a part of it can be purged.  Its
+   free pages are resident, whether they were ever taken or not. */
+static void
+arena_take_apart(struct obm_heap *heap, obm_arena_index index)
+{
+    struct obm_arena_object *arena = &heap->arenas[index];
+    arena->huge = false;
+    heap->counters.arenas_split++;
+    heap->os->advise_huge((void *)arena->address, heap->geometry.arena_size, false);
+    for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
+        arena->runs[r].dirty = arena->runs[r].free;
+        arena->runs[r].purged = 0;
+    }
+    arena->dirty_pages = arena->free_pages;
+    dirty_recount(heap, index);
+    unsigned page = 0;
+    while (arena->pools[page].state != OBM_POOL_FREE) {
+        page++;
+    }
+    heap->os->split_huge((void *)(arena->first_page
+                                  + ((uintptr_t)page << obm_page_shift(heap))));
+}
+
+void
+obm_arenas_take_apart(struct obm_heap *heap)
+{
+    for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+        const struct obm_arena_object *arena = &heap->arenas[i];
+        if (arena->huge && arena->free_pages > arena->dirty_pages
+            && arena->free_pages < arena->page_count) {
+            arena_take_apart(heap, i);
+        }
+    }
+}
 
 /* Purge the pages [start, end) of the arena. */
 static bool
@@ -482,6 +565,9 @@ size_t
 obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
+    if (arena->huge) {
+        arena_take_apart(heap, index);
+    }
     unsigned pages = 0, runs = 0;
     while (runs < OBM_RUNS_PER_ARENA && pages < limit) {
         pages += obm_count_bits(arena->runs[runs++].dirty);

@@ -138,8 +138,10 @@ window_extend(struct obm_heap *heap)
     }
     heap->window_mapped += step;
     OBM_PUBLISH(&windows[heap->window].mapped, heap->window_mapped);
+    heap->front->window_base = heap->window_base;
+    heap->front->window_pools = heap->window_pools;
     if (heap->settings.check_level < 2) {
-        heap->window_limit = heap->window_mapped;
+        heap->front->window_limit = heap->window_mapped;
     }
     return true;
 }
@@ -231,7 +233,7 @@ obm_window_close(struct obm_heap *heap)
     heap->os->unmap(heap->window_pools,
                     (heap->window_mapped >> shift) * sizeof(struct obm_pool));
     heap->window = -1;
-    heap->window_mapped = heap->window_limit = 0;
+    heap->window_mapped = heap->front->window_limit = 0;
     window_disclaim(number);
 }
 
@@ -245,6 +247,7 @@ obm_window_close(struct obm_heap *heap)
 #define OUTSIDE_PLACES ((size_t)1 << OUTSIDE_BITS)
 #define OUTSIDE_PROBES 16
 static uintptr_t outside[OUTSIDE_PLACES];
+static unsigned outside_ever;   /* set with the first word: before, nothing is probed */
 
 OBM_STATIC_ASSERT(pages_fit_below_a_page, OBM_MAX_ARENA_PAGES < 1u << OBM_MIN_PAGE_SHIFT);
 
@@ -258,6 +261,7 @@ hash_slot(uintptr_t slot)
 static void
 outside_replace(uintptr_t slot, uintptr_t old, uintptr_t word)
 {
+    OBM_PUBLISH(&outside_ever, 1u);
     for (size_t probe = 0; probe < OUTSIDE_PROBES; probe++) {
         uintptr_t *place = &outside[(hash_slot(slot) + probe) & (OUTSIDE_PLACES - 1)];
         uintptr_t expected = old;
@@ -299,7 +303,7 @@ obm_belongs_to_other_heap(const struct obm_heap *heap, const void *address)
             return true;
         }
     }
-    return outside_contains(heap, (uintptr_t)address);
+    return OBM_PUBLISHED(&outside_ever) && outside_contains(heap, (uintptr_t)address);
 }
 
 /* The map of arenas outside the window --------------------------------------- */

@@ -251,6 +251,9 @@ check_arena(const struct obm_heap *heap, obm_arena_index index, int level,
                         (unsigned)index, (unsigned)arena->counted_dirty, dirty_pages,
                         can_go ? "all" : "none");
     }
+    if (arena->huge && !arena->purgeable) {
+        return MISMATCH("arena %u: huge 1, purgeable 0", (unsigned)index);
+    }
     return level < 2 || check_pools(heap, arena, level, message);
 }
 
@@ -341,8 +344,8 @@ check_partial_list(const struct obm_heap *heap, unsigned c, size_t expected,
 static bool
 check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    const struct obm_pool *current = heap->current[c];
-    if (current != &heap->no_pool
+    const struct obm_pool *current = heap->front->current[c];
+    if (current != &heap->front->none
         && (current->state != OBM_POOL_CURRENT || current->size_class != c)) {
         return MISMATCH("current pool of class %u: state %u, class %u", c,
                         (unsigned)current->state, (unsigned)current->size_class);

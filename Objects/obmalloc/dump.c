@@ -42,6 +42,9 @@ print_arenas(FILE *out, const struct obm_stats *stats)
     print_number(out, "arenas released, ever", stats->arenas_released);
     print_number(out, "arenas, most at a time", stats->arenas_highwater);
     print_number(out, "arenas now", stats->arenas);
+    print_number(out, "arenas that are huge pages, ever", stats->arenas_huge);
+    print_number(out, "taken apart of those, ever", stats->arenas_split);
+    print_number(out, "arenas that are huge pages now", stats->huge_arenas);
     print_number(out, "pages purged, ever", stats->pages_purged);
     print_number(out, "pages taken again after that", stats->refaults);
     print_number(out, "pages that may stay resident", stats->allowance_pages);

@@ -11,9 +11,16 @@
    later; older kernels and other systems take the address as a wish, and a
    mapping that came out elsewhere is undone.
 
+   Huge pages are Linux's transparent ones, by advice: where the kernel has none
+   at hand it takes small ones, and nothing can fail.  Of a huge page that is
+   used in part, MADV_DONTNEED only unmaps the rest: the process looks smaller,
+   and its cgroup pays for all of it until memory gets short.  MADV_FREE of a
+   part takes the huge page apart at once, unless another process shares it
+   after a fork; what is dropped then is free.
+
    -DOBM_ARENAS_USE_MALLOC=1 takes memory from calloc() instead, as in 2005.
 
-   Nothing here keeps state, except a cache of the page size. */
+   Nothing here keeps state, except a cache of two page sizes. */
 
 #include "obmalloc/internal.h"
 
@@ -29,6 +36,7 @@
 #  include <windows.h>
 #else
 #  include <errno.h>
+#  include <fcntl.h>
 #  include <sys/mman.h>
 #  include <time.h>
 #  include <unistd.h>
@@ -197,6 +205,98 @@ os_purge(void *address, size_t size)
 
 #endif
 
+#if defined(__linux__) && defined(MADV_HUGEPAGE) && defined(MADV_FREE) && !OBM_ARENAS_USE_MALLOC
+
+/* Bytes, or 0 where the kernel has no transparent huge pages. */
+static size_t
+read_huge_page_size(void)
+{
+    char text[32];
+    int file = open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+                    O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, sizeof(text) - 1) : 0;
+    if (file >= 0) {
+        close(file);
+    }
+    text[length > 0 ? length : 0] = '\0';
+    return (size_t)strtoull(text, NULL, 10);
+}
+
+static size_t
+huge_page_size(void)
+{
+    static size_t cached = SIZE_MAX;
+    size_t size = OBM_PUBLISHED(&cached);
+    if (size == SIZE_MAX) {
+        size = read_huge_page_size();
+        OBM_PUBLISH(&cached, size);
+    }
+    return size;
+}
+
+/* MADV_NOHUGEPAGE is for systems whose setting is `always`, and for the thread
+   of the kernel that puts huge pages together: it takes a range in which few
+   pages are left, and fills in the rest. */
+static bool
+os_advise_huge(void *address, size_t size, bool huge)
+{
+    int saved = errno;
+    huge = huge && size == huge_page_size() && (uintptr_t)address % size == 0;
+    bool done = madvise(address, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
+    errno = saved;
+    return huge && done;
+}
+
+static uint64_t
+thread_time(void)
+{
+    struct timespec time = {0, 0};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+static uint64_t
+os_first_touch(void *page)
+{
+    uint64_t start = thread_time();
+    *(volatile char *)page = 0;
+    return thread_time() - start;
+}
+
+static void
+os_split_huge(void *page)
+{
+    int saved = errno;
+    madvise(page, obm_os_system()->page_size, MADV_FREE);
+    errno = saved;
+}
+
+#else
+
+static bool
+os_advise_huge(void *address, size_t size, bool huge)
+{
+    (void)address;
+    (void)size;
+    (void)huge;
+    return false;
+}
+
+static uint64_t
+os_first_touch(void *page)
+{
+    *(volatile char *)page = 0;
+    return 0;
+}
+
+static void
+os_split_huge(void *page)
+{
+    (void)page;
+}
+
+#endif
+
 static uint64_t
 os_now(void)
 {
@@ -231,7 +331,8 @@ os_page_size(void)
 const struct obm_os *
 obm_os_system(void)
 {
-    static struct obm_os os = {0, os_map, os_unmap, os_purge, os_now, os_fatal};
+    static struct obm_os os = {0, os_map, os_unmap, os_purge, os_advise_huge, os_first_touch,
+                               os_split_huge, os_now, os_fatal};
     if (os.page_size == 0) {
         os.page_size = os_page_size();
     }

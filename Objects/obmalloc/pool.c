@@ -73,6 +73,15 @@ partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
     }
 }
 
+/* Let a block point to its neighbour, and return that. */
+OBM_INLINE char *
+link_next(char *block, size_t size)
+{
+    char *next = block + size;
+    *(void **)block = next;
+    return next;
+}
+
 void
 obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
 {
@@ -85,8 +94,12 @@ obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
     char *last = block + (count - 1) * size;
     pool->free = block;
     pool->carved = (uint16_t)(pool->carved + count);
-    for (; block != last; block += size) {
-        *(void **)block = block + size;
+    /* Four at a time: this loop was a tenth of the allocator's instructions. */
+    while ((size_t)(last - block) >= 4 * size) {
+        block = link_next(link_next(link_next(link_next(block, size), size), size), size);
+    }
+    while (block != last) {
+        block = link_next(block, size);
     }
     *(void **)last = NULL;
 }
@@ -131,7 +144,7 @@ pool_release(struct obm_heap *heap, struct obm_pool *pool)
 struct obm_pool *
 obm_pool_next(struct obm_heap *heap, unsigned size_class)
 {
-    struct obm_pool *old = heap->current[size_class];
+    struct obm_pool *old = heap->front->current[size_class];
     struct obm_pool *next;
     if (heap->partial[size_class] != 0) {
         obm_run_id id = heap->partial[size_class];
@@ -142,11 +155,11 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     else {
         next = pool_new(heap, size_class);
     }
-    if (old != &heap->no_pool && old->free == NULL) {
+    if (old != &heap->front->none && old->free == NULL) {
         old->state = OBM_POOL_FULL;
         old->countdown = 0;
     }
-    heap->current[size_class] = next != NULL ? next : &heap->no_pool;
+    heap->front->current[size_class] = next != NULL ? next : &heap->front->none;
     return next;
 }
 
@@ -174,7 +187,7 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
             pool->countdown = -1;
             return;
         }
-        heap->current[pool->size_class] = &heap->no_pool;
+        heap->front->current[pool->size_class] = &heap->front->none;
         obm_pool_next(heap, pool->size_class);
     }
     else {
@@ -187,9 +200,9 @@ void
 obm_pools_retire(struct obm_heap *heap)
 {
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        struct obm_pool *pool = heap->current[c];
-        if (pool != &heap->no_pool && obm_pool_live(heap, pool) == 0) {
-            heap->current[c] = &heap->no_pool;
+        struct obm_pool *pool = heap->front->current[c];
+        if (pool != &heap->front->none && obm_pool_live(heap, pool) == 0) {
+            heap->front->current[c] = &heap->front->none;
             pool_release(heap, pool);
         }
     }

@@ -77,27 +77,37 @@ note_release(struct obm_heap *heap)
     retention->released_at = now;
 }
 
+/* Whether the arena is empty, and unmapping it cannot use up the number of
+   mappings that a process may have. */
+static bool
+can_release(const struct obm_heap *heap, const struct obm_arena_object *arena)
+{
+    return arena->free_pages == arena->page_count
+           && (arena->in_window || !arena->purgeable
+               || heap->map.count <= OBM_MAX_OUTSIDE_ENTRIES);
+}
+
 size_t
 obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
 {
     struct obm_retention *retention = &heap->retention;
-    size_t before = retention->dirty;
-    size_t gone = 0;
-    while (retention->dirty > target && before - retention->dirty < limit) {
+    size_t price = 0;
+    while (retention->dirty > target && price < limit) {
         obm_arena_index index = retention->queue_head;
         struct obm_arena_object *arena = &heap->arenas[index];
-        if (arena->free_pages == arena->page_count) {
-            gone += arena->dirty_pages;
+        if (can_release(heap, arena)) {
+            price += arena->dirty_pages;
             note_release(heap);
             obm_arena_release(heap, index);
             obm_check_at_arena_event(heap);
         }
         else {
             arena->purged_at = heap->os->now();
-            gone += obm_arena_purge(heap, index, retention->dirty - target);
+            price += arena->huge ? OBM_SPLIT_PAGES : 0;
+            price += obm_arena_purge(heap, index, retention->dirty - target);
         }
     }
-    return gone;
+    return price;
 }
 
 /* Credit for the time that passed, in pages; never more than for a second. */
@@ -211,4 +221,16 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
     if (clock_is_due(heap)) {
         look_at_clock(heap);    /* no time to purge: pages are wanted */
     }
+}
+
+bool
+obm_free_lists_due(struct obm_heap *heap)
+{
+    size_t gone = heap->counters.purged_pages + heap->counters.released_pages;
+    if ((gone - heap->retention.free_lists_at) * heap->geometry.page_size
+        < OBM_FREE_LISTS_BYTES) {
+        return false;
+    }
+    heap->retention.free_lists_at = gone;
+    return true;
 }

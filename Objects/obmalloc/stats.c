@@ -41,6 +41,7 @@ count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
             struct obm_stats *stats)
 {
     stats->arenas++;
+    stats->huge_arenas += arena->huge;
     stats->arena_bytes += (size_t)arena->page_count << obm_page_shift(heap);
     stats->free_pages += arena->free_pages;
     stats->dirty_pages += arena->dirty_pages;
@@ -74,6 +75,8 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
     stats->arenas_mapped = heap->counters.arenas_mapped;
     stats->arenas_released = heap->counters.arenas_released;
     stats->arenas_highwater = heap->counters.arenas_highwater;
+    stats->arenas_huge = heap->counters.arenas_huge;
+    stats->arenas_split = heap->counters.arenas_split;
     stats->purge_calls = heap->counters.purge_calls;
     stats->pages_purged = heap->counters.purged_pages;
     stats->pages_released = heap->counters.released_pages;

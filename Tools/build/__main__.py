@@ -1,6 +1,6 @@
 """python3 Tools/build COMMAND: what the goals of the makefile call.
 
-The variables VERSION, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
+The variables VERSION, SUITE, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
 and TREE are read from the environment, where the makefile puts them.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 import dist
 import install
 import interpreter
+import package
 import places
 import suite
 import tree
@@ -39,7 +40,10 @@ def parse(arguments):
     diff.add_argument("--tree", type=Path, default=os.environ.get("TREE") or None,
                       help="the edited tree (default: the patched tree in build/)")
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
-    commands.add_parser("test", help="run all tests")
+    commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
+    commands.add_parser("wheel", help="the same as a wheel, in dist/")
+    commands.add_parser("test", help="run all tests of VERSION")
+    commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
 
 
@@ -61,8 +65,13 @@ def main(arguments):
             tree.regenerate_patches(release, Path(options.tree or places.patched(release)))
     elif options.command == "dist":
         dist.dist(release)
+    elif options.command == "preload":
+        package.preload()
+    elif options.command == "wheel":
+        package.wheel()
     else:
-        return suite.run_all(release)
+        releases = [release] if options.command == "test" else versions.find_all("all")
+        return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))
     return 0
 
 

@@ -50,19 +50,28 @@ _LAID = re.compile("|".join(f"(?:{_as_regex(pattern)})" for pattern in LAID))
 _LEFTOVER = re.compile(r"(^|/)(\.|#|__pycache__/)|(~|\.pyc|\.pyo|\.orig|\.rej|\.o)$")
 
 
+# Python 2 cannot compile the tests for Python 3, nor the other way round.
+_TESTS = {3: re.compile(r"Lib/test/test_obmalloc/"), 2: re.compile(r"Lib/test/test_obmalloc_python2")}
+
+
+def _suits(path: str, python: int) -> bool:
+    return not any(tests.match(path) for major, tests in _TESTS.items() if major != python)
+
+
 def is_laid(path: str) -> bool:
     """Whether path, relative to the tree, is one of our own files."""
     return _LAID.fullmatch(path) is not None and _LEFTOVER.search(path) is None
 
 
-def laid_files(root: Path = ROOT) -> dict[str, Path]:
-    """Our own files in root that a patched tree gets, by relative path."""
+def laid_files(python: int, root: Path = ROOT) -> dict[str, Path]:
+    """Our own files in root that a patched tree of Python 2 or 3 gets, by
+    relative path."""
     found = {}
     for pattern in LAID:
         deep = pattern.replace("**", "**/*") if pattern.endswith("**") else pattern
         for file in root.glob(deep):
             path = file.relative_to(root).as_posix()
-            if is_laid(path) and file.is_file():
+            if is_laid(path) and _suits(path, python) and file.is_file():
                 found[path] = file
     return dict(sorted(found.items()))
 

@@ -15,7 +15,7 @@ from places import shown
 PROGRESS_SECONDS = 15.0
 # What our make hands down to us, and nobody below should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
-         "JOBS", "BENCH_ARGS", "PACKAGES"}
+         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES"}
 _MAKES = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS"}
 # Lines of a log that tell why, best first.
 _TELLING = (
@@ -46,9 +46,9 @@ def jobs() -> int:
     return int(text)
 
 
-def telling_line(log: Path) -> str:
-    """The line of a log that says best why a program failed; may be empty."""
-    lines = [line.strip() for line in log.read_text(errors="replace").splitlines()]
+def telling_line(log: Path, start: int = 0) -> str:
+    """The line of a log, from byte start on, that says best why a program failed; may be empty."""
+    lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]
     for pattern in _TELLING:
         for line in lines:
             if pattern.search(line):
@@ -69,6 +69,7 @@ def run_logged(command: Sequence[str], log: Path, *, what: str, cwd: Optional[Pa
     log.parent.mkdir(parents=True, exist_ok=True)
     begin = shown_at = time.monotonic()
     with open(log, "ab" if append else "wb") as stream:
+        start = stream.tell()
         try:
             process = subprocess.Popen(command, cwd=cwd, stdin=subprocess.DEVNULL, stdout=stream,
                                        stderr=subprocess.STDOUT,
@@ -91,4 +92,4 @@ def run_logged(command: Sequence[str], log: Path, *, what: str, cwd: Optional[Pa
             process.wait()
             raise
     if status != 0:
-        raise BuildError(f"{what} failed (status {status}): {telling_line(log)} (see {shown(log)})")
+        raise BuildError(f"{what} failed (status {status}): {telling_line(log, start)} (see {shown(log)})")

@@ -103,5 +103,5 @@ def ensure_pristine(release: Release) -> Path:
 
 def unpack(archive: Path, folder: Path, log: Path) -> None:
     """Unpack a checked archive into folder, without its topmost folder."""
-    run_logged(["tar", "--extract", "--xz", "--no-same-owner", "--strip-components=1",
+    run_logged(["tar", "--extract", "--no-same-owner", "--strip-components=1",
                 f"--file={archive.resolve()}", f"--directory={folder}"], log, what="unpacking")

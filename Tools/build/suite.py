@@ -1,4 +1,5 @@
-"""make test: every test there is, and one line that counts them.
+"""make test and make test-all: every test there is, and one line that counts
+them.
 
 Each step leaves {"passed": n, "failed": n, "skipped": n} in
 build/report/counts/STEP.json (compare.py by its option --counts, others
@@ -15,9 +16,10 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
-from typing import Callable, Optional, Sequence
+from typing import Callable, Mapping, Optional, Sequence
 
 import files
+import package
 import places
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
@@ -25,7 +27,10 @@ from processes import clean_environment, jobs
 from versions import Release
 
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
+PYTHONS_VARIABLE = "OBMALLOC_PYTHONS"   # interpreters for Tools/preload, separated by colons
 REGRESSION_TIMEOUT_SECONDS = 1200
+REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
+PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
 _UNITTEST_KINDS = re.compile(r"(failures|errors|skipped|unexpected successes)=(\d+)")
 
@@ -37,23 +42,40 @@ def counts_file(step: str) -> Path:
     return places.COUNTS / f"{step}.json"
 
 
-def run_all(release: Release) -> int:
-    """Run every step; the exit status is 0 if nothing failed."""
+def run_all(releases: Sequence[Release], suites: Sequence[Release]) -> int:
+    """Run every step; the exit status is 0 if nothing failed.
+
+    Our own tests run on all releases, CPython's whole suite on those that are
+    in suites too.
+    """
     job_count = jobs()
     places.COUNTS.mkdir(parents=True, exist_ok=True)
     for old in places.COUNTS.glob("*.json"):
         old.unlink()
     _step("core", lambda: _call("core", ["make", "--no-print-directory", f"JOBS={job_count}", "check"]))
     _step("tools", _tools)
+    for release in releases:
+        _test_release(release, release in suites, job_count)
+    return _summary()
+
+
+def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
+    number = release.number
     stock, patched = (Build(release, VARIANTS[name]) for name in ("stock", "obmalloc"))
-    if _step("build", lambda: _build_both(release)):
-        _step("regression", lambda: _regression(patched))
-        report = places.REPORT / "regrtest.json"
-        _step("suite", lambda: _call("suite", [
+    wanted = ("stock", "obmalloc") if with_suite else ("obmalloc",)
+    if not _step(f"build-{number}", lambda: _build(release, wanted)):
+        return
+    regression, suite = f"regression-{number}", f"suite-{number}"
+    _step(regression, lambda: _regression(patched, regression))
+    if with_suite and release.series >= PRELOAD_SINCE:
+        preload = f"preload-{number}"
+        _step(preload, lambda: _preload(stock, preload))
+    if with_suite:
+        report = places.REPORT / f"regrtest-{number}.json"
+        _step(suite, lambda: _call(suite, [
             sys.executable, "Tools/regrtest/compare.py", "--patched", places.shown(patched.python),
             "--stock", places.shown(stock.python), "--jobs", str(job_count),
-            "--report", places.shown(report), "--counts", places.shown(counts_file("suite"))]))
-    return _summary()
+            "--report", places.shown(report), "--counts", places.shown(counts_file(suite))]))
 
 
 def _step(name: str, action: Callable[[], int]) -> bool:
@@ -77,21 +99,34 @@ def _call(step: str, command: Sequence[str]) -> int:
     return subprocess.run(command, cwd=places.ROOT, stdin=subprocess.DEVNULL, env=environment).returncode
 
 
-def _build_both(release: Release) -> int:
-    for name in ("stock", "obmalloc"):
+def _build(release: Release, names: Sequence[str]) -> int:
+    for name in names:
         build(release, VARIANTS[name])
     return 0
 
 
 def _tools() -> int:
     """The unit tests of every folder Tools/*/tests, each in its own process."""
+    return _unittests("tools", sorted((places.ROOT / "Tools").glob("*/tests")))
+
+
+def _preload(stock: Build, step: str) -> int:
+    """The tests of the loadable library, with interpreters that lack obmalloc."""
+    package.preload()
+    pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
+    return _unittests(step, [places.ROOT / "Tools/preload"],
+                      {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
+
+
+def _unittests(step: str, folders: Sequence[Path], variables: Mapping[str, str] = {}) -> int:
+    """Run the unit tests of each folder and leave their counts."""
     total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
     status = 0
-    for folder in sorted((places.ROOT / "Tools").glob("*/tests")):
+    for folder in folders:
         if not any(folder.glob("test*.py")):
             continue
         say(f"unit tests in {places.shown(folder)}")
-        environment = {**clean_environment(), "PYTHONDONTWRITEBYTECODE": "1",
+        environment = {**clean_environment(), **variables, "PYTHONDONTWRITEBYTECODE": "1",
                        "PYTHONPATH": os.pathsep.join(map(str, (folder.parent, folder.parent.parent)))}
         done = subprocess.run([sys.executable, "-m", "unittest", "discover", "-s", str(folder),
                                "-t", str(import_root(folder))],
@@ -102,7 +137,7 @@ def _tools() -> int:
             status = 1
         for kind, count in count_unittests(done.stderr, done.returncode).items():
             total[kind] += count
-    files.write_json(counts_file("tools"), total)
+    files.write_json(counts_file(step), total)
     return status
 
 
@@ -123,15 +158,18 @@ def count_unittests(output: str, status: int) -> Counts:
     return {"passed": max(ran - skipped - failed, 0), "failed": failed, "skipped": skipped}
 
 
-def _regression(patched: Build) -> int:
+def _regression(patched: Build, step: str) -> int:
     """Our own test files of CPython's suite, with the patched interpreter."""
     names = sorted({Path(path).relative_to("Lib/test").parts[0].split(".")[0]
-                    for path in places.laid_files() if path.startswith("Lib/test/")})
+                    for path in places.laid_files(patched.release.series[0])
+                    if path.startswith("Lib/test/")})
     if not names:
         say("there are no Lib/test/test_obmalloc*.py yet")
-        files.write_json(counts_file("regression"), {"passed": 0, "failed": 0, "skipped": 0})
+        files.write_json(counts_file(step), {"passed": 0, "failed": 0, "skipped": 0})
         return 0
-    result = places.REPORT / "regression.xml"
+    if patched.release.series < REGRTEST_WRITES_JUNIT:
+        return _unittest(patched, step, names)
+    result = places.REPORT / f"{step}.xml"
     result.unlink(missing_ok=True)
     status = subprocess.run(
         [patched.python, "-m", "test", f"--timeout={REGRESSION_TIMEOUT_SECONDS}", "--verbose3",
@@ -140,7 +178,23 @@ def _regression(patched: Build) -> int:
     counts = count_junit(result)
     if counts is None:
         raise BuildError(f"the regression tests ended without a result (status {status})")
-    files.write_json(counts_file("regression"), counts)
+    files.write_json(counts_file(step), counts)
+    return status
+
+
+def _unittest(patched: Build, step: str, names: Sequence[str]) -> int:
+    """Each test file as a program of its own, counted from what it prints."""
+    total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
+    status = 0
+    for name in names:
+        done = subprocess.run([patched.python, "-m", f"test.{name}"], cwd=places.BUILD, text=True,
+                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
+                              env=clean_environment(), timeout=REGRESSION_TIMEOUT_SECONDS)
+        print(done.stderr, end="", flush=True)
+        status = status or done.returncode
+        for kind, count in count_unittests(done.stderr, done.returncode).items():
+            total[kind] += count
+    files.write_json(counts_file(step), total)
     return status
 
 

@@ -49,7 +49,7 @@ def wanted(release: Release) -> dict[str, bytes]:
             raise BuildError(f"{places.shown(places.patches(release))}/{path}{PATCH_SUFFIX}: "
                              f"CPython {release.number} has no such file")
         contents[path] = insertions.apply(patch, base)
-    for path, file in places.laid_files().items():
+    for path, file in places.laid_files(release.series[0]).items():
         if (pristine / path).exists():
             raise BuildError(f"{path}: CPython {release.number} has a file of this name: choose another")
         contents[path] = file.read_bytes()

@@ -16,13 +16,15 @@ class Release:
     """One pinned release of CPython.
 
     number         "3.13.5"
-    sha256         of the .tar.xz, in hexadecimal
-    debian_source  Debian's source package; its .orig.tar.xz is the same file
+    sha256         of the archive, in hexadecimal
+    compression    of the archive: "xz" or "gz"
+    debian_source  Debian's source package; its .orig archive is the same file
     debian_suites  Debian suites that hold this version, tried in order
     """
 
     number: str
     sha256: str
+    compression: str
     debian_source: str
     debian_suites: tuple[str, ...]
 
@@ -32,14 +34,21 @@ class Release:
         return ".".join(self.number.split(".")[:2])
 
     @property
+    def series(self) -> tuple[int, int]:
+        """The same as two numbers, such as (3, 13)."""
+        major, minor = self.number.split(".")[:2]
+        return int(major), int(minor)
+
+    @property
     def tarball(self) -> str:
         """Name of the archive of the source at python.org."""
-        return f"Python-{self.number}.tar.xz"
+        ending = {"xz": ".tar.xz", "gz": ".tgz"}[self.compression]
+        return f"Python-{self.number}{ending}"
 
     @property
     def debian_tarball(self) -> str:
         """Name of the same archive at Debian."""
-        return f"{self.debian_source}_{self.number}.orig.tar.xz"
+        return f"{self.debian_source}_{self.number}.orig.tar.{self.compression}"
 
     @property
     def url(self) -> str:
@@ -53,8 +62,30 @@ RELEASES = {
         Release(
             number="3.13.5",
             sha256="93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640",
+            compression="xz",
             debian_source="python3.13",
             debian_suites=("trixie",),
+        ),
+        Release(
+            number="3.11.2",
+            sha256="2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849",
+            compression="gz",
+            debian_source="python3.11",
+            debian_suites=("bookworm",),
+        ),
+        Release(
+            number="3.9.2",
+            sha256="3c2034c54f811448f516668dce09d24008a0716c3a794dd8639b5388cbde247d",
+            compression="xz",
+            debian_source="python3.9",
+            debian_suites=("bullseye",),
+        ),
+        Release(
+            number="2.7.18",
+            sha256="da3080e3b488f648a3d7a4560ddee895284c3380b11d6de75edb986526b9a814",
+            compression="gz",
+            debian_source="python2.7",
+            debian_suites=("bullseye",),
         ),
     )
 }
@@ -68,3 +99,11 @@ def find(number: str) -> Release:
     except KeyError:
         known = ", ".join(RELEASES)
         raise BuildError(f"VERSION={number} is unknown: choose from {known}") from None
+
+
+def find_all(numbers: str) -> list[Release]:
+    """The releases that numbers lists, with spaces or commas between them;
+    "all" and "none" are lists too."""
+    if numbers in ("all", "none"):
+        return list(RELEASES.values()) if numbers == "all" else []
+    return [find(number) for number in numbers.replace(",", " ").split()]

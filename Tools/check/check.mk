@@ -41,10 +41,12 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 # --- Variants ------------------------------------------------------------------
 # compiler_V, options_V; single_V=yes compiles the core as static.c, with the test.
 
-ALL_VARIANTS := gcc single sanitize 32bit pages malloc c99 $(if $(have_clang),clang)
+ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc c99 $(if $(have_clang),clang)
 VARIANTS     := $(ALL_VARIANTS)
 
 compiler_gcc      := $(GCC)
+compiler_align8   := $(GCC)
+options_align8    := -DOBM_ALIGNMENT_SHIFT=3
 compiler_single   := $(GCC)
 single_single     := yes
 compiler_clang    := $(CLANG)

@@ -23,6 +23,8 @@ static struct obm_os operations;
 struct mapping {
     uintptr_t address;
     size_t size;
+    bool advised;               /* to be one huge page */
+    bool huge;                  /* is one, as far as the allocator knows */
 };
 static struct mapping *mappings;
 static size_t mapping_capacity;
@@ -52,7 +54,7 @@ remember(uintptr_t address, size_t size)
         mappings = realloc(mappings, mapping_capacity * sizeof(*mappings));
         REQUIRE(mappings != NULL);
     }
-    mappings[fake.mappings++] = (struct mapping){address, size};
+    mappings[fake.mappings++] = (struct mapping){address, size, false, false};
     fake.mapped_bytes += size;
 }
 
@@ -75,16 +77,19 @@ forget(uintptr_t address, size_t size)
     return bytes;
 }
 
-static bool
-is_mapped(uintptr_t address, size_t size)
+/* The mapping in which the range lies; ends the test if there is none. */
+static struct mapping *
+mapping_of(const void *start, size_t size, const char *action)
 {
+    uintptr_t address = (uintptr_t)start;
     for (size_t i = 0; i < fake.mappings; i++) {
         if (address - mappings[i].address < mappings[i].size
             && address - mappings[i].address + size <= mappings[i].size) {
-            return true;
+            return &mappings[i];
         }
     }
-    return false;
+    harness_stop(__FILE__, __LINE__, "%s of %zu bytes at %p, which are not mapped",
+                 action, size, start);
 }
 
 /* Real memory, aligned to the page size that the fake claims to have. */
@@ -175,8 +180,8 @@ fake_purge(void *address, size_t size)
     fake.purge_calls++;
     EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
     EXPECT_EQUAL(size % operations.page_size, 0);
-    if (!is_mapped((uintptr_t)address, size)) {
-        harness_stop(__FILE__, __LINE__, "purge of %zu bytes at %p, which are not mapped",
+    if (mapping_of(address, size, "purge")->huge) {
+        harness_fail(__FILE__, __LINE__, "purge of %zu bytes at %p, a part of a huge page",
                      size, address);
     }
     if (fake.refuse_purges) {
@@ -190,6 +195,41 @@ fake_purge(void *address, size_t size)
     }
     fake.purged++;
     return true;
+}
+
+/* Huge pages ----------------------------------------------------------------------- */
+
+static bool
+fake_advise_huge(void *address, size_t size, bool huge)
+{
+    struct mapping *mapping = mapping_of(address, size, "advice");
+    *(huge ? &fake.huge_advices : &fake.small_advices) += 1;
+    EXPECT_EQUAL(size, mapping->size);
+    mapping->advised = huge && !fake.no_huge_pages;
+    mapping->huge = mapping->huge || mapping->advised;
+    return mapping->advised;
+}
+
+static uint64_t
+fake_first_touch(void *page)
+{
+    fake.first_touches++;
+    EXPECT(mapping_of(page, operations.page_size, "first touch")->huge);
+    *(volatile char *)page = 0;
+    return fake.first_touch_takes;
+}
+
+/* What the system leaves in the page is not to be relied on. */
+static void
+fake_split_huge(void *page)
+{
+    struct mapping *mapping = mapping_of(page, operations.page_size, "split");
+    fake.splits++;
+    EXPECT(mapping->huge);
+    EXPECT(!mapping->advised);
+    EXPECT_EQUAL((uintptr_t)page % operations.page_size, 0);
+    memset(page, 0xEE, operations.page_size);
+    mapping->huge = false;
 }
 
 size_t
@@ -253,8 +293,9 @@ fake_os_reset(size_t page_size)
 {
     memset(&fake, 0, sizeof(fake));
     fake.now = FAKE_SECOND;
-    operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge, fake_now,
-                                 fake_fatal};
+    operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge,
+                                 fake_advise_huge, fake_first_touch, fake_split_huge,
+                                 fake_now, fake_fatal};
 }
 
 const struct obm_os *
@@ -273,6 +314,7 @@ void
 fake_os_count_anew(void)
 {
     fake.map_calls = fake.unmap_calls = fake.purge_calls = fake.clock_calls = 0;
+    fake.huge_advices = fake.small_advices = fake.first_touches = fake.splits = 0;
     fake.purged = 0;
 }
 

@@ -3,7 +3,8 @@
    The memory is real, so that touching what was unmapped ends in a signal;
    which calls succeed, what the time is, and how large a page is, is up to the
    test.  Every call is counted and checked: what is unmapped or purged must
-   have been mapped. */
+   have been mapped, and a huge page must be taken apart before a part of it is
+   purged. */
 
 #ifndef OBM_CHECK_FAKE_OS_H
 #define OBM_CHECK_FAKE_OS_H
@@ -29,6 +30,8 @@ struct fake_os {
     bool refuse_hints;
     uintptr_t refuse_hints_from;    /* hints at or above are refused; 0: none */
     bool refuse_purges;
+    bool no_huge_pages;
+    uint64_t first_touch_takes; /* nanoseconds */
     uint64_t now;               /* nanoseconds */
     size_t filled_size;         /* mappings of this size are not delivered as zeros, */
     unsigned char fill;         /* but full of this byte */
@@ -38,6 +41,10 @@ struct fake_os {
     size_t unmap_calls;
     size_t purge_calls;
     size_t clock_calls;
+    size_t huge_advices;        /* for one huge page, and for small ones */
+    size_t small_advices;
+    size_t first_touches;
+    size_t splits;
     size_t mapped_bytes;        /* now */
     size_t mappings;            /* now */
     struct fake_purge purges[FAKE_PURGES];  /* that succeeded, the first ones */

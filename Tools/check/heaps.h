@@ -42,7 +42,7 @@ no_complaint_expected(const char *line, void *data)
 static OBM_UNUSED struct obm_heap *
 heap_new(const char *settings_text)
 {
-    struct obm_settings settings = {OBM_RETAIN_AUTO, 0, 0};
+    struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
     struct obm_heap *heap = calloc(1, sizeof(*heap));
     REQUIRE(heap != NULL);
     obm_settings_parse(&settings, settings_text, no_complaint_expected, NULL);

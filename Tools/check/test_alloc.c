@@ -182,8 +182,8 @@ TEST(from_level_2_on_an_interior_pointer_is_found_at_once)
 TEST(from_level_2_on_a_block_never_handed_out_is_found)
 {
     struct obm_heap *heap = heap_new("check=2");
-    char *block = obm_calloc(heap, OBM_ALIGNMENT);
-    EXPECT_CONTAINS(fatal_of_free(heap, block + OBM_ALIGNMENT), "handed out only");
+    char *block = obm_calloc(heap, LARGE);
+    EXPECT_CONTAINS(fatal_of_free(heap, block + LARGE), "handed out only");
     heap_end(heap);
 }
 
@@ -204,6 +204,65 @@ TEST(a_write_after_free_is_found_at_level_3)
     EXPECT(obm_free(heap, block));
     memset(block, 0x11, sizeof(void *));
     EXPECT_CONTAINS(fatal_of_free(heap, kept), "outside the page");
+    heap_end(heap);
+}
+
+/* Fronts ------------------------------------------------------------------------------- */
+
+TEST(a_front_takes_over_what_the_other_had)
+{
+    struct obm_heap *heap = heap_new("");
+    struct obm_front front;
+    void *before = obm_malloc(heap, SMALL);
+    obm_heap_use_front(heap, &front);
+    EXPECT_SAME(heap->front, &front);
+    EXPECT_SAME(front.current[SMALL_CLASS], obm_find_pool(heap, before));
+    EXPECT_SAME(front.current[LARGE_CLASS], &front.none);
+    EXPECT(obm_malloc_fast(&front, SMALL) != NULL);
+    EXPECT_SAME(obm_malloc_fast(&front, LARGE), NULL);
+    EXPECT(obm_front_covers(&front, before) == (heap->window >= 0));
+    EXPECT(obm_free(heap, before));
+    obm_heap_use_front(heap, NULL);
+    heap_end(heap);
+}
+
+TEST(a_static_front_begins_closed)
+{
+    static struct obm_front front = OBM_CLOSED_FRONT(front);
+    for (size_t size = 0; size <= OBM_SMALL_MAX; size++) {
+        EXPECT_SAME(obm_malloc_fast(&front, size), NULL);
+    }
+    EXPECT(!obm_front_covers(&front, &front));
+}
+
+TEST(a_closed_front_refuses_everything)
+{
+    struct obm_heap *heap = heap_new("");
+    struct obm_front front;
+    obm_heap_use_front(heap, &front);
+    void *block = obm_malloc(heap, SMALL);
+    obm_heap_use_front(heap, NULL);
+    EXPECT_SAME(obm_malloc_fast(&front, SMALL), NULL);
+    EXPECT(!obm_front_covers(&front, block));
+    EXPECT_SAME(obm_malloc_fast(heap->front, SMALL), (char *)block + SMALL);
+    EXPECT(obm_free(heap, block));
+    heap_end(heap);
+}
+
+/* A program's calls may go through the front when the heap has just gone. */
+TEST(a_front_stays_in_force_and_is_empty_after_a_close)
+{
+    struct obm_heap *heap = heap_new("");
+    struct obm_front front;
+    obm_heap_use_front(heap, &front);
+    void *block = obm_malloc(heap, SMALL);
+    obm_heap_close(heap, false);
+    EXPECT_SAME(heap->front, &front);
+    EXPECT_SAME(obm_malloc_fast(&front, SMALL), NULL);
+    EXPECT(!obm_front_covers(&front, block));
+    EXPECT(obm_malloc(heap, SMALL) != NULL);
+    EXPECT(obm_malloc_fast(&front, SMALL) != NULL);
+    obm_heap_use_front(heap, NULL);
     heap_end(heap);
 }
 
@@ -451,7 +510,7 @@ complain(const char *line, void *data)
 static struct obm_settings
 parse(const char *text, struct complaints *complaints)
 {
-    struct obm_settings settings = {OBM_RETAIN_AUTO, 0, 0};
+    struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
     memset(complaints, 0, sizeof(*complaints));
     obm_settings_parse(&settings, text, complain, complaints);
     return settings;
@@ -495,6 +554,25 @@ TEST(every_good_setting_is_understood)
     }
 }
 
+TEST(every_mode_of_huge_pages_is_understood)
+{
+    struct complaints complaints;
+    EXPECT_EQUAL(parse("", &complaints).hugepages, OBM_HUGE_AUTO);
+    EXPECT_EQUAL(parse("hugepages=never", &complaints).hugepages, OBM_HUGE_NEVER);
+    EXPECT_EQUAL(parse("hugepages=always", &complaints).hugepages, OBM_HUGE_ALWAYS);
+    EXPECT_EQUAL(parse("hugepages=never,hugepages=auto", &complaints).hugepages, OBM_HUGE_AUTO);
+    EXPECT_TEXT(complaints.last, "");
+}
+
+TEST(the_background_purger_is_a_switch)
+{
+    struct complaints complaints;
+    EXPECT(!parse("", &complaints).background);
+    EXPECT(parse("background=1", &complaints).background);
+    EXPECT(!parse("background=1,background=0", &complaints).background);
+    EXPECT_TEXT(complaints.last, "");
+}
+
 TEST(every_bad_setting_is_named_and_the_default_holds)
 {
     static const char *const bad[][2] = {
@@ -511,6 +589,11 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"retain=99999999999999999999999", "retain cannot be"},
         {"retain=18446744073709551615", "retain cannot be"},
         {"retain=17179869184g", "retain cannot be"},
+        {"hugepages", "hugepages cannot be ''"},
+        {"hugepages=on", "hugepages cannot be 'on': it is auto, never or always"},
+        {"background", "background cannot be ''"},
+        {"background=yes", "background cannot be 'yes': it is 0 or 1"},
+        {"background=10", "background cannot be '10'"},
         {"check", "check cannot be ''"},
         {"check=4", "check cannot be '4'"},
         {"check=-1", "check cannot be '-1'"},
@@ -529,6 +612,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         EXPECT_CONTAINS(complaints.last, "PYTHONOBMALLOC");
         EXPECT_EQUAL(settings.retain, OBM_RETAIN_AUTO);
         EXPECT_EQUAL(settings.retain_bytes, 0);
+        EXPECT_EQUAL(settings.hugepages, OBM_HUGE_AUTO);
+        EXPECT(!settings.background);
         EXPECT_EQUAL(settings.check_level, 0);
     }
 }

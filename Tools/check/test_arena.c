@@ -335,6 +335,204 @@ TEST(an_arena_that_cannot_be_purged_is_not_asked_again)
     heap_end(heap);
 }
 
+/* Huge pages ----------------------------------------------------------------------- */
+
+TEST(every_arena_is_advised_when_it_is_mapped)
+{
+    static const struct { const char *settings; size_t huge; } cases[] = {
+        {"hugepages=always", 3}, {"hugepages=never", 0}, {"", 0}
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct obm_heap *heap = heap_new(cases[i].settings);
+        fake_os_count_anew();
+        arenas_use_up(heap, 3);
+        EXPECT_EQUAL(fake.huge_advices, cases[i].huge);
+        EXPECT_EQUAL(fake.small_advices, 3 - cases[i].huge);
+        EXPECT_EQUAL(heap->counters.arenas_huge, cases[i].huge);
+        EXPECT_EQUAL(heap->arenas[1].huge, cases[i].huge != 0);
+        heap_end(heap);
+    }
+}
+
+/* The fake fails the test if a part of a huge page is purged. */
+TEST(the_first_purge_takes_a_huge_page_apart_and_gives_all_its_free_pages_back)
+{
+    struct obm_heap *heap = heap_new("retain=all,hugepages=always");
+    size_t used = arena_pages(heap) / 2;
+    struct pages pages = pages_take(heap, used, LARGE);
+    struct obm_arena_object *arena = &heap->arenas[1];
+    page_give(heap, &pages, used / 2);
+    page_give(heap, &pages, used / 2 + 2);
+    EXPECT_EQUAL(arena->dirty_pages, 2);
+    EXPECT_EQUAL(obm_arena_purge(heap, 1, SIZE_MAX), arena_pages(heap) - used + 2);
+    EXPECT_EQUAL(fake.splits, 1);
+    EXPECT_EQUAL(fake.small_advices, 1);
+    EXPECT(!arena->huge);
+    EXPECT_EQUAL(heap->counters.arenas_split, 1);
+    EXPECT_EQUAL(arena->dirty_pages, 0);
+    EXPECT_VALID(heap);
+    page_give(heap, &pages, 0);
+    EXPECT_EQUAL(obm_arena_purge(heap, 1, SIZE_MAX), 1);
+    EXPECT_EQUAL(fake.splits, 1);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(a_part_of_a_huge_page_may_stay_when_no_more_is_asked_for)
+{
+    struct obm_heap *heap = heap_new("retain=all,hugepages=always");
+    struct pages pages = pages_take(heap, arena_pages(heap), LARGE);
+    pages_give_range(heap, &pages, 0, arena_pages(heap) - 1);
+    EXPECT_AT_MOST(obm_arena_purge(heap, 1, 1), run_pages(heap));
+    EXPECT_AT_LEAST(heap->arenas[1].dirty_pages, 1);
+    EXPECT_VALID(heap);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(trimming_gives_back_what_a_huge_page_holds_and_nothing_uses)
+{
+    struct obm_heap *heap = heap_new("hugepages=always");
+    struct pages pages = pages_take(heap, 1, LARGE);
+    EXPECT_EQUAL(heap->arenas[1].dirty_pages, 0);
+    EXPECT_EQUAL(obm_trim(heap), (arena_pages(heap) - 1) * heap->geometry.page_size);
+    EXPECT_EQUAL(fake.splits, 1);
+    EXPECT_EQUAL(obm_trim(heap), 0);
+    EXPECT_VALID(heap);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(a_huge_page_that_is_free_goes_back_whole)
+{
+    struct obm_heap *heap = heap_new("retain=all,hugepages=always");
+    struct pages pages = pages_take(heap, 3, LARGE);
+    pages_give(heap, &pages);
+    obm_trim(heap);
+    EXPECT_EQUAL(heap->arena_count, 0);
+    EXPECT_EQUAL(fake.splits, 0);
+    heap_end(heap);
+}
+
+TEST(a_huge_page_that_cannot_be_purged_is_taken_apart_once)
+{
+    struct obm_heap *heap = heap_new("retain=all,hugepages=always");
+    struct pages pages = pages_take(heap, arena_pages(heap), LARGE);
+    page_give(heap, &pages, 3);
+    fake.refuse_purges = true;
+    EXPECT_EQUAL(obm_trim(heap), 0);
+    EXPECT(!heap->arenas[1].purgeable);
+    page_give(heap, &pages, 4);
+    EXPECT_EQUAL(obm_trim(heap), 0);
+    EXPECT_EQUAL(fake.splits, 1);
+    EXPECT_VALID(heap);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(where_the_system_has_no_huge_pages_nothing_is_huge)
+{
+    struct obm_heap *heap = heap_new("retain=all,hugepages=always");
+    fake.no_huge_pages = true;
+    struct pages pages = pages_take(heap, arena_pages(heap), LARGE);
+    EXPECT(!heap->arenas[1].huge);
+    EXPECT_EQUAL(heap->counters.arenas_huge, 0);
+    page_give(heap, &pages, 3);
+    obm_trim(heap);
+    EXPECT_EQUAL(fake.splits, 0);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+TEST(foreign_arenas_are_not_advised)
+{
+    struct foreign_allocator foreign;
+    foreign_allocator_init(&foreign);
+    struct obm_heap *heap = heap_new("hugepages=always");
+    heap->arena_allocator = foreign_allocator_in_force;
+    foreign_in_force = &foreign.functions;
+    EXPECT(obm_malloc(heap, SMALL) != NULL);
+    EXPECT_EQUAL(fake.huge_advices + fake.small_advices, 0);
+    heap_end(heap);
+}
+
+/* auto: when an arena should be huge. */
+
+static size_t
+huge_arenas_of(struct obm_heap *heap, size_t arenas)
+{
+    size_t before = heap->counters.arenas_huge;
+    arenas_use_up(heap, arenas);
+    return heap->counters.arenas_huge - before;
+}
+
+static void
+release_arenas(struct obm_heap *heap, size_t arenas)
+{
+    struct pages pages = pages_take(heap, arenas * arena_pages(heap), LARGE);
+    pages_give(heap, &pages);
+    obm_trim(heap);
+    EXPECT_EQUAL(heap->arena_count, 0);
+}
+
+TEST(arenas_that_replace_released_ones_are_huge_but_for_the_last)
+{
+    struct obm_heap *heap = heap_new("");
+    release_arenas(heap, 4);
+    EXPECT_EQUAL(heap->counters.arenas_huge, 0);
+    fake.now += OBM_REGRET_NANOSECONDS - 1;
+    EXPECT_EQUAL(huge_arenas_of(heap, 6), 3);
+    heap_end(heap);
+}
+
+TEST(arenas_wanted_again_late_or_never_to_be_kept_are_not_huge)
+{
+    struct obm_heap *heap = heap_new("");
+    release_arenas(heap, 4);
+    fake.now += OBM_REGRET_NANOSECONDS;
+    EXPECT_EQUAL(huge_arenas_of(heap, 4), 0);
+    heap_end(heap);
+    heap = heap_new("retain=none");
+    release_arenas(heap, 4);
+    EXPECT_EQUAL(huge_arenas_of(heap, 4), 0);
+    heap_end(heap);
+}
+
+TEST(arenas_of_a_very_large_heap_are_huge)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t few = OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift;
+    EXPECT_EQUAL(huge_arenas_of(heap, few), 0);
+    EXPECT_EQUAL(huge_arenas_of(heap, 5), 5);
+    EXPECT_EQUAL(fake.first_touches, 5);
+    heap_end(heap);
+}
+
+TEST(after_a_slow_huge_page_there_is_none_for_a_while)
+{
+    struct obm_heap *heap = heap_new("");
+    fake.first_touch_takes = OBM_HUGE_NANOSECONDS;
+    arenas_use_up(heap, OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift);
+    EXPECT_EQUAL(huge_arenas_of(heap, 3), 3);
+    fake.first_touch_takes++;
+    EXPECT_EQUAL(huge_arenas_of(heap, 3), 1);
+    fake.now += OBM_HUGE_SHARE * fake.first_touch_takes - 1;
+    EXPECT_EQUAL(huge_arenas_of(heap, 1), 0);
+    fake.now++;
+    EXPECT_EQUAL(huge_arenas_of(heap, 3), 1);
+    heap_end(heap);
+}
+
+TEST(who_always_wants_huge_pages_gets_slow_ones_too)
+{
+    struct obm_heap *heap = heap_new("hugepages=always");
+    fake.first_touch_takes = 2 * OBM_HUGE_NANOSECONDS;
+    EXPECT_EQUAL(huge_arenas_of(heap, 3), 3);
+    heap_end(heap);
+}
+
+/* Refaults ------------------------------------------------------------------------- */
+
 TEST(pages_of_a_new_arena_count_as_refaults_if_they_replace_released_ones)
 {
     struct obm_heap *heap = heap_new("retain=all");

@@ -223,7 +223,7 @@ TEST(descriptors_are_mapped_step_by_step)
     EXPECT_EQUAL(obm_window_address(heap, OBM_WINDOW_STEP_ARENAS), heap->window_base + step);
     EXPECT_EQUAL(fake.mapped_bytes, mapped + bytes);
     EXPECT_EQUAL(heap->window_mapped, 2 * step);
-    EXPECT_EQUAL(heap->window_limit, 2 * step);
+    EXPECT_EQUAL(heap->front->window_limit, 2 * step);
     heap_end(heap);
 }
 

@@ -340,14 +340,14 @@ TEST(a_run_in_the_partial_list_of_another_class)
 TEST(a_current_page_that_is_not_in_that_state)
 {
     struct scene scene = scene_new();
-    scene.heap->current[LARGE_CLASS] = scene.full;
+    scene.heap->front->current[LARGE_CLASS] = scene.full;
     expect_found(&scene, 2, "current pool", says("state ", OBM_POOL_FULL));
 }
 
 TEST(a_current_page_of_another_class)
 {
     struct scene scene = scene_new();
-    scene.heap->current[5] = scene.heap->current[1];
+    scene.heap->front->current[5] = scene.heap->front->current[1];
     expect_found(&scene, 2, "current pool of class 5", "class 1");
 }
 
@@ -488,6 +488,16 @@ TEST(an_arena_that_does_not_count_on_what_can_go)
     scene.arena->counted_dirty--;
     expect_found(&scene, 1, says("arena 1: ", scene.arena->counted_dirty),
                  says("of its ", scene.arena->dirty_pages));
+}
+
+TEST(a_huge_arena_that_cannot_be_purged)
+{
+    struct scene scene = scene_new();
+    scene.arena->huge = true;
+    scene.arena->purgeable = false;
+    scene.heap->retention.dirty -= scene.arena->counted_dirty;
+    scene.arena->counted_dirty = 0;
+    expect_found(&scene, 1, "arena 1: huge 1", "purgeable 0");
 }
 
 TEST(a_free_run_that_its_arena_does_not_know)
@@ -663,12 +673,12 @@ TEST(a_live_block_is_live_at_every_level)
 TEST(what_is_not_a_live_block_is_told_apart)
 {
     struct obm_heap *heap = heap_new("");
-    char *kept = obm_calloc(heap, 2 * OBM_ALIGNMENT);
-    char *block = obm_calloc(heap, 2 * OBM_ALIGNMENT);
+    char *kept = obm_calloc(heap, LARGE);
+    char *block = obm_calloc(heap, LARGE);
     EXPECT(obm_free(heap, block));
     expect_bad_block(heap, kept + 1, 1, "not the start of a block");
     expect_bad_block(heap, kept + OBM_ALIGNMENT, 1, "not the start of a block");
-    expect_bad_block(heap, block + 2 * OBM_ALIGNMENT, 1, "handed out only 2");
+    expect_bad_block(heap, block + LARGE, 1, "handed out only 2");
     expect_bad_block(heap, block, 2, "free already");
     expect_bad_block(heap, kept + heap->geometry.page_size, 1, "no block of which is in use");
     heap_end(heap);

@@ -54,10 +54,10 @@ TEST(an_empty_heap_is_described)
 
 TEST(the_numbers_are_those_of_the_statistics)
 {
-    struct obm_heap *heap = heap_new("");
+    struct obm_heap *heap = heap_new("hugepages=always");
     struct obm_stats stats;
-    struct pages pages = pages_take(heap, 3 * heap->geometry.arena_pages / 2, LARGE);
-    pages_give_range(heap, &pages, 1, pages.count - 1);
+    struct pages pages = pages_take(heap, 5 * heap->geometry.arena_pages / 2, LARGE);
+    pages_give_range(heap, &pages, 1, pages.count / 2);
     obm_stats_collect(heap, &stats);
     const char *text = dump(heap);
     size_t page = stats.page_size;
@@ -65,6 +65,9 @@ TEST(the_numbers_are_those_of_the_statistics)
     EXPECT_EQUAL(number_of(text, "arenas released, ever"), stats.arenas_released);
     EXPECT_EQUAL(number_of(text, "arenas, most at a time"), stats.arenas_highwater);
     EXPECT_EQUAL(number_of(text, "arenas now"), stats.arenas);
+    EXPECT_EQUAL(number_of(text, "arenas that are huge pages now"), stats.huge_arenas);
+    EXPECT_EQUAL(number_of(text, "arenas that are huge pages, ever"), stats.arenas_huge);
+    EXPECT_EQUAL(number_of(text, "taken apart of those, ever"), stats.arenas_split);
     EXPECT_EQUAL(number_of(text, "pages purged, ever"), stats.pages_purged);
     EXPECT_EQUAL(number_of(text, "bytes in blocks in use"), stats.live_bytes);
     EXPECT_EQUAL(number_of(text, "page floor, in bytes"), stats.floor_pages * page);

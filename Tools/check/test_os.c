@@ -131,6 +131,41 @@ TEST(purging_what_is_not_mapped_is_refused)
 
 #endif
 
+/* Huge pages. Whether there are any depends on the machine; that nothing is lost
+   but what may be lost must hold on each. */
+
+#define HUGE ((size_t)2 << 20)
+
+TEST(advice_keeps_what_the_memory_holds)
+{
+    char *space = map_pages(2 * HUGE / os()->page_size);
+    char *address = (char *)(((uintptr_t)space + HUGE - 1) & ~(HUGE - 1));
+    bool huge = os()->advise_huge(address, HUGE, true);
+    os()->first_touch(address);
+    EXPECT(is_full_of(address, HUGE, 0));
+    memset(address, PATTERN, HUGE);
+    EXPECT(!os()->advise_huge(address, HUGE, false));
+    EXPECT(is_full_of(address, HUGE, PATTERN));
+    size_t page = os()->page_size;
+    os()->split_huge(address + page);
+    EXPECT(is_full_of(address, page, PATTERN));
+    EXPECT(is_full_of(address + 2 * page, HUGE - 2 * page, PATTERN));
+    if (OBM_ARENAS_USE_MALLOC) {
+        EXPECT(!huge);
+    }
+    os()->unmap(space, 2 * HUGE);
+}
+
+TEST(what_is_not_one_huge_page_is_none)
+{
+    size_t page = os()->page_size;
+    char *space = map_pages(2 * HUGE / page);
+    char *address = (char *)(((uintptr_t)space + HUGE - 1) & ~(HUGE - 1));
+    EXPECT(!os()->advise_huge(address, HUGE / 2, true));
+    EXPECT(!os()->advise_huge(space + (space == address ? page : 0), HUGE, true));
+    os()->unmap(space, 2 * HUGE);
+}
+
 TEST(the_clock_advances_and_never_runs_backwards)
 {
     uint64_t before = os()->now();
@@ -201,7 +236,7 @@ TEST(obm_fatal_formats_and_cuts_the_message)
 TEST(a_heap_works_on_the_real_system)
 {
     static struct obm_heap heap;
-    const struct obm_settings settings = {OBM_RETAIN_NONE, 0, 3};
+    const struct obm_settings settings = {.retain = OBM_RETAIN_NONE, .check_level = 3};
     enum { COUNT = 20000 };
     static void *blocks[COUNT];
 #if OBM_FIXED_PAGE_SHIFT

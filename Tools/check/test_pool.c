@@ -112,7 +112,7 @@ TEST(the_current_page_goes_when_another_has_room)
     page_give_but(heap, &pages, 0, 1);
     EXPECT(obm_free(heap, block));
     EXPECT_EQUAL(second->state, OBM_POOL_FREE);
-    EXPECT_SAME(heap->current[LARGE_CLASS], first);
+    EXPECT_SAME(heap->front->current[LARGE_CLASS], first);
     EXPECT_EQUAL(first->state, OBM_POOL_CURRENT);
     EXPECT_VALID(heap);
     heap_end(heap);
@@ -126,8 +126,8 @@ TEST(retiring_gives_up_current_pages_without_a_block)
     EXPECT(obm_free(heap, block));
     obm_pools_retire(heap);
     EXPECT_EQUAL(pool_of(heap, block)->state, OBM_POOL_FREE);
-    EXPECT_SAME(heap->current[LARGE_CLASS], &heap->no_pool);
-    EXPECT_SAME(heap->current[SMALL_CLASS], pool_of(heap, kept));
+    EXPECT_SAME(heap->front->current[LARGE_CLASS], &heap->front->none);
+    EXPECT_SAME(heap->front->current[SMALL_CLASS], pool_of(heap, kept));
     EXPECT_VALID(heap);
     void *again = obm_malloc(heap, LARGE);
     EXPECT_SAME(pool_of(heap, again), pool_of(heap, block));

@@ -240,6 +240,8 @@ misfortune(void)
     fake.fail_all_later = one_in(2);
     fake.refuse_hints = one_in(5);
     fake.refuse_purges = one_in(8);
+    fake.no_huge_pages = one_in(4);
+    fake.first_touch_takes = one_in(4) ? 2 * OBM_HUGE_NANOSECONDS : 0;
     foreign_in_force = one_in(4) ? &foreign.functions : NULL;
     foreign.refuse = one_in(6);
     fake.now += below(4) * OBM_EPOCH_NANOSECONDS;
@@ -285,7 +287,8 @@ worlds_open(void)
 {
     static const char *const settings[] = {
         "", "", "retain=none", "retain=all", "retain=256k", "check=1", "check=2",
-        "check=3", "retain=none,check=3"
+        "check=3", "retain=none,check=3", "hugepages=always", "hugepages=always,check=3",
+        "hugepages=always,retain=none"
     };
     foreign_allocator_init(&foreign);
     for (unsigned w = 0; w < HEAPS; w++) {

@@ -243,6 +243,35 @@ TEST(before_blocking_with_little_to_give_does_not_read_the_clock)
     heap_end(heap);
 }
 
+/* Taking a huge page apart costs time as well, and is paid from the same
+   credit. */
+TEST(purges_unasked_take_no_more_than_their_share_with_huge_pages_too)
+{
+    enum { ARENAS = 60, MILLISECONDS = 20 };
+    struct obm_heap *heap = heap_new("hugepages=always");
+    struct pages pages = pages_take(heap, (size_t)ARENAS * heap->geometry.arena_pages, LARGE);
+    obm_retention_tick(heap);
+    heap->retention.credit = 0;
+    heap->retention.allowance = SIZE_MAX / 2;
+    for (size_t page = 0; page < pages.count; page += heap->geometry.arena_pages) {
+        pages_give_range(heap, &pages, page, page + heap->geometry.run_pages / 2);
+    }
+    EXPECT_EQUAL(fake.splits, 0);
+    heap->retention.allowance = heap->retention.base;
+    size_t purged = heap->counters.purged_pages;
+    for (unsigned i = 0; i < MILLISECONDS; i++) {
+        fake.now += FAKE_MILLISECOND;
+        obm_before_blocking(heap);
+    }
+    purged = heap->counters.purged_pages - purged;
+    uint64_t most = MILLISECONDS * FAKE_MILLISECOND / OBM_PURGE_SHARE / OBM_PURGE_NANOSECONDS;
+    EXPECT_AT_LEAST(fake.splits, 2);
+    EXPECT_AT_MOST(purged + (fake.splits - 1) * OBM_SPLIT_PAGES,
+                   most + heap->geometry.run_pages);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
 TEST(the_clock_is_read_once_in_many_events)
 {
     struct obm_heap *heap = heap_new("");
@@ -366,6 +395,24 @@ TEST(trimming_tells_what_current_pages_gave_back_too)
     EXPECT(obm_free(heap, block));
     EXPECT_EQUAL(obm_trim(heap), heap->geometry.page_size);
     pages_give(heap, &kept);
+    heap_end(heap);
+}
+
+/* Unmapping an arena between two others makes one more mapping. */
+TEST(with_very_many_arenas_outside_the_window_empty_ones_stay_mapped)
+{
+    struct obm_heap *heap = heap_new("");
+    fake.refuse_hints = true;
+    burst(heap);
+    size_t released = heap->counters.arenas_released;
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    heap->map.count += OBM_MAX_OUTSIDE_ENTRIES;     /* as if there were so many */
+    pages_give(heap, &pages);
+    obm_trim(heap);
+    heap->map.count -= OBM_MAX_OUTSIDE_ENTRIES;
+    EXPECT_EQUAL(heap->counters.arenas_released, released);
+    EXPECT_EQUAL(resident_pages(heap), 0);
+    EXPECT_AT_LEAST(heap->arena_count, 1);
     heap_end(heap);
 }
 

@@ -82,7 +82,7 @@ TEST(page_shift_of_a_heap_is_that_of_its_geometry)
 TEST(a_heap_with_an_unsupported_page_size_gives_nothing)
 {
     struct obm_heap *heap = calloc(1, sizeof(*heap));
-    struct obm_settings settings = {OBM_RETAIN_AUTO, 0, 0};
+    struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
     static char local[OBM_SMALL_MAX];
     REQUIRE(heap != NULL);
     fake_os_reset(((size_t)1 << OBM_MIN_PAGE_SHIFT) / 2);

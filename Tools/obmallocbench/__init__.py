@@ -8,18 +8,24 @@ The modules, each uses only those above it:
     scenarios            which workloads there are, and what must come out
     machine              facts about the machine, the repository and each interpreter
     running              one process: timed from outside, or sampled over its lifetime
+    processes            one command, its output or how it failed
     callgrind            one process under valgrind, and reading its profile
     experiment           the arms, run in turn, gathered in one document
     memory               the memory scenarios, gathered in one document
     instructions         the allocation-heavy programs, gathered in one document
+    native               the C programs, compiled when wanted
+    replay               traces replayed against allocators, gathered in one document
     document             the documents' forms; reading them and writing them whole
+    recording            traces of what a program asks of its allocator
     figures              medians, paired ratios, noise
     table                the figures as plain text
     bars                 PASS or FAIL
     memory_report        figures, bars and text of the memory scenarios
     instructions_report  ratios, bars and text of the programs
+    replay_report        figures and text of the replays
     picture              the figures as SVG and PNG (needs Matplotlib)
     __main__             the command line
 
-The workloads are scripts of their own, in the folder workloads, that any interpreter runs alone.
+The workloads are scripts of their own, in the folder workloads, that any interpreter runs alone;
+those in the folder traced are only there to be recorded. The folder replayer holds the C sources.
 """

@@ -6,6 +6,8 @@
                   run one of them, write FOLDER/<its name>.json
     instructions  count instructions of allocation-heavy programs under valgrind, print table and
                   verdicts, write FOLDER/instructions.json
+    record        record traces of what programs ask of their allocator
+    replay        replay them against the core alone, print the table, write FOLDER/replay.json
     draw          draw the picture of a report of obj again, without running anything
     check         say PASS or FAIL for each bar of a report
 
@@ -21,14 +23,16 @@ import textwrap
 from pathlib import Path
 
 from . import (bars, callgrind, document, experiment, instructions, instructions_report, machine,
-               memory, memory_report, picture, table)
+               memory, memory_report, picture, recording, replay, replay_report, table)
 from .errors import BenchmarkError
-from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, SCENARIOS,
+from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, SCENARIOS, TRACED,
                         MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
 LIMIT_SECONDS = 600.0
 RUNS = 11
+ROUNDS, SAMPLES = 3, 200
+REPLAY_ARMS = ("core", "malloc")
 
 
 class Parser(argparse.ArgumentParser):
@@ -49,15 +53,41 @@ def number_from(least: int):
     return number
 
 
+def arm(text: str) -> replay.Arm:
+    """Return the arm of a replay that text stands for, for argparse."""
+    try:
+        return replay.parse_arm(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def add_report(command: Parser) -> None:
+    """Add where a report goes."""
+    command.add_argument("--report", required=True, metavar="FOLDER", type=Path,
+                         help="where the files go; made if need be")
+
+
+def add_limit(command: Parser) -> None:
+    """Add how long one process may take."""
+    command.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS",
+                         help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
+
+
+def add_traces(command: Parser) -> None:
+    """Add where traces lie, and which are meant."""
+    command.add_argument("--traces", required=True, metavar="FOLDER", type=Path,
+                         help="where the traces lie, and the programs that are compiled for them")
+    command.add_argument("--programs", nargs="+", choices=tuple(TRACED), default=tuple(TRACED),
+                         metavar="NAME", help=f"some of: {', '.join(TRACED)}")
+
+
 def add_comparison(commands, name: str, words: str) -> Parser:
     """Add a command that compares two interpreters and return its parser."""
     command = commands.add_parser(name, help=words, allow_abbrev=False)
     command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
     command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
-    command.add_argument("--report", required=True, metavar="FOLDER", type=Path,
-                         help="where the files go; made if need be")
-    command.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS",
-                         help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
+    add_report(command)
+    add_limit(command)
     command.add_argument("--check", action="store_true",
                          help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
     return command
@@ -107,6 +137,45 @@ def add_instructions(commands) -> None:
                               "means are of those that ran")
 
 
+def add_record(commands) -> None:
+    """Add the command that records traces."""
+    command = commands.add_parser("record", help="record traces", allow_abbrev=False,
+                                  description="Record the traces that are not there, or are of "
+                                  "another script or version of Python. With a script of your "
+                                  "own: record that as FOLDER/NAME.trace.")
+    command.set_defaults(function=run_record)
+    command.add_argument("--python", required=True, metavar="PYTHON",
+                         help="the interpreter that runs the programs, best a stock one")
+    add_traces(command)
+    add_limit(command)
+    command.add_argument("--again", action="store_true", help="record what is there as well")
+    command.add_argument("--name", help="what the trace of a script of your own is called")
+    command.add_argument("script", nargs=argparse.REMAINDER, metavar="SCRIPT ARGUMENT...",
+                         help="a script of your own (after --), with its arguments; needs --name")
+
+
+def add_replay(commands) -> None:
+    """Add the command that replays traces."""
+    command = commands.add_parser("replay", help="replay traces against the core alone",
+                                  allow_abbrev=False)
+    command.set_defaults(function=run_replay)
+    add_traces(command)
+    command.add_argument("--trace", action="append", default=[], metavar="FILE", type=Path,
+                         help="replay this one in place of the programs' (may be repeated)")
+    command.add_argument("--arms", nargs="+", type=arm, metavar="ARM",
+                         default=[arm(name) for name in REPLAY_ARMS],
+                         help="core[@TREE or COMMIT][,OBM_NAME=VALUE][,retain=...] or malloc; the "
+                              f"first is compared with (default {' '.join(REPLAY_ARMS)})")
+    command.add_argument("--runs", type=number_from(1), default=ROUNDS, metavar="N",
+                         help=f"processes of each arm and trace (default {ROUNDS})")
+    command.add_argument("--samples", type=number_from(1), default=SAMPLES, metavar="N",
+                         help=f"moments at which pages are counted (default {SAMPLES})")
+    command.add_argument("--instructions", action="store_true",
+                         help="count instructions as well (needs valgrind, takes a minute or two)")
+    add_report(command)
+    add_limit(command)
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -118,6 +187,8 @@ def parser() -> Parser:
     for scenario in everything:
         add_memory(commands, scenario.name, [scenario], f"run the scenario {scenario.title}")
     add_instructions(commands)
+    add_record(commands)
+    add_replay(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = commands.add_parser(name, help=words, allow_abbrev=False)
@@ -169,22 +240,30 @@ def add_picture(options: argparse.Namespace, report: Path, written: list[Path]) 
     return 0
 
 
-def measure(options: argparse.Namespace, stem: str, work) -> tuple[dict, Path]:
-    """Have work measure, write what it returns to the file called stem, return both.
+def write_report(folder: Path, stem: str, work) -> tuple[dict, Path]:
+    """Have work measure, write the document that it returns to the file called stem, return both.
 
-    work: from the descriptions of the interpreters, and what to call with progress, to a document.
+    work: from what to call with progress to a document.
     """
-    interpreters = {"stock": machine.describe_interpreter(options.stock),
-                    "patched": machine.describe_interpreter(options.patched)}
     progress = Progress()
-    with document.report_folder(options.report) as folder:
+    with document.report_folder(folder):
         try:
-            result = work(interpreters, progress)
+            result = work(progress)
         finally:
             progress("")
         report = folder / f"{stem}.json"
         document.write(report, result)
     return result, report
+
+
+def measure(options: argparse.Namespace, stem: str, work) -> tuple[dict, Path]:
+    """Have work measure two interpreters, write what it returns, return it and the file.
+
+    work: from the descriptions of the interpreters, and what to call with progress, to a document.
+    """
+    interpreters = {"stock": machine.describe_interpreter(options.stock),
+                    "patched": machine.describe_interpreter(options.patched)}
+    return write_report(options.report, stem, lambda progress: work(interpreters, progress))
 
 
 def run_scenario(options: argparse.Namespace) -> int:
@@ -234,6 +313,54 @@ def run_instructions(options: argparse.Namespace) -> int:
     return status if options.check else 0
 
 
+def run_record(options: argparse.Namespace) -> int:
+    """Record traces and return the exit status."""
+    words = options.script[options.script[:1] == ["--"]:]
+    if bool(words) != bool(options.name):
+        raise BenchmarkError("a script of your own needs --name NAME, and --name a script")
+    interpreter = machine.describe_interpreter(options.python)
+    with document.report_folder(options.traces) as folder:
+        recorder = recording.find_recorder(folder)
+        if words:
+            trace = folder / f"{options.name}.trace"
+            recording.record(recorder, interpreter, words, trace, options.limit)
+            name_files([trace])
+            return 0
+        written = []
+        progress = Progress()
+        try:
+            for name in options.programs:
+                progress(f"recording {name}")
+                trace = folder / f"{name}.trace"
+                if recording.record_program(recorder, interpreter, TRACED[name], trace,
+                                            options.limit, options.again):
+                    written.append(trace)
+        finally:
+            progress("")
+    if written:
+        name_files(written)
+    return 0
+
+
+def run_replay(options: argparse.Namespace) -> int:
+    """Replay traces, show what they took and held, and return the exit status."""
+    traces = options.trace or [options.traces / f"{name}.trace" for name in options.programs]
+    missing = [trace for trace in traces if not trace.is_file()]
+    if missing:
+        raise BenchmarkError(f"there is no trace {missing[0]}: obmallocbench record makes them")
+    names = [chosen.name for chosen in options.arms]
+    if len(set(names)) < len(names):
+        raise BenchmarkError("two arms have the same name")
+    valgrind = callgrind.find_valgrind() if options.instructions else None
+    parameters = {"rounds": options.runs, "samples": options.samples}
+    result, report = write_report(options.report, "replay", lambda progress: (
+        replay.run_replay(traces, options.arms, parameters, options.traces, valgrind,
+                          options.limit, progress)))
+    print(replay_report.text(result, shutil.get_terminal_size().columns))
+    name_files([report])
+    return 0
+
+
 def run_draw(options: argparse.Namespace) -> int:
     """Draw the picture of a report and return the exit status."""
     if document.read(options.file)["format"] != experiment.FORMAT:
@@ -244,7 +371,10 @@ def run_draw(options: argparse.Namespace) -> int:
 
 def run_check(options: argparse.Namespace) -> int:
     """Check the bars of a report and return the exit status."""
-    return print_bars(document.read(options.file))
+    report = document.read(options.file)
+    if report["format"] not in CHECKS:
+        raise BenchmarkError(f"{options.file} has no bars")
+    return print_bars(report)
 
 
 def main(arguments: list[str] | None = None) -> int:

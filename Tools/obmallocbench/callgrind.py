@@ -13,13 +13,12 @@ import dataclasses
 import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Iterable
+from typing import Iterable, Sequence
 
-from . import machine
+from . import machine, processes
 from .errors import BenchmarkError
 from .scenarios import Workload
 
@@ -127,26 +126,20 @@ def version_of(valgrind: str) -> str:
     return answer.stdout.strip()
 
 
+def profile_of(valgrind: str, command: Sequence[str], environment: dict[str, str],
+               limit: float) -> Profile:
+    """Run a command under callgrind and return its profile. limit: seconds that it may take."""
+    with tempfile.TemporaryDirectory() as folder:
+        output = Path(folder) / "profile"
+        under = [valgrind, "--tool=callgrind", "--quiet", f"--callgrind-out-file={output}"]
+        processes.output_of([*under, *command], f"{command[0]} under valgrind", limit, environment)
+        with output.open(encoding="utf-8", errors="replace") as lines:
+            return parse(lines)
+
+
 def count(valgrind: str, interpreter: str, workload: Workload, parameters: dict[str, int | str],
           limit: float) -> Profile:
     """Run a workload under callgrind and return its profile. limit: seconds that it may take."""
-    with tempfile.TemporaryDirectory() as folder:
-        output = Path(folder) / "profile"
-        command = [valgrind, "--tool=callgrind", "--quiet", f"--callgrind-out-file={output}",
-                   *machine.interpreter_command(interpreter), str(workload.script),
-                   *workload.command_options(parameters)]
-        try:
-            run = subprocess.run(command, env=machine.clean_environment({}), timeout=limit,
-                                 stdin=subprocess.DEVNULL, capture_output=True, text=True)
-        except subprocess.TimeoutExpired as error:
-            raise BenchmarkError(f"{interpreter} under valgrind was ended after {limit:g} s "
-                                 "(--limit)") from error
-        except OSError as error:
-            raise BenchmarkError(f"{valgrind} cannot be run: {error.strerror}") from error
-        if run.returncode:
-            ending = (f"was killed by {signal.Signals(-run.returncode).name}"
-                      if run.returncode < 0 else f"ended with status {run.returncode}")
-            last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-            raise BenchmarkError(f"{interpreter} under valgrind {ending}: {last}")
-        with output.open(encoding="utf-8", errors="replace") as lines:
-            return parse(lines)
+    command = [*machine.interpreter_command(interpreter), str(workload.script),
+               *workload.command_options(parameters)]
+    return profile_of(valgrind, command, machine.clean_environment({}), limit)

@@ -6,7 +6,7 @@ import json
 import os
 from pathlib import Path
 
-from . import experiment, instructions, memory
+from . import experiment, instructions, memory, replay
 from .errors import BenchmarkError
 from .scenarios import MEMORY_SCENARIOS, SCENARIOS
 
@@ -51,8 +51,18 @@ INSTRUCTIONS_FORM = {
     "idle_rss_bytes": {"stock": [int], "patched": [int]},
     "programs": [{"name": str, "arms": {"stock": PROGRAM_ARM, "patched": PROGRAM_ARM}}],
 }
+REPLAY_FORM = {
+    **{key: form for key, form in CIRCUMSTANCES.items() if key != "interpreters"},
+    "compiler": str, "valgrind": OPTIONAL_TEXT, "parameters": {"rounds": int, "samples": int},
+    "arms": [{"name": str, "kind": str, "tree": str, "macros": list, "settings": str}],
+    "traces": [{"name": str, "calls": int, "calls_of_program": int, "slots": int,
+                "arms": [{"name": str, "cpu_nanoseconds": [[int]],
+                          "instructions": (int, type(None)), "samples": [[int]],
+                          "purge_calls": int, "purged_pages": int, "refaults": int,
+                          "arenas_peak": int}]}],
+}
 FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
-         instructions.FORMAT: INSTRUCTIONS_FORM}
+         instructions.FORMAT: INSTRUCTIONS_FORM, replay.FORMAT: REPLAY_FORM}
 
 
 def problems(value, form=FORM, place: str = "report") -> list[str]:

@@ -7,7 +7,8 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-WORKLOADS = Path(__file__).resolve().parent / "workloads"
+FOLDER = Path(__file__).resolve().parent
+WORKLOADS = FOLDER / "workloads"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,4 +149,9 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
 PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",
                  "closures", "bytes")
 MIXED = "mixed"
+# What traces are recorded from: scripts with the defaults of their options.
+TRACED = {path.stem: path for path in (
+    *(FOLDER / "traced" / f"{name}.py" for name in (
+        "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite")),
+    WORKLOADS / "churn.py", WORKLOADS / "sessions.py")}
 PROGRAMS = Workload("programs", "allocation-heavy programs", {"program": "tuples", "size": 200_000})

@@ -69,11 +69,14 @@
 /* Size classes ---------------------------------------------------------- */
 
 /* CPython promises this alignment for every block: see the documentation of
-   PyMem_Malloc() and PyObject_Malloc(). */
-#if UINTPTR_MAX > 0xffffffffu
-#  define OBM_ALIGNMENT_SHIFT 4
-#else
-#  define OBM_ALIGNMENT_SHIFT 3
+   PyMem_Malloc() and PyObject_Malloc().  Python 2 promises 8 bytes everywhere
+   (choice.h). */
+#ifndef OBM_ALIGNMENT_SHIFT
+#  if UINTPTR_MAX > 0xffffffffu
+#    define OBM_ALIGNMENT_SHIFT 4
+#  else
+#    define OBM_ALIGNMENT_SHIFT 3
+#  endif
 #endif
 #define OBM_ALIGNMENT (1u << OBM_ALIGNMENT_SHIFT)           /* bytes */
 
@@ -115,6 +118,10 @@
    pool on a large page does not touch all of it at once. */
 #define OBM_CARVE_BYTES 4096u
 
+/* calloc() clears requests up to this size even where the memory is known to
+   be zero: with the free list of the pool at hand that is the shorter way. */
+#define OBM_CLEAR_MAX 128u                                  /* bytes */
+
 /* The window ------------------------------------------------------------ */
 
 /* Arenas of the system's own allocator lie in a window of the address space
@@ -130,6 +137,13 @@
 
 /* Descriptors of a window are mapped for this many arenas at a time. */
 #define OBM_WINDOW_STEP_ARENAS 64u
+
+/* A process may have 65530 mappings on Linux by default (vm.max_map_count), and
+   releasing an arena between two others makes one more.  The arenas of a window
+   never make more than 32768.  Of arenas outside the window, as soon as they
+   take more entries of the map than this, an empty one is purged and stays
+   mapped. */
+#define OBM_MAX_OUTSIDE_ENTRIES 16384u
 
 /* Retention ------------------------------------------------------------- */
 
@@ -160,8 +174,31 @@
    kept. */
 #define OBM_REGRET_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
 
+/* Once so much has gone back, CPython's free lists are worth emptying too:
+   what they hold may pin as many pages.  Tens of thousands of objects take
+   about as long to free as this takes to purge. */
+#define OBM_FREE_LISTS_BYTES ((size_t)8 << 20)
+
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u
+
+/* Huge pages ------------------------------------------------------------ */
+
+/* With hugepages=auto a heap that holds so much already maps further arenas
+   as huge pages: what the last of them does not use is below 1 %. */
+#define OBM_HUGE_HEAP_BYTES ((size_t)256 << 20)
+
+/* A huge page whose first touch takes a thread longer than so many pages of
+   4 KiB would have, at the 2 to 3 microseconds that a fault was measured at, is
+   a loss: the kernel had to move other memory, or a host had taken the memory of
+   its guest away.  Then there is no other one until OBM_HUGE_SHARE times as long
+   has passed. */
+#define OBM_HUGE_NANOSECONDS ((uint64_t)2 * 1000 * 1000)
+#define OBM_HUGE_SHARE 1000
+
+/* What taking a huge page apart costs, in pages purged: measured at 220 to
+   280 microseconds, with OBM_PURGE_NANOSECONDS a page. */
+#define OBM_SPLIT_PAGES 128u
 
 /* ------------------------------------------------------------------------ */
 

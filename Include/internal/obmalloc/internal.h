@@ -122,6 +122,10 @@ OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
    system refused, and the arena is purgeable no more. */
 OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit);
 
+/* Where huge pages hold memory that no page of ours uses, count it as dirty, so
+   that it can be purged. */
+OBM_API void obm_arenas_take_apart(struct obm_heap *heap);
+
 /* Return an arena without a used page to where it came from, its descriptors
    with it. */
 OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
@@ -200,9 +204,14 @@ OBM_API void obm_retention_page_taken(struct obm_heap *heap,
 OBM_API void obm_retention_tick(struct obm_heap *heap);
 
 /* Purge dirty pages, the longest free first, and release empty arenas, until
-   at most target dirty pages are left, or at least limit pages have gone.
-   Returns the number of pages. */
+   at most target dirty pages are left, or the price has reached limit.
+   Returns the price: the pages that went, and OBM_SPLIT_PAGES for each huge
+   page taken apart. */
 OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit);
+
+/* Whether so much has gone back since this last returned true that the
+   caller should empty its free lists, which may pin pages. */
+OBM_API bool obm_free_lists_due(struct obm_heap *heap);
 
 /* pool.c: pools of one size class ------------------------------------------ */
 
@@ -254,6 +263,10 @@ OBM_API bool obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
    then, and can be used again; arena_allocator and before_arena are NULL. */
 OBM_API void obm_heap_close(struct obm_heap *heap, bool abandon);
 
+/* Put front in force instead of the one that is, which is closed then; NULL:
+   the heap's own.  A heap keeps its front when it is closed and used again. */
+OBM_API void obm_heap_use_front(struct obm_heap *heap, struct obm_front *front);
+
 /* A block of at least size bytes, aligned to OBM_ALIGNMENT; NULL if size is 0
    or above OBM_SMALL_MAX, or if there is no memory: the caller asks the
    system's malloc then. */
@@ -266,6 +279,9 @@ OBM_API void *obm_calloc(struct obm_heap *heap, size_t size);
 /* Free a block.  false: it is not a block of this heap, nor of any other. */
 OBM_API bool obm_free(struct obm_heap *heap, void *block);
 OBM_API bool obm_free_slow(struct obm_heap *heap, void *block);
+
+/* The same for a block that obm_free_push() has refused. */
+OBM_API bool obm_free_counted(struct obm_heap *heap, struct obm_pool *pool, void *block);
 
 /* Bytes in the block; 0: it is not a block of this heap. */
 OBM_INLINE size_t
@@ -304,6 +320,14 @@ obm_given_back(const struct obm_heap *heap)
            << obm_page_shift(heap);
 }
 
+/* Whether more is retained than any heap may keep: if nothing else happens, it
+   takes obm_retention_tick() to give it back. */
+OBM_INLINE bool
+obm_has_surplus(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.base;
+}
+
 /* The thread is about to block: a moment at which purging costs nobody. */
 OBM_API void obm_before_blocking(struct obm_heap *heap);
 
@@ -323,6 +347,8 @@ struct obm_stats {
     size_t arenas;                      /* mapped now */
     size_t arena_bytes;                 /* of their whole pages */
     size_t arenas_mapped, arenas_released, arenas_highwater;
+    size_t huge_arenas;                 /* now */
+    size_t arenas_huge, arenas_split;   /* ever */
     size_t used_pages;                  /* of pools that are not FREE */
     size_t floor_pages;                 /* with at least one live block */
     size_t resident_pages;              /* used, or free and not given back */
@@ -402,14 +428,14 @@ OBM_API void obm_dump_stats(const struct obm_heap *heap, FILE *out);
 
 /* A block from the pool in force; NULL: obm_malloc_slow() must be asked. */
 OBM_INLINE void *
-obm_malloc_fast(struct obm_heap *heap, size_t size)
+obm_malloc_fast(struct obm_front *front, size_t size)
 {
     /* As obm_size_class(size) >= OBM_SIZE_CLASSES, but one instruction less. */
     size_t less = size - 1;
     if (OBM_UNLIKELY(less >= OBM_SMALL_MAX)) {
         return NULL;
     }
-    struct obm_pool *pool = heap->current[less >> OBM_ALIGNMENT_SHIFT];
+    struct obm_pool *pool = front->current[less >> OBM_ALIGNMENT_SHIFT];
     void *block = pool->free;
     if (OBM_UNLIKELY(block == NULL)) {
         return NULL;
@@ -419,20 +445,28 @@ obm_malloc_fast(struct obm_heap *heap, size_t size)
     return block;
 }
 
-/* Push a block of the window on the free list of its pool.  false:
-   obm_free_slow() must be asked: the block lies elsewhere, or its pool was
-   full, or becomes empty. */
+/* Whether a block lies where the window has descriptors. */
 OBM_INLINE bool
-obm_free_fast(struct obm_heap *heap, void *block)
+obm_front_covers(const struct obm_front *front, const void *block)
 {
-    uintptr_t offset = (uintptr_t)block - heap->window_base;
-    if (OBM_UNLIKELY(offset >= heap->window_limit)) {
-        return false;
-    }
-    struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
-    /* Counting first and looking at the sign takes one instruction less. */
+    return (uintptr_t)block - front->window_base < front->window_limit;
+}
+
+/* The descriptor of such a block. */
+OBM_INLINE struct obm_pool *
+obm_front_pool(const struct obm_heap *heap, const struct obm_front *front, const void *block)
+{
+    return &front->window_pools[((uintptr_t)block - front->window_base) >> obm_page_shift(heap)];
+}
+
+/* Count the free of a block in its pool, and push it.  false: counted, but not
+   pushed, because the pool was full, or becomes empty, or there is none; it is
+   for obm_free_counted() to take the count back.  So an ordinary free counts
+   and decides in two instructions. */
+OBM_INLINE bool
+obm_free_push(struct obm_pool *pool, void *block)
+{
     if (OBM_UNLIKELY(--pool->countdown < 0)) {
-        pool->countdown++;
         return false;
     }
     *(void **)block = pool->free;

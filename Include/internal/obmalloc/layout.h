@@ -20,7 +20,7 @@
 #define OBM_LAYOUT_MAGIC "obmalloc layout"
 #define OBM_LAYOUT_SECTION ".obmalloc"
 #define OBM_LAYOUT_BYTE_ORDER 0x01020304u
-#define OBM_LAYOUT_NUMBERS 46u
+#define OBM_LAYOUT_NUMBERS 49u
 
 struct obm_layout {
     char magic[16];
@@ -57,9 +57,11 @@ struct obm_layout {
         OBM_HEAP_AT(counters.arenas_highwater), OBM_HEAP_AT(counters.purge_calls), \
         OBM_HEAP_AT(counters.purged_pages), OBM_HEAP_AT(counters.released_pages), \
         OBM_HEAP_AT(counters.refaults), OBM_HEAP_AT(counters.purge_failures), \
+        OBM_HEAP_AT(counters.arenas_huge), OBM_HEAP_AT(counters.arenas_split), \
         OBM_ARENA_AT(address), OBM_ARENA_AT(first_page), OBM_ARENA_AT(pools), \
         OBM_ARENA_AT(page_count), OBM_ARENA_AT(free_pages), OBM_ARENA_AT(dirty_pages), \
-        OBM_ARENA_AT(in_window), OBM_ARENA_AT(purgeable), OBM_ARENA_AT(runs), \
+        OBM_ARENA_AT(in_window), OBM_ARENA_AT(purgeable), OBM_ARENA_AT(huge), \
+        OBM_ARENA_AT(runs), \
         (uint32_t)offsetof(struct obm_run, dirty), (uint32_t)offsetof(struct obm_run, purged), \
         (uint32_t)offsetof(struct obm_pool, countdown), \
         (uint32_t)OBM_LAYOUT_POOL_STATE, \

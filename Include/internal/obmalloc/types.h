@@ -102,6 +102,7 @@ struct obm_arena_allocator {
    dirty_pages ==  number of bits set in dirty over its runs
    free_runs   ==  bits of the runs with size_class == OBM_NO_CLASS
    in bucket free_pages of heap->usable  <=>  address != 0, free_runs != 0
+   huge  =>  purgeable, and no page of it was purged since it was mapped
    counted_dirty  ==  dirty_pages if purgeable or without a used page, else 0
    in the queue of heap->retention  <=>  counted_dirty != 0 */
 struct obm_arena_object {
@@ -119,6 +120,7 @@ struct obm_arena_object {
     uint16_t counted_dirty; /* those that retention may count on */
     bool in_window;         /* pools belongs to the window, not to the arena */
     bool purgeable;         /* not from a foreign allocator, and never refused */
+    bool huge;              /* may be one huge page; see arena_take_apart() */
     uint64_t purged_at;     /* nanoseconds: its last purge, or, in an arena that
                                replaces a released one, that release */
     struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
@@ -167,6 +169,16 @@ struct obm_os {
     /* Hand the memory back and keep the address; what is read next is 0.
        false: refused, and nothing has changed. */
     bool (*purge)(void *address, size_t size);
+    /* Ask for one huge page, or for none, in a range that was just mapped or
+       taken apart.  true: the range may be one huge page.  Whether memory is
+       there already does not change. */
+    bool (*advise_huge)(void *address, size_t size, bool huge);
+    /* Write a 0 to the first page of memory that was just mapped.  Returns how
+       long that took this thread, in nanoseconds. */
+    uint64_t (*first_touch)(void *page);
+    /* Take the huge page apart of which this page is a part, so that purging
+       parts of it returns memory.  What the page holds is lost. */
+    void (*split_huge)(void *page);
     uint64_t (*now)(void);  /* nanoseconds, never running backwards */
     /* Print the message and end the process. */
     void (*fatal)(const char *message);
@@ -179,9 +191,17 @@ enum obm_retain_mode {
     OBM_RETAIN_SIZE         /* keep up to settings.retain_bytes */
 };
 
+enum obm_huge_mode {
+    OBM_HUGE_AUTO = 0,      /* where it wins in time and costs no memory */
+    OBM_HUGE_NEVER,
+    OBM_HUGE_ALWAYS
+};
+
 struct obm_settings {
     enum obm_retain_mode retain;
     size_t retain_bytes;    /* valid for OBM_RETAIN_SIZE */
+    enum obm_huge_mode hugepages;
+    bool background;        /* for the adapter: a thread may help a process that is idle */
     int check_level;        /* 0 to 3, see check.c */
 };
 
@@ -197,9 +217,11 @@ struct obm_retention {
     size_t slack;           /* how far above the allowance a purge begins */
     size_t low_water;       /* least value of dirty in this epoch */
     size_t high_water;      /* greatest value of dirty in this epoch */
+    size_t free_lists_at;   /* pages that had gone back when they were last due */
     size_t released;        /* pages of arenas released, not yet mapped again */
     uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
     uint64_t released_at;   /* nanoseconds: the last release of an arena */
+    uint64_t huge_from;     /* nanoseconds: auto wants no huge page before */
     uint64_t credit_time;   /* nanoseconds: credit is counted up to here */
     int64_t credit;         /* pages that may be purged unasked; may be < 0 */
     unsigned events;        /* page events since the last look at the clock */
@@ -212,6 +234,8 @@ struct obm_counters {
     size_t arenas_mapped;       /* ever */
     size_t arenas_released;     /* ever */
     size_t arenas_highwater;
+    size_t arenas_huge;         /* mapped as one huge page, ever */
+    size_t arenas_split;        /* of those, taken apart */
     size_t purge_calls;
     size_t purged_pages;
     size_t released_pages;      /* dirty ones of arenas released */
@@ -233,16 +257,40 @@ struct obm_arena_buckets {
     obm_arena_index head[OBM_ARENA_BUCKETS];
 };
 
+/* What the hot path reads, and all that it reads besides a descriptor and the
+   block: the window (see arena_map.c) and the pool in force of every class.
+
+   A front is open while it is heap->front of some heap.  A closed one sends
+   every call the slow way by what it holds, so that the hot path needs no test
+   of whether it may be taken: window_limit is 0, and no class has a pool. */
+struct obm_front {
+    uintptr_t window_base;
+    size_t window_limit;        /* bytes from window_base with descriptors; 0:
+                                   frees must take the slow way */
+    struct obm_pool *window_pools;
+    struct obm_pool *current[OBM_SIZE_CLASSES];
+    struct obm_pool none;       /* stands for none in current: never has a block */
+};
+
+/* The initial value of a static front that is called before it is opened. */
+#define OBM_TIMES_32(item) \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item, \
+    item, item, item, item, item, item, item, item
+#if OBM_SIZE_CLASSES == 32
+#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none)
+#elif OBM_SIZE_CLASSES == 64
+#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none), OBM_TIMES_32(&(front).none)
+#endif
+#define OBM_CLOSED_FRONT(front) \
+    {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {NULL, 0, 0, 0, 0, OBM_POOL_ABSENT, 0}}
+
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
    interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
 struct obm_heap {
-    /* What every call reads: the window (see arena_map.c) and the pool in
-       force of every class.  limit is 0 while frees must take the slow way. */
-    uintptr_t window_base;
-    size_t window_limit;        /* bytes from window_base with descriptors */
-    struct obm_pool *window_pools;
-    struct obm_pool *current[OBM_SIZE_CLASSES];
-    struct obm_pool no_pool;    /* stands for none in current: never has a block */
+    struct obm_front *front;            /* the one in force: own_front, or another's */
+    struct obm_front own_front;
 
     obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool */
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
@@ -257,6 +305,8 @@ struct obm_heap {
     struct obm_map map;                 /* arenas outside the window */
     int window;                         /* its number; -1: none */
     bool window_tried;
+    uintptr_t window_base;
+    struct obm_pool *window_pools;
     size_t window_mapped;               /* bytes of the window with descriptors */
 
     struct obm_geometry geometry;

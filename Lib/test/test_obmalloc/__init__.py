@@ -6,9 +6,10 @@ Skipped on an interpreter without it: a stock one, or one that was built with
 """
 
 import os
-from test.support import import_helper
 
-import_helper.import_module('_obmalloc')
+from .compat import import_module
+
+import_module('_obmalloc')
 
 
 def load_tests(loader, tests, pattern):

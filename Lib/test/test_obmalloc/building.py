@@ -12,7 +12,8 @@ import sys
 import sysconfig
 import tempfile
 import unittest
-from test.support import import_helper
+
+from .compat import import_module
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -109,7 +110,7 @@ class ExtensionTest(BuildFolder):
         super().setUpClass()
         cls.folder = cls.make_folder()
         build_extension(cls.folder)
-        import_helper.import_module('_obmalloc')
+        import_module('_obmalloc')
 
     def environment(self):
         return {'PYTHONPATH': self.folder}

@@ -82,9 +82,33 @@ survivors_free(void)
     }
 }
 
+/* Make, use and end an interpreter with a heap and a GIL of its own, from a
+   thread without a thread state, while other threads of the main interpreter
+   run. */
+static int
+use_detached_interpreter(const char *code)
+{
+    PyInterpreterConfig config = {
+        .check_multi_interp_extensions = 1,
+        .allow_threads = 1,
+        .gil = PyInterpreterConfig_OWN_GIL,
+    };
+    PyThreadState *mine = PyEval_SaveThread();
+    PyThreadState *its = NULL;
+    PyStatus status = Py_NewInterpreterFromConfig(&its, &config);
+    if (PyStatus_Exception(status) || its == NULL) {
+        fprintf(stderr, "cannot make an interpreter: %s\n", status.err_msg);
+        return 0;
+    }
+    int good = PyRun_SimpleString(code) == 0;
+    Py_EndInterpreter(its);
+    PyEval_RestoreThread(mine);
+    return good;
+}
+
 /* One life of Python: blocks of the life before are freed in this one. */
 static int
-live_once(const char *executable, const char *code, int keep, int first)
+live_once(const char *executable, const char *code, int keep, int first, int detached)
 {
     if (!start_python(executable)) {
         return 0;
@@ -95,6 +119,10 @@ live_once(const char *executable, const char *code, int keep, int first)
         survivors_free();
     }
     good = PyRun_SimpleString(code) == 0 && good;
+    if (detached) {
+        good = use_detached_interpreter("kept = [bytes(400) for _ in range(10000)]") && good;
+        good = PyRun_SimpleString("stop()") == 0 && good;
+    }
     if (keep) {
         survivors_make();
     }
@@ -106,11 +134,12 @@ int
 main(int argc, char **argv)
 {
     if (argc != 5) {
-        fprintf(stderr, "usage: %s PYTHON plain|keep|arenas CYCLES CODE\n", argv[0]);
+        fprintf(stderr, "usage: %s PYTHON plain|keep|arenas|detached CYCLES CODE\n", argv[0]);
         return 2;
     }
     int keep = strcmp(argv[2], "keep") == 0;
     int arenas = strcmp(argv[2], "arenas") == 0;
+    int detached = strcmp(argv[2], "detached") == 0;
     int cycles = atoi(argv[3]);
     if (arenas) {
         source_install(0, 0);
@@ -119,7 +148,7 @@ main(int argc, char **argv)
     PyMem_Free(NULL);
     PyObject_Free(NULL);
     for (int cycle = 0; cycle < cycles; cycle++) {
-        if (!live_once(argv[1], argv[4], keep, cycle == 0)) {
+        if (!live_once(argv[1], argv[4], keep, cycle == 0, detached)) {
             return 1;
         }
         printf("%ld\n", resident_kib());

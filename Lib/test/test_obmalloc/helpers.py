@@ -35,6 +35,23 @@ def fill(mib, size=400):
     return [bytes(size) for _ in range(mib * MIB // (size + 33))]
 '''
 
+# Code for children that start interpreters: of each kind that there is.
+INTERPRETERS = '''
+try:
+    import _interpreters
+    KINDS = [('isolated',), ('legacy',)]
+except ImportError:     # before 3.13, when all had the same heap
+    import _xxsubinterpreters as _interpreters
+    KINDS = [()]
+
+def life(code, *kind):
+    """A whole life of an interpreter that runs the code."""
+    interpreter = _interpreters.create(*kind)
+    problem = _interpreters.run_string(interpreter, code)
+    assert problem is None, problem
+    _interpreters.destroy(interpreter)
+'''
+
 has_proc = unittest.skipUnless(os.path.exists('/proc/self/status'),
                                'needs /proc/self/status')
 

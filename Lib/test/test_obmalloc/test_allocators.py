@@ -1,8 +1,8 @@
 """Who allocates: PYTHONMALLOC, hooks of PyMem_SetAllocator(), tracemalloc."""
 
+import sys
 import sysconfig
 import unittest
-from test import support
 
 from .building import ExtensionTest
 from .helpers import ChildTest
@@ -25,7 +25,10 @@ class PythonMallocTests(ChildTest):
     def check_allocator(self, name, *options, **env):
         """Run with the allocator; return whether the arenas are in use."""
         out = self.check_child('''
-            import _testinternalcapi
+            try:
+                from _testinternalcapi import pymem_getallocatorsname as name_in_force
+            except ImportError:     # before 3.12
+                from _testcapi import pymem_getallocatorsname as name_in_force
             before = figures()['live_blocks']
             rows = exercise()
             used = figures()['live_blocks'] - before > 5000
@@ -33,7 +36,7 @@ class PythonMallocTests(ChildTest):
             gc.collect()
             _obmalloc.trim()
             _obmalloc.check(3)
-            print(_testinternalcapi.pymem_getallocatorsname(), used,
+            print(name_in_force(), used,
                   sys.getallocatedblocks() > 0)
             ''', *options, **env)
         shown, used, counted = out[0].split()
@@ -47,7 +50,7 @@ class PythonMallocTests(ChildTest):
                 self.assertTrue(self.check_allocator(name, PYTHONMALLOC=name))
 
     def test_names_for_it(self):
-        default = 'pymalloc_debug' if support.Py_DEBUG else 'pymalloc'
+        default = 'pymalloc_debug' if hasattr(sys, 'gettotalrefcount') else 'pymalloc'
         self.assertTrue(self.check_allocator(default, PYTHONMALLOC='default'))
         self.assertTrue(self.check_allocator('pymalloc_debug', PYTHONMALLOC='debug'))
         self.assertTrue(self.check_allocator('pymalloc_debug', '-X', 'dev',

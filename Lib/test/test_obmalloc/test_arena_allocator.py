@@ -20,7 +20,8 @@ class ArenaAllocatorTests(ExtensionTest, ChildTest):
             t.install_source(0)
             objects = fill(24)
             given = counts(0)
-            assert given['allocated'] == figures()['arenas_mapped'] - before, given
+            mapped = figures()['arenas_mapped'] - before    # one more by asking, perhaps
+            assert mapped - 1 <= given['allocated'] <= mapped, (given, mapped)
             assert given['allocated'] >= 24 * MIB // figures()['arena_size'] - 3, given
             assert given['freed'] == 0
             _obmalloc.check(3)

@@ -2,14 +2,16 @@
 
 import subprocess
 import sys
+import textwrap
 import unittest
 from test.support import LONG_TIMEOUT
 
 from .building import BuildFolder, build_embedding
-from .helpers import ChildTest, has_proc
+from .helpers import INTERPRETERS, ChildTest, has_proc
 
 
-class EmbeddingTests(BuildFolder, ChildTest):
+class EmbeddingProgram(BuildFolder, ChildTest):
+    """Tests that run code in several lives of Python in one process."""
 
     @classmethod
     def setUpClass(cls):
@@ -24,6 +26,9 @@ class EmbeddingTests(BuildFolder, ChildTest):
             stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.assertEqual((done.returncode, done.stderr), (0, ''), done.stdout)
         return [line.split() for line in done.stdout.splitlines()]
+
+
+class EmbeddingTests(EmbeddingProgram):
 
     @has_proc
     def test_resident_memory_is_flat(self):
@@ -66,16 +71,30 @@ class EmbeddingTests(BuildFolder, ChildTest):
         self.assertEqual(strange, 0)
 
     def test_subinterpreters_in_every_life(self):
-        self.run_embedding('plain', 3, '''
-            import _interpreters
-            for name in 'isolated', 'legacy':
-                interpreter = _interpreters.create(name)
-                problem = _interpreters.run_string(
-                    interpreter, "objects = [bytes(400) for _ in range(10_000)]")
-                assert problem is None, problem
-                _interpreters.destroy(interpreter)
+        self.run_embedding('plain', 3, INTERPRETERS + textwrap.dedent('''
+            for kind in KINDS:
+                life("objects = [bytes(400) for _ in range(10_000)]", *kind)
             _interpreters.create()      # destroyed by the end of Python
             _obmalloc.check(3)
+            '''))
+
+    def test_interpreter_made_by_a_thread_without_a_thread_state(self):
+        # Other threads of the main interpreter are on the hot path meanwhile.
+        self.run_embedding('detached', 1, '''
+            import threading
+            going = True
+            def allocate():
+                while going:
+                    kept = [bytes(400) for _ in range(1000)]
+            threads = [threading.Thread(target=allocate) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            def stop():
+                global going
+                going = False
+                for thread in threads:
+                    thread.join()
+                _obmalloc.check(3)
             ''')
 
 

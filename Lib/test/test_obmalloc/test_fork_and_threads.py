@@ -3,11 +3,11 @@
 import os
 import threading
 import unittest
-from test.support import threading_helper
 
 import _obmalloc
 
-from .helpers import ChildTest
+from .compat import requires_working_threading, start_threads
+from .helpers import INTERPRETERS, ChildTest
 
 IN_FORK = '''
 import warnings
@@ -34,7 +34,7 @@ def in_fork(work):
 @unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
 class ForkTests(ChildTest):
 
-    setup = IN_FORK
+    setup = IN_FORK + INTERPRETERS
 
     def test_child_allocates_and_frees(self):
         self.check_child('''
@@ -113,19 +113,13 @@ class ForkTests(ChildTest):
         # While one is alive, or in one, the child of a fork does not survive
         # CPython's own clean-up; their heaps that were left behind it must.
         self.check_child('''
-            import _interpreters
-            def life(name):
-                interpreter = _interpreters.create(name)
-                problem = _interpreters.run_string(
-                    interpreter, 'objects = [bytes(400) for _ in range(10_000)]')
-                assert problem is None, problem
-                _interpreters.destroy(interpreter)
+            code = 'objects = [bytes(400) for _ in range(10_000)]'
             def work():
                 fill(4)
-                life('isolated')
+                life(code, *KINDS[0])
                 fill(4)
-            for name in 'isolated', 'legacy', 'isolated':
-                life(name)
+            for kind in KINDS + KINDS[:1]:
+                life(code, *kind)
                 in_fork(work)
             _obmalloc.check(3)
             ''')
@@ -133,7 +127,7 @@ class ForkTests(ChildTest):
 
 class ThreadTests(unittest.TestCase):
 
-    @threading_helper.requires_working_threading()
+    @requires_working_threading()
     def test_threads_free_what_others_made(self):
         # Every round a thread replaces part of what its neighbour made.
         threads, rounds, length = 4, 15, 2000
@@ -147,7 +141,7 @@ class ThreadTests(unittest.TestCase):
                     shelf[place] = [place, bytes([place % 256]) * (turn * 40 + place % 40)]
                 wrong.extend(item for item in list(shelf)
                              if item and set(item[1]) - {item[0] % 256})
-        with threading_helper.start_threads(
+        with start_threads(
                 threading.Thread(target=work, args=(n,)) for n in range(threads)):
             pass
         self.assertEqual(wrong, [])
@@ -156,10 +150,10 @@ class ThreadTests(unittest.TestCase):
         _obmalloc.trim()
         _obmalloc.check(3)
 
-    @threading_helper.requires_working_threading()
+    @requires_working_threading()
     def test_threads_that_end_leave_nothing_behind(self):
         def blocks_after_threads():
-            with threading_helper.start_threads(
+            with start_threads(
                     threading.Thread(target=lambda: [bytes(400) for _ in range(5000)])
                     for _ in range(8)):
                 pass

@@ -1,11 +1,11 @@
 """MemoryError leaves a valid heap, and address space is not squandered."""
 
 import unittest
-from test.support import import_helper
 
+from .compat import import_module
 from .helpers import MIB, ChildTest, has_proc
 
-resource = import_helper.import_module('resource')
+resource = import_module('resource')
 
 
 class NoMemoryTests(ChildTest):
@@ -17,7 +17,7 @@ class NoMemoryTests(ChildTest):
             import _testcapi
             def work():
                 rows = [(i, str(i) * 30, [i] * 20, {i: i}) for i in range(40)]
-                return ''.join(text for _, text, _, _ in rows)
+                return ''.join([text for _, text, _, _ in rows])
             work()
             failed = 0
             for start in range(0, 1200, 7):

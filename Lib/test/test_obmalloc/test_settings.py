@@ -1,6 +1,9 @@
-"""PYTHONOBMALLOC, the environment variable: retain, check, and mistakes."""
+"""PYTHONOBMALLOC, the environment variable: retain, hugepages, check, and mistakes."""
 
+import os
 import unittest
+
+import _obmalloc
 
 from .helpers import ChildTest, has_proc
 
@@ -35,7 +38,7 @@ class RetainTests(ChildTest):
             base = figures()
             fill(32)
             after = figures()
-            assert after['arenas'] <= base['arenas'] + 1, (base, after)
+            assert after['arenas'] <= base['arenas'] + 2, (base, after)
             assert after['dirty_pages'] == 0, after
             ''', PYTHONOBMALLOC='retain=none')
 
@@ -90,6 +93,109 @@ class RetainTests(ChildTest):
                 self.assertEqual(out, [str(size)])
 
 
+def has_huge_arenas():
+    """Whether the system has huge pages on request, of the size of an arena."""
+    folder = '/sys/kernel/mm/transparent_hugepage/'
+    try:
+        with open(folder + 'enabled') as enabled, open(folder + 'hpage_pmd_size') as size:
+            return ('[never]' not in enabled.read()
+                    and int(size.read()) == _obmalloc.stats()['arena_size'])
+    except OSError:
+        return False
+
+
+class HugePageTests(ChildTest):
+
+    setup = '''
+        def huge_bytes():
+            with open('/proc/self/smaps_rollup') as file:
+                for line in file:
+                    if line.startswith('AnonHugePages:'):
+                        return int(line.split()[1]) * 1024
+        '''
+
+    # Objects whose bytes say whether they survived.
+    SURVIVE = '''
+        objects = [b'%400d' % i for i in range(60_000)]
+        keep = objects[::{every}]
+        full = figures()
+        del objects
+        _obmalloc.trim()
+        assert keep == [b'%400d' % i for i in range(0, 60_000, {every})]
+        after = figures()
+        _obmalloc.check(3)
+        '''
+
+    def test_never(self):
+        self.check_child('''
+            for _ in range(3):
+                fill(16)
+                _obmalloc.trim()
+            assert figures()['arenas_huge'] == 0, figures()
+            ''', PYTHONOBMALLOC='hugepages=never')
+
+    def test_a_small_program_has_none_by_default(self):
+        self.check_child('''
+            keep = fill(16)
+            assert figures()['arenas_huge'] == 0, figures()
+            ''')
+
+    @unittest.skipUnless(has_huge_arenas(), 'needs huge pages as large as an arena')
+    def test_what_is_wanted_again_at_once_is_huge_by_default(self):
+        # On a machine so busy that a second passes in between it is not.
+        self.check_child('''
+            for _ in range(100):
+                fill(16)
+                _obmalloc.trim()
+                if figures()['arenas_huge']:
+                    break
+            else:
+                assert False, figures()
+            _obmalloc.check(3)
+            ''')
+
+    @unittest.skipUnless(has_huge_arenas(), 'needs huge pages as large as an arena')
+    def test_always(self):
+        self.check_child('''
+            keep = fill(16)
+            after = figures()
+            assert after['arenas_huge'] == after['arenas_mapped'] > 8, after
+            assert after['huge_arenas'] == after['arenas'], after
+            ''', PYTHONOBMALLOC='hugepages=always')
+
+    def test_survivors_keep_their_bytes(self):
+        for retain in 'auto', 'none', 'all', '4M':
+            with self.subTest(retain=retain):
+                self.check_child(self.SURVIVE.format(every=100) + '''
+        assert after['dirty_pages'] == 0, after
+        assert after['arenas_split'] <= after['arenas_huge'], after
+        ''', PYTHONOBMALLOC=f'hugepages=always,retain={retain},check=1')
+
+    @has_proc
+    def test_what_is_given_back_is_no_huge_page_any_more(self):
+        self.check_child(self.SURVIVE.format(every=1000) + '''
+        used = (after['used_pages'] + 512) * after['page_size']
+        assert huge_bytes() <= after['huge_arenas'] * after['arena_size'], (huge_bytes(), after)
+        assert status('RssAnon') < 16 * MIB + used, (status('RssAnon'), after)
+        ''', PYTHONOBMALLOC='hugepages=always')
+
+    @unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
+    def test_fork(self):
+        self.check_child('''
+            objects = [b'%400d' % i for i in range(60_000)]
+            keep = objects[::100]
+            child = os.fork()
+            del objects
+            _obmalloc.trim()
+            fill(16)
+            assert keep == [b'%400d' % i for i in range(0, 60_000, 100)]
+            _obmalloc.check(3)
+            if child == 0:
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            ''', PYTHONOBMALLOC='hugepages=always')
+
+
 class CheckTests(ChildTest):
 
     def test_every_level_lets_a_good_program_run(self):
@@ -128,7 +234,8 @@ class MistakeTests(ChildTest):
             self.assertIn(text, err[0])
 
     def test_unknown_key(self):
-        self.check_warning('retian=none', 'retian', 'retain', 'check')
+        self.check_warning('retian=none', 'retian', 'retain', 'hugepages', 'background',
+                           'check')
 
     def test_unknown_value(self):
         for value in 'some', '', 'NONE', 'all ', '-1', '1T', '12MM', '0x10':
@@ -140,9 +247,15 @@ class MistakeTests(ChildTest):
             with self.subTest(value=value):
                 self.check_warning(f'check={value}', 'check', '3')
 
+    def test_unknown_switch(self):
+        for value in '', '2', 'yes', '01':
+            with self.subTest(value=value):
+                self.check_warning(f'background={value}', 'background', '0 or 1')
+
     def test_key_without_value(self):
         self.check_warning('retain', 'retain')
         self.check_warning('check', 'check')
+        self.check_warning('hugepages', 'auto', 'never', 'always')
 
     def test_size_beyond_the_address_space(self):
         self.check_warning('retain=99999999999999999999G', 'retain')

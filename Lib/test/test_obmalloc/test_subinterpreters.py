@@ -1,12 +1,12 @@
 """Interpreters with a heap of their own, and with the main one's."""
 
 import unittest
-from test.support import import_helper
 
 from .building import ExtensionTest
+from .compat import import_module
 from .helpers import MIB, ChildTest, has_proc
 
-import_helper.import_module('_interpreters')
+import_module('_interpreters')
 
 SETUP = '''
 import _interpreters

@@ -15,65 +15,44 @@ struct _obmalloc_state {
 };
 static struct _obmalloc_state obmalloc_state_main;     /* defined further down */
 
-/* Read once, when the main interpreter starts; every heap has the same. */
-static struct obm_settings obm_python_settings;
-
 static inline struct obm_heap *
 obm_python_heap(void)
 {
     return &_PyInterpreterState_GET()->obmalloc->heap;
 }
 
-#include "detour.h"
+static inline void
+obm_python_clear_free_lists(void)
+{
+    _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
+}
+
+#define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
 #include "pymalloc.h"
+#include "front.h"
+#include "background.h"
+#include "common.h"
+#include "domains.h"
 
-void *
-_PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
-{
-    return obm_pymalloc_malloc(obm_python_heap(), size);
-}
-
-void *
-_PyObject_Calloc(void *Py_UNUSED(ctx), size_t nelem, size_t elsize)
-{
-    return obm_pymalloc_calloc(obm_python_heap(), nelem, elsize);
-}
-
+/* A second heap is about to be made.  The interpreter that will own it may
+   have a GIL of its own, so this comes while the caller still holds the main
+   interpreter's.  A thread without a thread state takes it here. */
 void
-_PyObject_Free(void *Py_UNUSED(ctx), void *block)
+_PyObmalloc_BeforeSecondHeap(void)
 {
-    if (block != NULL) {    /* NULL may come without a thread state */
-        obm_pymalloc_free(obm_python_heap(), block);
+    if (OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
     }
-}
-
-void *
-_PyObject_Realloc(void *Py_UNUSED(ctx), void *block, size_t size)
-{
-    return obm_pymalloc_realloc(obm_python_heap(), block, size);
-}
-
-/* Set-up ------------------------------------------------------------------------ */
-
-static bool
-obm_python_arena_allocator(struct obm_arena_allocator *in_force)
-{
-    in_force->context = _PyObject_Arena.ctx;
-    in_force->alloc = _PyObject_Arena.alloc;
-    in_force->free = _PyObject_Arena.free;
-    return in_force->alloc != _PyMem_ArenaAlloc;
-}
-
-static void
-obm_python_before_arena(const struct obm_heap *heap)
-{
-    obm_dump_stats(heap, stderr);
-}
-
-static void
-obm_python_warn(const char *line, void *Py_UNUSED(data))
-{
-    fprintf(stderr, "%s\n", line);
+    bool attached = _PyThreadState_GET() != NULL;
+    PyGILState_STATE state = PyGILState_UNLOCKED;
+    if (!attached) {
+        state = PyGILState_Ensure();
+    }
+    OBM_PUBLISH(&obm_python_many_heaps, 1u);
+    obm_heap_use_front(&obmalloc_state_main.heap, NULL);
+    if (!attached) {
+        PyGILState_Release(state);
+    }
 }
 
 static void
@@ -81,18 +60,14 @@ init_obmalloc_pools(PyInterpreterState *interp)
 {
     struct obm_heap *heap = &interp->obmalloc->heap;
     if (_Py_IsMainInterpreter(interp)) {
-        const char *text = _Py_GetEnv(interp->config.use_environment, "PYTHONOBMALLOC");
-        obm_settings_parse(&obm_python_settings, text != NULL ? text : "",
-                           obm_python_warn, NULL);
-        obm_python_allocators_changed();
+        obm_python_read_settings(_Py_GetEnv(interp->config.use_environment,
+                                            "PYTHONOBMALLOC"));
     }
-    else if (heap != &obmalloc_state_main.heap) {
-        OBM_ATOMIC_OR(&obm_python_detour_mem, OBM_DETOUR_MANY_HEAPS);
-        OBM_ATOMIC_OR(&obm_python_detour_obj, OBM_DETOUR_MANY_HEAPS);
-    }
+    assert(heap == &obmalloc_state_main.heap || obm_python_many_heaps);
     obm_heap_init(heap, obm_os_system(), &obm_python_settings);
     heap->arena_allocator = obm_python_arena_allocator;
     heap->before_arena = interp->config.malloc_stats ? obm_python_before_arena : NULL;
+    obm_python_allocators_changed();
 }
 
 static void
@@ -113,41 +88,3 @@ pymalloc_print_stats(FILE *out)
 {
     obm_dump_stats(obm_python_heap(), out);
 }
-
-/* For the rest of CPython, see python.h -------------------------------------------- */
-
-void
-_PyObmalloc_Stats(struct obm_stats *stats)
-{
-    obm_stats_collect(obm_python_heap(), stats);
-}
-
-void
-_PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
-{
-    obm_before_blocking(&interp->obmalloc->heap);
-}
-
-const struct obm_settings *
-_PyObmalloc_Settings(void)
-{
-    return &obm_python_settings;
-}
-
-size_t
-_PyObmalloc_Trim(void)
-{
-    struct obm_heap *heap = obm_python_heap();
-    size_t before = obm_given_back(heap);
-    _PyObject_ClearFreeLists(&_PyInterpreterState_GET()->object_state.freelists, 0);
-    obm_trim(heap);
-    return obm_given_back(heap) - before;
-}
-
-bool
-_PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
-{
-    return obm_check_heap(obm_python_heap(), level, message);
-}
-
-#include "inspection.h"

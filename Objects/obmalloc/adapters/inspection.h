@@ -1,15 +1,19 @@
 /* obmalloc: what the module _obmalloc and readers outside see of a heap, the
-   same for every CPython.  An adapter includes this behind obm_python_heap()
-   and obmalloc_state_main. */
+   same for every CPython and for the loadable library.  obm_python_heap() is
+   there already; OBM_PYTHON_MAIN_HEAP is the heap that readers outside see. */
 
 #ifndef OBM_INSPECTION_H
 #define OBM_INSPECTION_H
 
 #include "obmalloc/layout.h"
 
+#ifndef OBM_PYTHON_MAIN_HEAP
+#  define OBM_PYTHON_MAIN_HEAP obmalloc_state_main.heap
+#endif
+
 #ifdef __ELF__
 __attribute__((section(OBM_LAYOUT_SECTION), used))
-struct obm_layout _PyObmalloc_Layout = OBM_LAYOUT_OF(&obmalloc_state_main.heap);
+static struct obm_layout obm_python_layout = OBM_LAYOUT_OF(&OBM_PYTHON_MAIN_HEAP);
 #endif
 
 const struct obm_heap *

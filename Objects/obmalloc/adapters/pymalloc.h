@@ -47,11 +47,17 @@ obm_pymalloc_calloc(struct obm_heap *heap, size_t count, size_t size)
 }
 
 static inline void
+obm_pymalloc_free_system(struct obm_heap *heap, void *block)
+{
+    PyMem_RawFree(block);
+    heap->system_blocks--;
+}
+
+static inline void
 obm_pymalloc_free(struct obm_heap *heap, void *block)
 {
     if (OBM_UNLIKELY(!obm_free(heap, block))) {
-        PyMem_RawFree(block);
-        heap->system_blocks--;
+        obm_pymalloc_free_system(heap, block);
     }
 }
 

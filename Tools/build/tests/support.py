@@ -40,13 +40,13 @@ class RepositoryCase(unittest.TestCase):
                            ("DOWNLOADS", "build/download"), ("COUNTS", "build/report/counts")):
             self.patch(mock.patch.object(places, name, self.root / path))
         self.archive = self.make_archive()
-        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "python3.13", ())
+        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "xz", "python3.13", ())
         self.patch(mock.patch.dict(os.environ, {"CPYTHON_TARBALL": str(self.archive)}))
         self.output = io.StringIO()
         self.patch(contextlib.redirect_stdout(self.output))
         # Our own files are looked for in the repository of the test.
         laid = places.laid_files
-        self.patch(mock.patch.object(places, "laid_files", lambda root=None: laid(root or self.root)))
+        self.patch(mock.patch.object(places, "laid_files", lambda python, root=None: laid(python, root or self.root)))
 
     def patch(self, manager) -> None:
         """Enter a context manager until the test ends."""

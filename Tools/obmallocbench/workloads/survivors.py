@@ -27,7 +27,7 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"triples": 2000000, "permille": 10})
     places = triples.places_for(parameters["triples"])
-    recorder = measure.Recorder("survivors", malloc=True)
+    recorder = measure.Recorder("survivors", cgroup=True, malloc=True)
     gc.collect()
     recorder.mark("base")
     triples.fill(places)

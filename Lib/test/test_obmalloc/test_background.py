@@ -1,0 +1,255 @@
+"""PYTHONOBMALLOC=background=1, the purger for processes that go idle.
+
+Nothing here says how long something takes: children wait until it has happened,
+and a test that waits in vain ends in a time-out.
+"""
+
+import os
+import subprocess
+import sys
+import unittest
+from test.support import LONG_TIMEOUT, import_helper, sleeping_retry
+
+from . import test_embedding
+from .helpers import ChildTest
+
+# A child retains memory by wanting it again and again, and waits, always in short
+# calls that give up the GIL, for what it expects.
+PREPARE = f'''
+import time
+
+def threads():
+    """The system's number of threads of this process."""
+    return len(os.listdir('/proc/self/task'))
+
+def dirty_bytes():
+    figures = _obmalloc.stats()
+    return figures['dirty_pages'] * figures['page_size']
+
+def retain(mib=16):
+    while dirty_bytes() < mib * MIB // 2:
+        fill(mib)
+
+def wait_until(condition):
+    end = time.monotonic() + {LONG_TIMEOUT}
+    while not condition():
+        assert time.monotonic() < end, (threads(), figures())
+        time.sleep(0.01)
+
+def start_thread():
+    """Retain memory until the purger was seen to run."""
+    def runs():
+        retain()
+        time.sleep(0)
+        return threads() == 2
+    wait_until(runs)
+'''
+
+
+@unittest.skipUnless(os.path.isdir('/proc/self/task'), 'needs /proc/self/task')
+class BackgroundTests(ChildTest):
+
+    setup = PREPARE
+
+    def environment(self):
+        return {'PYTHONOBMALLOC': 'background=1'}
+
+    def test_off_by_default(self):
+        self.check_child('''
+            for _ in range(20):
+                retain()
+                time.sleep(0.01)
+                assert threads() == 1
+            ''', PYTHONOBMALLOC='')
+
+    def test_a_process_that_sleeps_for_ever_shrinks(self):
+        # All of its last blocking call is this read.
+        code = self.child_code('''
+            retain(64)
+            print(status('VmRSS'), flush=True)
+            os.read(0, 1)
+            ''')
+        with subprocess.Popen([sys.executable, '-c', code], env=self.child_environment({}),
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            before = int(child.stdout.readline())
+            self.wait_until_small(child.pid, before - (24 << 20))
+            child.stdin.close()
+            self.assertEqual(child.wait(LONG_TIMEOUT), 0)
+
+    def wait_until_small(self, pid, size):
+        """Wait until the process's resident memory is at most size bytes, and it has
+        one thread again."""
+        for _ in sleeping_retry(LONG_TIMEOUT, 'the process keeps its memory'):
+            with open(f'/proc/{pid}/status') as file:
+                fields = dict(line.split(':', 1) for line in file)
+            if (int(fields['VmRSS'].split()[0]) * 1024 <= size
+                    and int(fields['Threads']) == 1):
+                return
+
+    def test_it_ends_when_there_is_nothing_to_do_and_starts_again(self):
+        self.check_child('''
+            for _ in range(3):
+                start_thread()
+                wait_until(lambda: threads() == 1)
+                assert dirty_bytes() < 2 * MIB, figures()
+            _obmalloc.check(3)
+            ''')
+
+    def test_signals_are_not_for_it(self):
+        self.check_child('''
+            def blocked(thread):
+                with open(f'/proc/self/task/{thread}/status') as file:
+                    line, = (line for line in file if line.startswith('SigBlk'))
+                    return int(line.split()[1], 16)
+            start_thread()
+            for thread in os.listdir('/proc/self/task'):
+                if int(thread) != os.getpid():
+                    assert blocked(thread) & 0x7fff == 0x7fff & ~(1 << 8 | 1 << 18), blocked(thread)
+            assert blocked(os.getpid()) == 0
+            ''')
+
+    def test_while_threads_allocate(self):
+        self.check_child('''
+            import threading
+            stop = threading.Event()
+            def busy():
+                while not stop.is_set():
+                    fill(4)
+                    time.sleep(0)
+            workers = [threading.Thread(target=busy) for _ in range(3)]
+            for worker in workers:
+                worker.start()
+            wait_until(lambda: threads() == 5)
+            time.sleep(1)
+            stop.set()
+            for worker in workers:
+                worker.join()
+            _obmalloc.check(3)
+            ''')
+
+    def test_subinterpreters(self):
+        self.check_child('''
+            import _interpreters
+            for name in 'isolated', 'legacy':
+                start_thread()
+                interpreter = _interpreters.create(name)
+                problem = _interpreters.run_string(interpreter, """if True:
+                    import time
+                    for _ in range(4):
+                        objects = [bytes(400) for _ in range(20_000)]
+                        del objects
+                        time.sleep(0.01)
+                    """)
+                assert problem is None, problem
+                start_thread()
+                _interpreters.destroy(interpreter)
+            wait_until(lambda: threads() == 1)
+            _obmalloc.check(3)
+            ''')
+
+    def test_the_end_does_not_wait_for_it(self):
+        for _ in range(5):
+            self.check_child('start_thread()', PYTHONOBMALLOC='background=1,check=1')
+
+
+@unittest.skipUnless(os.path.isdir('/proc/self/task'), 'needs /proc/self/task')
+@unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
+class BackgroundForkTests(ChildTest):
+
+    setup = PREPARE + '''
+def child_ends_well(child):
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+'''
+
+    def environment(self):
+        return {'PYTHONOBMALLOC': 'background=1'}
+
+    def test_fork_does_not_warn_and_both_go_on(self):
+        self.check_child('''
+            import warnings
+            warnings.simplefilter('error')
+            for _ in range(5):
+                start_thread()
+                child = os.fork()
+                if child == 0:
+                    start_thread()
+                    wait_until(lambda: threads() == 1)
+                    _obmalloc.check(3)
+                    os._exit(0)
+                child_ends_well(child)
+            start_thread()
+            wait_until(lambda: threads() == 1)
+            _obmalloc.check(3)
+            ''')
+
+    def test_subprocess(self):
+        self.check_child('''
+            import subprocess, warnings
+            warnings.simplefilter('error')
+            for function in None, int:
+                start_thread()
+                subprocess.run([sys.executable, '-c', ''], preexec_fn=function, check=True)
+            start_thread()
+            ''')
+
+    def test_threads_that_fork_at_the_same_time(self):
+        self.check_child('''
+            import threading, warnings
+            warnings.simplefilter('ignore', DeprecationWarning)
+            def work():
+                for _ in range(5):
+                    retain()
+                    child = os.fork()
+                    if child == 0:
+                        fill(4)
+                        os._exit(0)
+                    child_ends_well(child)
+            workers = [threading.Thread(target=work) for _ in range(4)]
+            for worker in workers:
+                worker.start()
+            for worker in workers:
+                worker.join()
+            _obmalloc.check(3)
+            ''')
+
+    def test_a_bare_fork(self):
+        import_helper.import_module('ctypes')
+        self.check_child('''
+            import ctypes
+            fork = ctypes.PyDLL(None).fork      # the GIL is held
+            for _ in range(3):
+                start_thread()
+                child = fork()
+                if child == 0:
+                    start_thread()
+                    wait_until(lambda: threads() == 1)
+                    _obmalloc.check(3)
+                    os._exit(0)
+                child_ends_well(child)
+            wait_until(lambda: threads() == 1)
+            ''')
+
+
+@unittest.skipUnless(os.path.isdir('/proc/self/task'), 'needs /proc/self/task')
+class BackgroundEmbeddingTests(test_embedding.EmbeddingProgram):
+
+    setup = PREPARE
+
+    def test_every_life_has_its_own(self):
+        self.run_embedding('plain', 4, 'start_thread()', PYTHONOBMALLOC='background=1')
+
+    def test_a_life_that_ends_while_it_sleeps(self):
+        self.run_embedding('plain', 4, '''
+            import threading
+            def idle():
+                while True:
+                    time.sleep(0.001)
+            for _ in range(3):
+                threading.Thread(target=idle, daemon=True).start()
+            retain()
+            time.sleep(0)
+            ''', PYTHONOBMALLOC='background=1')
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,56 @@
+/* The module _obmalloc in the loadable library: Python's stable ABI, from 3.9
+   on, and nothing else.
+
+   Every symbol of Python's must be a weak reference here.  The library is also
+   loaded into processes that are not Python, where the loader would refuse it
+   for want of the others.  Tools/preload/ tests that none was forgotten. */
+
+#ifndef OBMALLOC_LOADABLE_H
+#define OBMALLOC_LOADABLE_H
+
+#define Py_LIMITED_API 0x03090000
+#define PY_SSIZE_T_CLEAN
+#include "Python.h"
+#include <stdbool.h>
+
+#define WITH_OBMALLOC_ARENAS 1
+#include "../Objects/obmalloc/adapters/loadable.h"
+
+/* How references are counted differs from version to version, so each counts
+   by itself. */
+#undef Py_INCREF
+#undef Py_DECREF
+#undef Py_XINCREF
+#undef Py_XDECREF
+#define Py_INCREF(object) Py_IncRef((PyObject *)(object))
+#define Py_DECREF(object) Py_DecRef((PyObject *)(object))
+#define Py_XINCREF(object) Py_IncRef((PyObject *)(object))
+#define Py_XDECREF(object) Py_DecRef((PyObject *)(object))
+
+#ifndef Py_ARRAY_LENGTH
+#  define Py_ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
+#endif
+
+#pragma weak PyArg_ParseTuple
+#pragma weak PyBytes_FromStringAndSize
+#pragma weak PyDict_New
+#pragma weak PyDict_SetItemString
+#pragma weak PyErr_NoMemory
+#pragma weak PyErr_SetString
+#pragma weak PyExc_ImportError
+#pragma weak PyExc_RuntimeError
+#pragma weak PyExc_ValueError
+#pragma weak PyList_New
+#pragma weak PyList_SetItem
+#pragma weak PyLong_FromSize_t
+#pragma weak PyLong_FromSsize_t
+#pragma weak PyModuleDef_Init
+#pragma weak PyUnicode_FromString
+#pragma weak Py_BuildValue
+#pragma weak Py_DecRef
+#pragma weak Py_IncRef
+#pragma weak _Py_BuildValue_SizeT
+#pragma weak _PyArg_ParseTuple_SizeT
+#pragma weak _Py_NoneStruct
+
+#endif /* OBMALLOC_LOADABLE_H */

@@ -1,0 +1,69 @@
+/* obmalloc: the functions behind the allocator domains `mem` and `object`, the
+   arena allocator in force, and when the front is open, in every CPython that
+   has domains (3.4 and newer).
+
+   The adapter has defined obm_python_heap(), which tells the heap of the
+   calling interpreter, and OBM_PYTHON_ARENA_ALLOC, the function that gives
+   CPython's own arenas by default. */
+
+#ifndef OBM_DOMAINS_H
+#define OBM_DOMAINS_H
+
+void *
+_PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
+{
+    return obm_pymalloc_malloc(obm_python_heap(), size);
+}
+
+void *
+_PyObject_Calloc(void *Py_UNUSED(ctx), size_t nelem, size_t elsize)
+{
+    return obm_pymalloc_calloc(obm_python_heap(), nelem, elsize);
+}
+
+void
+_PyObject_Free(void *Py_UNUSED(ctx), void *block)
+{
+    if (block != NULL) {    /* NULL may come without a thread state */
+        obm_pymalloc_free(obm_python_heap(), block);
+    }
+}
+
+void *
+_PyObject_Realloc(void *Py_UNUSED(ctx), void *block, size_t size)
+{
+    return obm_pymalloc_realloc(obm_python_heap(), block, size);
+}
+
+static bool
+obm_python_arena_allocator(struct obm_arena_allocator *in_force)
+{
+    in_force->context = _PyObject_Arena.ctx;
+    in_force->alloc = _PyObject_Arena.alloc;
+    in_force->free = _PyObject_Arena.free;
+    return in_force->alloc != OBM_PYTHON_ARENA_ALLOC;
+}
+
+/* Set for good when a second heap is made: a thread of an interpreter that
+   ends may be under way for long.  Never in versions with one heap. */
+static unsigned obm_python_many_heaps;
+
+/* Called whenever an allocator is set, and when the main heap has been set up.
+   In a debug build the runtime starts with hooks that nobody has set, so it
+   never takes the hot path. */
+static void
+obm_python_allocators_changed(void)
+{
+#ifndef Py_DEBUG
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (heap->front == NULL || OBM_PUBLISHED(&obm_python_many_heaps)) {
+        return;
+    }
+    bool ours = _PyMem.malloc == _PyObject_Malloc && _PyObject.malloc == _PyObject_Malloc
+                && _PyMem.calloc == _PyObject_Calloc && _PyObject.calloc == _PyObject_Calloc
+                && _PyMem.free == _PyObject_Free && _PyObject.free == _PyObject_Free;
+    obm_heap_use_front(heap, ours ? &obm_python_front : NULL);
+#endif
+}
+
+#endif /* OBM_DOMAINS_H */

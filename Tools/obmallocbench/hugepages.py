@@ -1,0 +1,111 @@
+"""What the kernel charges for huge pages, and what it gives back of them: no allocator involved.
+
+    python3 Tools/obmallocbench/hugepages.py [ARENAS]
+
+maps ARENAS times 2 MiB (256) as small or huge pages, writes to every page, drops all pages but
+every 16th in one of three ways, and ends. The ways: MADV_DONTNEED alone; the same after MADV_FREE
+of one page took the huge page apart; and that again while a forked child shares the memory.
+One line for each: CPU time (microseconds) a page and an arena, and in MiB what RSS, AnonHugePages
+and the memory charged to the cgroup are more than before. The cgroup may hold other processes.
+
+Linux only; Python 3.8 or newer.
+"""
+import ctypes
+import mmap
+import os
+import sys
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "workloads"))
+import measure
+
+ARENA = 2 << 20             # bytes, as a huge page of x86
+SURVIVOR_EVERY = 16         # pages
+MEBIBYTE = 1 << 20
+
+
+def memory():
+    """Return RSS, AnonHugePages and the memory charged to the cgroup (bytes; -1: unknown)."""
+    return [-1 if value is None else value
+            for value in (measure.rss_bytes(), measure.anon_huge_pages_bytes(),
+                          measure.cgroup_memory_bytes())]
+
+
+def increase(before):
+    """Return what memory() says more than before, as text in MiB."""
+    return "/".join("%+.0f" % ((now - then) / MEBIBYTE) for now, then in zip(memory(), before))
+
+
+def cpu_microseconds(action):
+    """Return the CPU time (float) that action() takes."""
+    start = time.thread_time_ns()
+    action()
+    return (time.thread_time_ns() - start) / 1000
+
+
+def write_pages(space, first, arenas):
+    """Touch every page of the arenas from offset first on.
+
+    Not with zeros: a kernel that takes a huge page apart drops pages full of them by itself.
+    """
+    pages = arenas * ARENA // mmap.PAGESIZE
+    space[first:first + arenas * ARENA:mmap.PAGESIZE] = b"\1" * pages
+
+
+def take_apart(space, first, arenas):
+    """Make small pages of each arena's huge one."""
+    for start in range(first, first + arenas * ARENA, ARENA):
+        space.madvise(mmap.MADV_NOHUGEPAGE, start, ARENA)
+        space.madvise(mmap.MADV_FREE, start + mmap.PAGESIZE, mmap.PAGESIZE)
+
+
+def drop(space, first, arenas):
+    """Drop every page but the survivors."""
+    step = SURVIVOR_EVERY * mmap.PAGESIZE
+    for start in range(first, first + arenas * ARENA, step):
+        space.madvise(mmap.MADV_DONTNEED, start + mmap.PAGESIZE, step - mmap.PAGESIZE)
+
+
+def wait_for(pipe):
+    """In the child of a fork: hold the memory until the parent closes its end."""
+    os.close(pipe[1])
+    os.read(pipe[0], 1)
+    os._exit(0)
+
+
+def run(arenas, advice, apart, shared):
+    """Do it once, and return the figures as text."""
+    before = memory()
+    space = mmap.mmap(-1, (arenas + 1) * ARENA, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    first = -ctypes.addressof(ctypes.c_char.from_buffer(space)) % ARENA
+    space.madvise(advice, first, arenas * ARENA)
+    pages = arenas * ARENA // mmap.PAGESIZE
+    touched = cpu_microseconds(lambda: write_pages(space, first, arenas)) / pages
+    filled = increase(before)
+    pipe = os.pipe()
+    child = os.fork() if shared else 0
+    if shared and child == 0:
+        wait_for(pipe)
+    split = cpu_microseconds(lambda: take_apart(space, first, arenas)) / arenas if apart else 0
+    dropped = cpu_microseconds(lambda: drop(space, first, arenas)) / pages
+    for end in pipe:
+        os.close(end)
+    if shared:
+        os.waitpid(child, 0)
+    return ("touch %.2f us a page; %s; take apart %.0f us an arena; drop %.2f us a page; %s"
+            % (touched, filled, split, dropped, increase(before)))
+
+
+def main():
+    """Write the lines."""
+    arenas = int(sys.argv[1]) if len(sys.argv) > 1 else 256
+    print("RSS/AnonHugePages/cgroup in MiB, of %d: filled, and after the drop" % (2 * arenas))
+    for name, advice, apart, shared in (
+            ("small", mmap.MADV_NOHUGEPAGE, False, False),
+            ("huge", mmap.MADV_HUGEPAGE, False, False),
+            ("huge, taken apart", mmap.MADV_HUGEPAGE, True, False),
+            ("huge, taken apart, shared", mmap.MADV_HUGEPAGE, True, True)):
+        print("%-26s %s" % (name, run(arenas, advice, apart, shared)), flush=True)
+
+
+main()

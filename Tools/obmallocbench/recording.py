@@ -1,0 +1,83 @@
+"""Recording: a stock interpreter runs a script with the recorder preloaded.
+
+A trace NAME.trace has beside it NAME.json, which says what it was recorded from; it is recorded
+again when the script has another text or the interpreter another version.
+"""
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Sequence
+
+from . import document, machine, native, processes
+from .errors import BenchmarkError
+
+FORMAT = "obmallocbench trace 1"
+FACTS = {"format": str, "script_sha256": str, "python": str}
+
+
+def find_recorder(folder: Path) -> Path:
+    """Return the path of the recorder, a library for LD_PRELOAD, compiled if need be."""
+    if not sys.platform.startswith("linux"):
+        raise BenchmarkError("traces are recorded on Linux only")
+    return native.build("recorder", ["recorder.c"], ["-shared", "-fPIC"], [], folder)
+
+
+def facts_of(script: Path, interpreter: dict) -> dict:
+    """Return what a trace of a script, run by a described interpreter, is recorded from."""
+    try:
+        content = script.read_bytes()
+    except OSError as error:
+        raise BenchmarkError(f"cannot read {script}: {error.strerror}") from error
+    return {"format": FORMAT, "script_sha256": hashlib.sha256(content).hexdigest(),
+            "python": interpreter["version"]}
+
+
+def read_facts(trace: Path) -> dict | None:
+    """Return what a trace was recorded from; None when it, or that, is not there."""
+    if not trace.exists():
+        return None
+    try:
+        facts = json.loads(trace.with_suffix(".json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return None if document.problems(facts, FACTS) else facts
+
+
+def record(recorder: Path, interpreter: dict, words: Sequence[str], trace: Path,
+           limit: float) -> None:
+    """Run an interpreter with words (script and arguments) and leave the trace, whole or not at
+    all. interpreter: as machine.describe_interpreter returns. limit: seconds."""
+    part = trace.with_name(f"{trace.name}.part")
+    part.unlink(missing_ok=True)
+    trace.unlink(missing_ok=True)
+    environment = machine.clean_environment({"LD_PRELOAD": str(recorder.resolve()),
+                                             "OBMALLOC_TRACE": str(trace.resolve())})
+    command = [*machine.interpreter_command(interpreter["path"]), *words]
+    name = f"{interpreter['path']} {words[0]}"
+    try:
+        processes.output_of(command, name, limit, environment)
+        if part.exists():
+            raise BenchmarkError(f"{name} was not recorded to its end: it did not end by exit()")
+        if not trace.exists():
+            raise BenchmarkError(f"{name} was not recorded: the interpreter exports no "
+                                 "PyMem_SetAllocator()")
+    except BaseException:
+        trace.unlink(missing_ok=True)
+        raise
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def record_program(recorder: Path, interpreter: dict, script: Path, trace: Path, limit: float,
+                   again: bool) -> bool:
+    """Record a script unless its trace is there, or in any case if again. Return whether it was."""
+    facts = facts_of(script, interpreter)
+    if read_facts(trace) == facts and not again:
+        return False
+    trace.with_suffix(".json").unlink(missing_ok=True)
+    record(recorder, interpreter, [str(script)], trace, limit)
+    document.write(trace.with_suffix(".json"), facts)
+    return True

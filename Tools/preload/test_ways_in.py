@@ -1,0 +1,98 @@
+"""run, path, LD_PRELOAD and install()."""
+
+import os
+import subprocess
+import tempfile
+import unittest
+
+from helpers import LIBRARY, PACKAGE, Programs, for_each_interpreter
+
+
+@for_each_interpreter
+class WaysIn(Programs):
+
+    def run_command(self, *arguments, **options):
+        return self.run_python("-m", "obmalloc", *arguments, **options)
+
+    def test_path(self):
+        self.assertEqual(self.run_command("path"), str(LIBRARY))
+
+    def test_preloaded(self):
+        self.assertEqual(self.run_preloaded("print(serves())"), "True")
+
+    def test_not_preloaded(self):
+        self.assertEqual(self.run_code("print(serves())"), "False")
+
+    def test_run_code(self):
+        self.assertEqual(self.run_command("run", "-c", self.code("print(serves())")), "True")
+
+    def test_run_passes_everything_on(self):
+        with tempfile.TemporaryDirectory() as folder:
+            script = os.path.join(folder, "script.py")
+            with open(script, "w") as file:
+                file.write(self.code("import sys; print(serves(), sys.argv[1:], sys.path[0], __name__); sys.exit(7)"))
+            printed = self.run_command("run", script, "-m", "--no-children", "x y", status=7)
+            self.assertEqual(printed, f"True ['-m', '--no-children', 'x y'] {folder} __main__")
+
+    def test_run_module(self):
+        self.assertEqual(self.run_command("run", "-m", "json.tool", "--help").split()[0], "usage:")
+
+    def test_run_keeps_the_options_of_python(self):
+        printed = self.run_python("-O", "-W", "ignore", "-m", "obmalloc", "run", "-c",
+                                  "import sys; print(sys.flags.optimize, sys.warnoptions)")
+        self.assertEqual(printed, "1 ['ignore']")
+
+    def test_run_keeps_what_is_preloaded_already(self):
+        code = "import os; print(os.environ['LD_PRELOAD'])"
+        for before, after in {"libm.so.6": f"{LIBRARY}:libm.so.6", str(LIBRARY): str(LIBRARY)}.items():
+            self.assertEqual(self.run_command("run", "-c", code, LD_PRELOAD=before), after)
+
+    def test_children(self):
+        child = "import obmalloc; print(obmalloc.stats()['arenas'] > 0)"
+        code = f"import subprocess, sys; print(serves(), flush=True); subprocess.run([sys.executable, '-c', {child!r}])"
+        self.assertEqual(self.run_command("run", "-c", self.code(code)).split(), ["True", "True"])
+        self.assertEqual(self.run_command("run", "--no-children", "-c", self.code(code)).split(), ["True", "False"])
+
+    def test_no_children_leaves_the_rest_of_the_environment(self):
+        code = "import os; print([os.environ.get(name) for name in ('LD_PRELOAD', 'OBMALLOC_CHILDREN')])"
+        self.assertEqual(self.run_command("run", "--no-children", "-c", code), "[None, None]")
+        self.assertEqual(self.run_command("run", "--no-children", "-c", code, LD_PRELOAD="libm.so.6 libdl.so.2"),
+                         "['libm.so.6:libdl.so.2', None]")
+
+    def test_mistakes_are_one_line(self):
+        for arguments in ["run"], ["run", "--nonsense"], ["path", "more"]:
+            done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
+                                  capture_output=True, text=True)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)
+
+    def test_a_path_that_cannot_be_preloaded(self):
+        with tempfile.TemporaryDirectory(prefix="with space ") as folder:
+            os.symlink(PACKAGE / "obmalloc", os.path.join(folder, "obmalloc"))
+            for command in ["path"], ["run", "-c", "print('ran')"]:
+                done = subprocess.run([self.python.path, "-m", "obmalloc", *command],
+                                      env=self.environment(PYTHONPATH=folder), capture_output=True, text=True)
+                self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+
+    def test_install(self):
+        self.needs(not self.python.debug, "a debug build has its hooks in force")
+        printed = self.run_code("""
+            import obmalloc
+            print(serves(), obmalloc.install(), serves(), obmalloc.install())
+            obmalloc.check()
+            """)
+        self.assertEqual(printed, "False True True True")
+
+    def test_install_when_preloaded(self):
+        self.assertEqual(self.run_preloaded("import obmalloc; print(obmalloc.install(), serves())"), "True True")
+
+    def test_settings(self):
+        code = "import obmalloc; s = obmalloc.settings(); print(s['retain'], s['check'])"
+        self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="retain=64M,check=1"), "67108864 1")
+        self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="check=nonsense",
+                                            errors="PYTHONOBMALLOC: check cannot be 'nonsense': it is "
+                                                   "0, 1, 2 or 3; the default holds"),
+                         "auto 0")
+
+
+if __name__ == "__main__":
+    unittest.main()
