@@ -128,6 +128,14 @@ def _process_bytes():
         return None
 
 
+def _pins_if_told(limit):
+    """None in an interpreter that was built without obmalloc."""
+    try:
+        return obmalloc.pins(limit)
+    except NotImplementedError:
+        return None
+
+
 def _begun(end):
     """A file that tells that the program has ended, and looking at it has begun."""
     return end + '.begun'
@@ -150,7 +158,7 @@ def _at_end(options):
             _write(_begun(options.output), '')
             _write(options.output, _report.to_json(
                 stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
-                pins=obmalloc.pins(options.limit)))
+                pins=_pins_if_told(options.limit)))
 
     def at_end():
         try:
