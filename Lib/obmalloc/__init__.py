@@ -107,7 +107,8 @@ def pins(limit=10_000, *, objects=False):
     tracks, and what that refers to.  The memory that lists, dicts, sets,
     bytearrays, strings and classes have beside themselves is found too.  Type
     '?' is the rest: memory of C code and of the interpreter, objects that only
-    C code refers to, and the free lists of the basic types.
+    C code refers to, the free lists of the basic types, and objects of another
+    interpreter that shares this one's arenas.
 
     It visits all objects: some 0.2 s for a million on a usual machine.  Meanwhile no
     other thread runs, and twelve bytes of memory are used for each live block.

@@ -133,6 +133,11 @@ def _pins_if_any(limit):
         return None
 
 
+def _begun(end):
+    """A file that tells that the program has ended, and looking at it has begun."""
+    return end + '.begun'
+
+
 def _at_end(options):
     """What to do when the program of the command is about to end."""
     def look():
@@ -147,6 +152,7 @@ def _at_end(options):
             went = obmalloc.trim()
             _show_trim(options, before, went, _process_bytes())
         else:
+            _write(_begun(options.output), '')
             _write(options.output, _report.to_json(
                 stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
                 pins=_pins_if_any(options.limit)))
@@ -209,7 +215,8 @@ def _report_program(options):
         module = ['-m'] if options.is_module else []
         status, samples = _watching.run_child(
             ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
-             *module, *options.program], options.interval)
+             *module, *options.program], options.interval,
+            lambda: not os.path.exists(_begun(end)))
         try:
             with open(end, encoding='utf-8') as file:
                 seen = _report.from_json(file.read())

@@ -19,7 +19,7 @@ DIRTY, PURGED, FRESH = '#e69f00', '#d9d9d9', '#ffffff'
 INK, FAINT = '#222222', '#bbbbbb'
 
 STYLE = '\n'.join(
-    [f'.u{step} {{ fill: {colour} }}' for step, colour in enumerate(SHADES)]
+    ['rect { shape-rendering: crispEdges }'] + [f'.u{step} {{ fill: {colour} }}' for step, colour in enumerate(SHADES)]
     + [f'.dirty {{ fill: {DIRTY} }}', f'.purged {{ fill: {PURGED} }}', f'.fresh {{ fill: {FRESH} }}'])
 
 

@@ -135,10 +135,13 @@ def holder_name(cls):
 
 def line_finder():
     """A function from an object to the line that allocated it, or to None."""
-    import _tracemalloc     # not at the top: the second life of a Python 3.9 cannot import it
+    try:
+        import _tracemalloc
+    except ImportError:         # a subinterpreter cannot have it
+        return lambda found: None
     if not _tracemalloc.is_tracing():
         return lambda found: None
-    import tracemalloc      # not before it is wanted: it imports much
+    import tracemalloc          # not before it is wanted: it imports much
 
     def line(found):
         traceback = tracemalloc.get_object_traceback(found)

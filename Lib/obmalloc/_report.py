@@ -6,7 +6,7 @@ import os
 import time
 
 from obmalloc import _heap_map, _picture, _pins
-from obmalloc._text import counted, owner_name, size
+from obmalloc._text import counted, floor_text, owner_name, size
 
 MOST_ARENAS = 200               # that are drawn
 MOST_TYPES = 50                 # that are listed
@@ -121,9 +121,9 @@ def _keepers(pins):
                 '</code>, or call <code>obmalloc.pins()</code> in it.</p>')
     held = sum(row.held_bytes for row in pins.types)
     wasted = sum(row.wasted_bytes for row in pins.types)
-    rows = [('Kept by', 'blocks', 'bytes', 'pages', 'they hold', 'wasted')] + [
-        (owner_name(row), f'{row.blocks:,}', size(row.bytes), f'{row.pages:,}',
-         size(row.held_bytes), size(row.wasted_bytes)) for row in pins.types[:MOST_TYPES]]
+    rows = [('Kept by', 'wasted', 'blocks', 'bytes', 'pages', 'they hold')] + [
+        (owner_name(row), size(row.wasted_bytes), f'{row.blocks:,}', size(row.bytes),
+         f'{row.pages:,}', size(row.held_bytes)) for row in pins.types[:MOST_TYPES]]
     cheapest = [('Arena, the cheapest to empty first', 'blocks', 'bytes', 'keep')] + [
         (f'arena {arena.number}: ' + _owners(arena), f'{arena.live_blocks:,}',
          size(arena.live_bytes), size(arena.used_pages * pins.page_size))
@@ -151,9 +151,9 @@ def _owners(arena):
 def page(*, title, stats, heap_map, kernel=None, pins=None, samples=()):
     """The text of the page.  kernel: as obmalloc.resident(); samples: dicts with
     'time' in seconds, and 'process', 'held' and 'used' in bytes."""
-    floor, held = stats['floor_pages'] * stats['page_size'], stats['resident_pages'] * stats['page_size']
-    lead = (f'{size(held)} held for {size(stats["live_bytes"])} of live blocks. The page floor is '
-            f'{size(floor)}' + (f', {held / floor:.2f} times which is held.' if floor else '.'))
+    held = stats['resident_pages'] * stats['page_size']
+    lead = (f'{size(held)} held for {size(stats["live_bytes"])} of live blocks: '
+            f'{floor_text(stats)}.')
     when = time.strftime('%Y-%m-%d %H:%M:%S')
     return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
             '<meta name="viewport" content="width=device-width, initial-scale=1">'

@@ -79,15 +79,21 @@ def table(rows, left=1):
 
 # Statistics ---------------------------------------------------------------------
 
+def floor_text(stats):
+    """How much is held, measured by the least that could be."""
+    floor = stats['floor_pages'] * stats['page_size']
+    times = f'{stats["resident_pages"] / stats["floor_pages"]:.2f} times ' if floor else ''
+    return f'{times}the page floor of {size(floor)}'
+
+
 def stats_lines(stats, kernel, style):
     """What obmalloc.stats() says.  kernel: as obmalloc.resident(), or None."""
     page = stats['page_size']
-    floor = stats['floor_pages'] * page
     held = stats['resident_pages'] * page
     lines = [style.bold(
         f'{size(held)} held for {size(stats["live_bytes"])} in '
-        f'{counted(stats["live_blocks"], "block")}; page floor {size(floor)}'
-        + (f', {held / floor:.2f} times which is held' if floor else '')), '']
+        f'{counted(stats["live_blocks"], "block")}: '
+        + floor_text(stats)), '']
     rows = [('in arenas', 'bytes', 'pages', 'part')]
     total = stats['arena_bytes'] or 1
 

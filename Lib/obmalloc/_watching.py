@@ -52,8 +52,9 @@ class Samples:
         return filled
 
 
-def run_child(arguments, interval):
-    """Run this interpreter with arguments, and sample it until it ends.
+def run_child(arguments, interval, wanted):
+    """Run this interpreter with arguments, and sample it until wanted() is false or
+    it ends.
 
     Returns (its exit status, as a shell has it; the samples)."""
     child = subprocess.Popen([sys.executable, *subprocess._args_from_interpreter_flags(),
@@ -65,7 +66,8 @@ def run_child(arguments, interval):
     try:
         while child.poll() is None:
             try:
-                samples.take()
+                if wanted():
+                    samples.take()
             except (_kernel.KernelError, IndexError):
                 pass                # it is ending: poll() will tell
             try:

@@ -74,7 +74,7 @@ class ProgramTests(CommandTest):
     def test_stats(self):
         out = self.command('stats', 'program.py', 'one', '--json').stdout
         self.assertTrue(out.startswith("the program __main__ ['one', '--json']\n"), out)
-        self.assertRegex(out, r'held for .* blocks; page floor')
+        self.assertRegex(out, r'held for .* blocks: [0-9.]+ times the page floor of ')
         for label in ('blocks in use', 'free, given back', 'all [0-9,]+ arenas'):
             self.assertRegex(out, rf'(?m)^{label} +[0-9.]+ [KM]iB')
         self.assertIn('by the kernel:', out)
@@ -93,7 +93,7 @@ class ProgramTests(CommandTest):
         self.write('raises.py', 'kept = list(range(10))\nraise ValueError("my own")')
         done = self.command('stats', 'raises.py', status=1)
         self.assertIn('ValueError: my own', done.stderr)
-        self.assertIn('page floor', done.stdout)
+        self.assertIn('the page floor', done.stdout)
 
     def test_a_program_with_threads_and_its_own_module(self):
         self.write('threads.py', '''

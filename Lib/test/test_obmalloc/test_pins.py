@@ -175,6 +175,52 @@ class PinsTests(ChildTest):
                               sys.getrefcount(type(one))), counts
             ''')
 
+    def test_in_a_subinterpreter(self):
+        # With its own allocator state, and with that of the main interpreter.
+        self.check_child("""
+            import _interpreters
+            code = '''
+import obmalloc
+class Mine:
+    pass
+kept = [Mine() for _ in range(500)]
+pins = obmalloc.pins()
+mine, = [row for row in pins.types if row.type == '__main__.Mine']
+assert mine.blocks == 500, mine
+assert sum(row.blocks for row in pins.types) == sum(arena.live_blocks for arena in pins.arenas)
+assert obmalloc.heap_map().kinds()['used'] > 0
+obmalloc.check()
+'''
+            for kind in 'isolated', 'legacy':
+                interpreter = _interpreters.create(kind)
+                problem = _interpreters.run_string(interpreter, code)
+                assert problem is None, problem
+                _interpreters.destroy(interpreter)
+            """)
+
+    def test_while_threads_allocate(self):
+        self.check_child("""
+            import random, threading, time
+            class Finalized:
+                def __del__(self):
+                    if random.random() < 0.001:
+                        obmalloc.pins(100)
+            def work():
+                while not done:
+                    rows = [Finalized() for _ in range(50)]
+                    rows += [rows, {n: (n, str(n)) for n in range(300)}, (row for row in rows)]
+            done = False
+            threads = [threading.Thread(target=work) for _ in range(3)]
+            for thread in threads:
+                thread.start()
+            for round in range(10):
+                obmalloc.pins(10 ** round, objects=round % 2)
+            done = True
+            for thread in threads:
+                thread.join()
+            obmalloc.check()
+            """)
+
     def test_with_other_allocators(self):
         for name in 'pymalloc_debug', 'malloc', 'malloc_debug':
             with self.subTest(name):
