@@ -12,6 +12,17 @@ import os
 import sys
 import warnings
 
+try:
+    import _obmalloc
+except ImportError:
+    try:
+        import obmalloc._obmalloc as _obmalloc
+    except ModuleNotFoundError:
+        import sysconfig
+        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
+                          if sysconfig.get_config_var("Py_GIL_DISABLED")
+                          else "this interpreter was built without obmalloc") from None
+
 PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
