@@ -16,10 +16,9 @@
 
 #include "obmalloc/python.h"
 
-#include <stdlib.h>
-
+/* It needs the structs of one version of Python. */
 #if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
-#  define OBM_OWNERS 1              /* it needs CPython's own structs */
+#  define OBM_OWNERS 1
 #  include "_obmalloc_owners.h"
 #else
 #  define OBM_OWNERS 0
@@ -122,11 +121,11 @@ struct arena_snapshot {
     struct obm_page_info pages[OBM_MAX_ARENA_PAGES];
 };
 
-/* Memory of the system's malloc, for free(); NULL: there is none. */
+/* Memory of the system's malloc, for PyMem_RawFree(); NULL: there is none. */
 static struct arena_snapshot *
 take_snapshot(const struct obm_heap *heap, size_t *count)
 {
-    struct arena_snapshot *arenas = calloc(heap->arena_count + 1, sizeof(*arenas));
+    struct arena_snapshot *arenas = PyMem_RawCalloc(heap->arena_count + 1, sizeof(*arenas));
     *count = 0;
     for (obm_arena_index i = 1; arenas != NULL && i < heap->arenas_ever; i++) {
         if (heap->arenas[i].address != 0) {
@@ -143,17 +142,18 @@ take_snapshot(const struct obm_heap *heap, size_t *count)
 static PyObject *
 arena_tuple(const struct arena_snapshot *arena)
 {
-    PyObject *pages = PyBytes_FromStringAndSize(
-        (const char *)arena->pages, (Py_ssize_t)(arena->page_count * sizeof(arena->pages[0])));
-    return Py_BuildValue("(kKiN)", (unsigned long)arena->index,
-                         (unsigned long long)arena->address, (int)arena->purgeable, pages);
+    Py_ssize_t size = (Py_ssize_t)(arena->page_count * sizeof(arena->pages[0]));
+    return Py_BuildValue("(kKOy#)", (unsigned long)arena->index,
+                         (unsigned long long)arena->address,
+                         arena->purgeable ? Py_True : Py_False,
+                         (const char *)arena->pages, size);
 }
 
 PyDoc_STRVAR(heap_map_doc,
 "heap_map() -> list of (number, address, purgeable, pages)\n"
 "\n"
 "What every page of every arena of this interpreter is.  address is that of\n"
-"the first page (int), purgeable 0 or 1, pages has four bytes for each: 0 fresh, 1 purged,\n"
+"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
 "2 dirty or 3 used; the size class, of a used page; and the number of live\n"
 "blocks as an unsigned short.  All as of one moment.");
 
@@ -174,7 +174,7 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         }
         PyList_SetItem(list, (Py_ssize_t)i, arena);
     }
-    free(arenas);
+    PyMem_RawFree(arenas);
     return list;
 }
 

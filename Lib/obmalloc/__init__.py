@@ -15,8 +15,10 @@ cannot be, the import raises ImportError.
 
 All of them concern the interpreter that calls them.  A subinterpreter with its
 own allocator state has its own arenas.  The library serves the main interpreter
-only: in such a subinterpreter the import raises ImportError.  `python -m obmalloc --help` tells
-of the commands that show all this in the terminal, as pictures and as a page.
+only: in such a subinterpreter the import raises ImportError.
+
+`python -m obmalloc --help` tells of the commands that show all this in the
+terminal, as pictures and as a page.
 
 What stats() returns, as integers unless it says otherwise:
 
@@ -53,80 +55,15 @@ What adds up:
     the classes
 """
 
-try:
-    import _obmalloc as _module
-except ImportError:
-    try:
-        import obmalloc._obmalloc as _module
-    except ModuleNotFoundError:
-        import sysconfig
-        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
-                          if sysconfig.get_config_var("Py_GIL_DISABLED")
-                          else "this interpreter was built without obmalloc") from None
-check, settings, stats, trim = _module.check, _module.settings, _module.stats, _module.trim
+# Python 2 reads this file too, and has only the module itself.
+import sys
 
-from obmalloc import _heap_map, _kernel, _pins
-from obmalloc.loading import install
+if sys.version_info >= (3,):
+    from obmalloc.loading import _obmalloc, install
+    from obmalloc._looking import heap_map, pins, resident
+    __all__ = ['check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
+else:
+    import _obmalloc
+    __all__ = ['check', 'settings', 'stats', 'trim']
 
-__all__ = ['check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
-
-
-def heap_map(*, kernel=False):
-    """What every page of every arena is: an obmalloc._heap_map.HeapMap.
-
-    Its `arenas` are a list; iterating over an arena gives its pages, each with
-    `kind` ('used', 'dirty', 'purged' or 'fresh'), `block_size`, `live` and
-    `capacity`.  as_dict() gives all of it, fit for JSON.
-
-    kernel: ask Linux too which pages are resident (`resident` of each page).
-    Raises OSError if it does not tell.
-    """
-    arenas = _module.heap_map()
-    shape = stats()
-    return _heap_map.HeapMap(
-        page_size=shape['page_size'], run_size=shape['run_size'],
-        arena_size=shape['arena_size'], alignment=shape['classes'][0]['size'],
-        arenas=arenas, resident=_kernel.residence() if kernel else None)
-
-
-def pins(limit=10_000, *, objects=False):
-    """Which live objects keep pages and arenas: an obmalloc._pins.Pins.
-
-    `types` says what all blocks of each type keep, those that waste most first;
-    `arenas` says what lies in each arena, the cheapest to empty first: arena ->
-    pages -> blocks -> type, the type of an object that refers to it, and the line
-    that allocated it if tracemalloc is on.  as_dict() gives all of it, fit for JSON.
-
-    limit: how many blocks to list one by one.
-    objects: list the objects themselves too, which keeps them alive.
-
-    Only what is known to be an object counts as one: what the garbage collector
-    tracks, and what that refers to.  The memory that lists, dicts, sets,
-    bytearrays, strings and classes have beside themselves is found too.  Type
-    '?' is the rest: memory of C code and of the interpreter, objects that only
-    C code or a local of another thread's running function refers to, the free lists of the basic types, and objects of another
-    interpreter that shares this one's arenas.
-
-    Raises NotImplementedError in an interpreter that was built without obmalloc:
-    the library does not know the structs of its objects.
-
-    It visits all objects: some 0.2 s for a million on a usual machine.  Meanwhile no
-    other thread runs, and twelve bytes of memory are used for each live block.
-    """
-    if not hasattr(_module, 'owners'):
-        raise NotImplementedError('who owns what can only be told by an interpreter that was '
-                                  'built with obmalloc')
-    frames = _pins.own_frames()
-    try:
-        return _pins.from_owners(stats(), _module.owners(limit), objects)
-    finally:
-        frames.clear()
-
-
-def resident():
-    """What Linux says, in bytes: 'arenas', the memory behind the arenas of this
-    interpreter; 'process', the resident set of the whole process.  Raises OSError
-    if it does not tell."""
-    arenas = heap_map(kernel=True).arenas
-    pages = sum(arena.resident_pages for arena in arenas)
-    return {'arenas': pages * stats()['page_size'], 'process': _kernel.process_bytes()}
+check, settings, stats, trim = _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim

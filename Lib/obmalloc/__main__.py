@@ -5,7 +5,10 @@
     python -m obmalloc watch --pid PID
     python -m obmalloc report PROGRAM [ARGUMENT...]
     python -m obmalloc report --pid PID --seconds N
-    python -m obmalloc run PROGRAM [ARGUMENT...]
+
+and, for interpreters that were built without obmalloc (loading.py):
+
+    python -m obmalloc run [--no-children] PROGRAM [ARGUMENT...]
     python -m obmalloc path
 """
 
@@ -17,13 +20,8 @@ import tempfile
 import time
 
 import obmalloc
-from obmalloc import _kernel, _outside, _picture, _report, _running, _text, _watching, loading
-
-# Ways into an interpreter that was built without obmalloc; they read their own arguments.
-WAYS_IN = {
-    'run': (loading.run, 'start a program with obmalloc'),
-    'path': (loading.path, 'print the library for LD_PRELOAD'),
-}
+from obmalloc import _heap_map, _kernel, _outside, _picture, _report, _running, _text, _watching
+from obmalloc import loading
 
 
 class CommandError(Exception):
@@ -128,8 +126,7 @@ def _process_bytes():
         return None
 
 
-def _pins_if_told(limit):
-    """None in an interpreter that was built without obmalloc."""
+def _pins_if_any(limit):
     try:
         return obmalloc.pins(limit)
     except NotImplementedError:
@@ -158,7 +155,7 @@ def _at_end(options):
             _write(_begun(options.output), '')
             _write(options.output, _report.to_json(
                 stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
-                pins=_pins_if_told(options.limit)))
+                pins=_pins_if_any(options.limit)))
 
     def at_end():
         try:
@@ -173,6 +170,7 @@ def _at_end(options):
 # The commands -----------------------------------------------------------------------
 
 def _run_inside(options):
+    loading.restart_preloaded(sys.argv[1:])
     _running.run(options.program[0], options.program[1:], _at_end(options),
                  is_module=options.is_module)
 
@@ -312,9 +310,10 @@ def _parser():
                         help='how long to look at the process of --pid (10)')
     report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
     _add_program(report)
-    for name, (_, text) in WAYS_IN.items():
-        commands.add_parser(name, help=text, add_help=False)
-    return parser
+    for name, text in (('run', 'start a program with obmalloc, where the interpreter is without it'),
+                       ('path', 'print the library for LD_PRELOAD')):
+        commands.add_parser(name, help=text)    # main() has sent those two elsewhere
+    return parser, commands
 
 
 def _end_parser():
@@ -331,7 +330,8 @@ def _options(arguments):
     if arguments[:1] == ['_end']:
         options = _end_parser().parse_args(arguments[1:])
     else:
-        options = _parser().parse_args(arguments)
+        parser, _ = _parser()
+        options = parser.parse_args(arguments)
     options.is_module = options.module is not None
     options.program = options.module if options.is_module else options.program
     if options.program[:1] == ['--']:
@@ -349,12 +349,14 @@ def _options(arguments):
 def main(arguments=None):
     """The exit status; a program that is run may end with its own."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments and arguments[0] in WAYS_IN:
-        return WAYS_IN[arguments[0]][0](arguments[1:])
+    if arguments[:1] == ['run']:
+        return loading.run(arguments[1:])
+    if arguments[:1] == ['path']:
+        return loading.path(arguments[1:])
     try:
         options = _options(arguments)
         options.run(options)
-    except (NotImplementedError, CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
+    except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
         print(f'obmalloc: {error}', file=sys.stderr)
         return 1
     return 0

@@ -117,9 +117,8 @@ def _map(heap_map):
 def _keepers(pins):
     if pins is None:
         return ('<h2>Who keeps it</h2><p class="note">Which objects keep the memory can only be '
-                'seen from inside, by an interpreter that was built with obmalloc: run the program with '
-                '<code>python -m obmalloc report PROGRAM</code>, or call <code>obmalloc.pins()</code> '
-                'in it.</p>')
+                'seen from inside: run the program with <code>python -m obmalloc report PROGRAM'
+                '</code>, or call <code>obmalloc.pins()</code> in it.</p>')
     held = sum(row.held_bytes for row in pins.types)
     wasted = sum(row.wasted_bytes for row in pins.types)
     rows = [('Kept by', 'wasted', 'blocks', 'bytes', 'pages', 'they hold')] + [
@@ -173,7 +172,7 @@ def page(*, title, stats, heap_map, kernel=None, pins=None, samples=()):
 def to_json(*, stats, heap_map, kernel, pins):
     """What page() wants, as text."""
     return json.dumps({'stats': stats, 'kernel': kernel, 'map': heap_map.as_dict(),
-                       'pins': pins and pins.as_dict(), 'alignment': stats['classes'][0]['size']})
+                       'pins': pins.as_dict() if pins else None, 'alignment': stats['classes'][0]['size']})
 
 
 def from_json(text):
@@ -181,4 +180,4 @@ def from_json(text):
     seen = json.loads(text)
     return {'stats': seen['stats'], 'kernel': seen['kernel'],
             'heap_map': _heap_map.from_dict(seen['map'], seen['alignment']),
-            'pins': seen['pins'] and _pins.from_dict(seen['pins'])}
+            'pins': _pins.from_dict(seen['pins']) if seen['pins'] else None}

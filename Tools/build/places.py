@@ -50,12 +50,13 @@ _LAID = re.compile("|".join(f"(?:{_as_regex(pattern)})" for pattern in LAID))
 _LEFTOVER = re.compile(r"(^|/)(\.|#|__pycache__/)|(~|\.pyc|\.pyo|\.orig|\.rej|\.o)$")
 
 
-# Python 2 cannot compile the tests for Python 3, nor the other way round.
-_TESTS = {3: re.compile(r"Lib/test/test_obmalloc/"), 2: re.compile(r"Lib/test/test_obmalloc_python2")}
+# What the other Python could not compile.
+_ONLY = {3: re.compile(r"Lib/test/test_obmalloc/|Lib/obmalloc/(loading|__main__)\.py"),
+         2: re.compile(r"Lib/test/test_obmalloc_python2")}
 
 
 def _suits(path: str, python: int) -> bool:
-    return not any(tests.match(path) for major, tests in _TESTS.items() if major != python)
+    return not any(files.match(path) for major, files in _ONLY.items() if major != python)
 
 
 def is_laid(path: str) -> bool:

@@ -453,3 +453,24 @@ TEST(low_water_and_allowance_keep_their_bounds)
     }
     heap_end(heap);
 }
+
+/* The free lists of the caller are due each time that so much has gone back,
+   and not before anything has: a heap that was never used has no pages. */
+TEST(free_lists_are_due_by_what_went_back)
+{
+    struct obm_heap *heap = heap_new("retain=none");
+    size_t due = OBM_FREE_LISTS_BYTES / heap->geometry.page_size;
+    EXPECT(!obm_free_lists_due(heap));
+    for (unsigned round = 0; round < 3; round++) {
+        struct pages pages = pages_take(heap, due - 1, LARGE);
+        pages_give(heap, &pages);
+        obm_trim(heap);
+        EXPECT(!obm_free_lists_due(heap));
+        pages = pages_take(heap, 1, LARGE);
+        pages_give(heap, &pages);
+        obm_trim(heap);
+        EXPECT(obm_free_lists_due(heap));
+        EXPECT(!obm_free_lists_due(heap));
+    }
+    heap_end(heap);
+}
