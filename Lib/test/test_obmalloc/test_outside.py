@@ -19,6 +19,7 @@ from .helpers import ChildTest
 GDB_SCRIPT = os.path.join(os.path.dirname(obmalloc.__file__), 'gdb.py')
 WAIT = '''
 import json, sys
+json.dumps(_obmalloc.stats())   # what this needs is there when it counts
 stats = _obmalloc.stats()
 sys.stdout.write(json.dumps(stats) + '\\n')
 sys.stdout.flush()
