@@ -36,11 +36,14 @@ set_size(PyObject *dict, const char *key, size_t value)
 static PyObject *
 class_stats(unsigned size_class, const struct obm_class_stats *stats)
 {
-    return Py_BuildValue("{s:n,s:n,s:n,s:n}",
-                         "size", (Py_ssize_t)obm_class_size(size_class),
-                         "pools", (Py_ssize_t)stats->pools,
-                         "live_blocks", (Py_ssize_t)stats->live_blocks,
-                         "free_blocks", (Py_ssize_t)stats->free_blocks);
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && (set_size(dict, "size", obm_class_size(size_class)) < 0
+                         || set_size(dict, "pools", stats->pools) < 0
+                         || set_size(dict, "live_blocks", stats->live_blocks) < 0
+                         || set_size(dict, "free_blocks", stats->free_blocks) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
 }
 
 static PyObject *

@@ -19,8 +19,13 @@
 #if PY_MAJOR_VERSION < 3
 #  undef PyUnicode_FromString
 #  define PyUnicode_FromString PyString_FromString      /* what people call str */
-#  define PyLong_FromSsize_t PyInt_FromSsize_t
-#  define PyLong_FromSize_t PyInt_FromSize_t
+#  if PY_VERSION_HEX >= 0x02050000
+#    define PyLong_FromSsize_t PyInt_FromSsize_t
+#    define PyLong_FromSize_t PyInt_FromSize_t
+#  else
+#    define PyLong_FromSsize_t PyInt_FromLong
+#    define PyLong_FromSize_t PyInt_FromLong
+#  endif
 #endif
 
 #endif /* OBMALLOC_COMPAT_H */

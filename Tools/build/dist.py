@@ -18,7 +18,7 @@ import tree
 from errors import BuildError, say
 from insertions import plain_git_environment
 from processes import run_logged
-from source import ensure_archive, ensure_pristine, unpack
+from source import ensure_pristine, unpack_fresh
 from versions import Release
 
 # How users apply it.  Each must give the tree that our own build uses.
@@ -69,7 +69,6 @@ def as_one_patch(pristine: Path, contents: dict[str, bytes]) -> bytes:
 
 def _prove(release: Release, data: bytes, contents: dict[str, bytes], folder: Path) -> None:
     """BuildError unless every applier makes contents out of the archive."""
-    archive = ensure_archive(release)
     log = places.folder(release) / "dist.log"
     log.unlink(missing_ok=True)
     patch_file = folder / "obmalloc.patch"
@@ -78,7 +77,7 @@ def _prove(release: Release, data: bytes, contents: dict[str, bytes], folder: Pa
         say(f"trying the patch on a fresh source: {' '.join(applier[:2])} (log: {places.shown(log)})")
         fresh = folder / str(number)
         fresh.mkdir()
-        unpack(archive, fresh, places.folder(release) / "unpack.log")
+        unpack_fresh(release, fresh, places.folder(release) / "unpack.log")
         _apply(applier, patch_file, fresh, log)
         wrong = difference(places.pristine(release), fresh, contents)
         if wrong:

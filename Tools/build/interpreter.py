@@ -111,7 +111,7 @@ def build(release: Release, variant: Variant) -> Build:
     this = Build(release, variant)
     with places.locked(release):
         source = tree.sync(release) if variant.patched else ensure_pristine(release)
-        choice = {"arguments": list(arguments), "environment": _configure_environment()}
+        choice = {"arguments": list(arguments), "environment": _configure_environment(release)}
         configured = files.read_json(this.choice, None) == choice and (this.folder / "Makefile").exists()
         if configured and _is_current(this, source):
             say(f"{places.shown(this.python)} is up to date")
@@ -123,8 +123,9 @@ def build(release: Release, variant: Variant) -> Build:
     return this
 
 
-def _configure_environment() -> dict[str, str]:
-    return {name: os.environ[name] for name in CONFIGURE_VARIABLES if name in os.environ}
+def _configure_environment(release: Release) -> dict[str, str]:
+    own = {name: os.environ.get(name, value) for name, value in release.environment}
+    return own | {name: os.environ[name] for name in CONFIGURE_VARIABLES if name in os.environ}
 
 
 def _is_current(this: Build, source: Path) -> bool:

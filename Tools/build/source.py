@@ -94,11 +94,38 @@ def ensure_pristine(release: Release) -> Path:
         if os.environ.get("CPYTHON_TARBALL"):
             ensure_archive(release)  # a wrong file is an error even when not needed
         return target
+    if not release.sha256:
+        _copy_users_tree(release, target)
+        return target
     archive = ensure_archive(release)
     say(f"unpacking CPython {release.number} to {places.shown(target)}")
     with files.staged_folder(target) as folder:
         unpack(archive, folder, places.folder(release) / "unpack.log")
     return target
+
+
+def _copy_users_tree(release: Release, target: Path) -> None:
+    """The tree that CPYTHON names, as if it had been unpacked.  Whether it is the
+    pinned source is known from the sums in the patches."""
+    given = os.environ.get("CPYTHON", "")
+    if not given:
+        raise BuildError(f"CPython {release.number} comes from no archive: unpack its source and name "
+                         f"the folder, make VERSION={release.number} CPYTHON=DIR")
+    tree = Path(given).expanduser().absolute()
+    header = files.read_or_none(tree / "Include/patchlevel.h") or b""
+    if f'"{release.number}"'.encode() not in header:
+        raise BuildError(f"CPYTHON={tree} is not a source tree of CPython {release.number}")
+    say(f"copying CPython {release.number} to {places.shown(target)}")
+    with files.staged_folder(target) as folder:
+        shutil.copytree(tree, folder, symlinks=True, dirs_exist_ok=True)
+
+
+def unpack_fresh(release: Release, folder: Path, log: Path) -> None:
+    """The pristine source once more, in the empty folder."""
+    if release.sha256:
+        unpack(ensure_archive(release), folder, log)
+    else:
+        shutil.copytree(ensure_pristine(release), folder, symlinks=True, dirs_exist_ok=True)
 
 
 def unpack(archive: Path, folder: Path, log: Path) -> None:

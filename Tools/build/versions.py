@@ -16,10 +16,12 @@ class Release:
     """One pinned release of CPython.
 
     number         "3.13.5"
-    sha256         of the archive, in hexadecimal
+    sha256         of the archive, in hexadecimal; "": no archive, the user names a
+                   source tree (CPYTHON=DIR)
     compression    of the archive: "xz" or "gz"
     debian_source  Debian's source package; its .orig archive is the same file
     debian_suites  Debian suites that hold this version, tried in order
+    environment    variables for its configure, unless the user set them
     """
 
     number: str
@@ -27,6 +29,7 @@ class Release:
     compression: str
     debian_source: str
     debian_suites: tuple[str, ...]
+    environment: tuple[tuple[str, str], ...] = ()
 
     @property
     def minor(self) -> str:
@@ -87,6 +90,15 @@ RELEASES = {
             debian_source="python2.7",
             debian_suites=("bullseye",),
         ),
+        Release(
+            number="2.4.6",
+            sha256="",
+            compression="gz",
+            debian_source="python2.4",
+            debian_suites=(),
+            # Its own code counts on signed integers that wrap around.
+            environment=(("OPT", "-g -O3 -fwrapv -Wall -Wstrict-prototypes"),),
+        ),
     )
 }
 DEFAULT = "3.13.5"
@@ -102,8 +114,10 @@ def find(number: str) -> Release:
 
 
 def find_all(numbers: str) -> list[Release]:
-    """The releases that numbers lists, with spaces or commas between them;
-    "all" and "none" are lists too."""
-    if numbers in ("all", "none"):
-        return list(RELEASES.values()) if numbers == "all" else []
+    """The releases that numbers lists, with spaces or commas between them.
+    "none" and "all" are lists too; the latter has those with an archive."""
+    if numbers == "none":
+        return []
+    if numbers == "all":
+        return [release for release in RELEASES.values() if release.sha256]
     return [find(number) for number in numbers.replace(",", " ").split()]
