@@ -16,6 +16,14 @@
 
 #include "obmalloc/python.h"
 
+/* It needs the structs of one version of Python. */
+#if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
+#  define OBM_OWNERS 1
+#  include "_obmalloc_owners.h"
+#else
+#  define OBM_OWNERS 0
+#endif
+
 static int
 set_size(PyObject *dict, const char *key, size_t value)
 {
@@ -55,13 +63,13 @@ all_class_stats(const struct obm_stats *stats)
 
 #define FIELD(name) {#name, offsetof(struct obm_stats, name)}
 static const struct { const char *key; size_t offset; } stats_fields[] = {
-    FIELD(page_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
+    FIELD(page_size), FIELD(run_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
     FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
     FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
-    FIELD(used_pages), FIELD(floor_pages), FIELD(free_pages), FIELD(dirty_pages),
-    FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
+    FIELD(used_pages), FIELD(floor_pages), FIELD(resident_pages), FIELD(free_pages),
+    FIELD(dirty_pages), FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
     FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
-    FIELD(purge_calls), FIELD(pages_purged), FIELD(refaults), FIELD(purge_failures),
+    FIELD(purge_calls), FIELD(pages_purged), FIELD(pages_released), FIELD(refaults), FIELD(purge_failures),
     FIELD(allowance_pages),
 };
 #undef FIELD
@@ -69,6 +77,9 @@ static const struct { const char *key; size_t offset; } stats_fields[] = {
 static int
 fill_stats(PyObject *dict, const struct obm_stats *stats)
 {
+    if (set_size(dict, "version", OBM_STATS_VERSION) < 0) {
+        return -1;
+    }
     for (size_t i = 0; i < Py_ARRAY_LENGTH(stats_fields); i++) {
         const char *field = (const char *)stats + stats_fields[i].offset;
         if (set_size(dict, stats_fields[i].key, *(const size_t *)field) < 0) {
@@ -101,6 +112,73 @@ obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         Py_CLEAR(dict);
     }
     return dict;
+}
+
+/* One arena as it was when the map was begun, before any Python object was
+   made of it: making those changes the heap. */
+struct arena_snapshot {
+    obm_arena_index index;
+    uintptr_t address;
+    bool purgeable;
+    unsigned page_count;
+    struct obm_page_info pages[OBM_MAX_ARENA_PAGES];
+};
+
+/* Memory of the system's malloc, for PyMem_RawFree(); NULL: there is none. */
+static struct arena_snapshot *
+take_snapshot(const struct obm_heap *heap, size_t *count)
+{
+    struct arena_snapshot *arenas = PyMem_RawCalloc(heap->arena_count + 1, sizeof(*arenas));
+    *count = 0;
+    for (obm_arena_index i = 1; arenas != NULL && i < heap->arenas_ever; i++) {
+        if (heap->arenas[i].address != 0) {
+            struct arena_snapshot *arena = &arenas[(*count)++];
+            arena->index = i;
+            arena->address = heap->arenas[i].first_page;
+            arena->purgeable = heap->arenas[i].purgeable;
+            arena->page_count = _PyObmalloc_DescribeArena(i, arena->pages);
+        }
+    }
+    return arenas;
+}
+
+static PyObject *
+arena_tuple(const struct arena_snapshot *arena)
+{
+    Py_ssize_t size = (Py_ssize_t)(arena->page_count * sizeof(arena->pages[0]));
+    return Py_BuildValue("(kKOy#)", (unsigned long)arena->index,
+                         (unsigned long long)arena->address,
+                         arena->purgeable ? Py_True : Py_False,
+                         (const char *)arena->pages, size);
+}
+
+PyDoc_STRVAR(heap_map_doc,
+"heap_map() -> list of (number, address, purgeable, pages)\n"
+"\n"
+"What every page of every arena of this interpreter is.  address is that of\n"
+"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
+"2 dirty or 3 used; the size class, of a used page; and the number of live\n"
+"blocks as an unsigned short.  All as of one moment.");
+
+static PyObject *
+obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    size_t count;
+    struct arena_snapshot *arenas = take_snapshot(_PyObmalloc_Heap(), &count);
+    if (arenas == NULL) {
+        return PyErr_NoMemory();
+    }
+    PyObject *list = PyList_New((Py_ssize_t)count);
+    for (size_t i = 0; list != NULL && i < count; i++) {
+        PyObject *arena = arena_tuple(&arenas[i]);
+        if (arena == NULL) {
+            Py_CLEAR(list);
+            break;
+        }
+        PyList_SetItem(list, (Py_ssize_t)i, arena);
+    }
+    PyMem_RawFree(arenas);
+    return list;
 }
 
 PyDoc_STRVAR(trim_doc,
@@ -190,6 +268,10 @@ static PyMethodDef methods[] = {
     {"install", obmalloc_install, METH_NOARGS, install_doc},
 #endif
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
+    {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
+#if OBM_OWNERS
+    {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
+#endif
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},

@@ -31,9 +31,15 @@
 #  define Py_ARRAY_LENGTH(array) (sizeof(array) / sizeof((array)[0]))
 #endif
 
+/* In the stable ABI from 3.13 on, and there in all versions. */
+extern void *PyMem_RawCalloc(size_t count, size_t size);
+extern void PyMem_RawFree(void *block);
+
 #pragma weak PyArg_ParseTuple
+#pragma weak PyBytes_FromStringAndSize
 #pragma weak PyDict_New
 #pragma weak PyDict_SetItemString
+#pragma weak PyErr_NoMemory
 #pragma weak PyErr_SetString
 #pragma weak PyExc_ImportError
 #pragma weak PyExc_RuntimeError
@@ -42,6 +48,8 @@
 #pragma weak PyList_SetItem
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
+#pragma weak PyMem_RawCalloc
+#pragma weak PyMem_RawFree
 #pragma weak PyModuleDef_Init
 #pragma weak PyUnicode_FromString
 #pragma weak Py_BuildValue
@@ -49,6 +57,8 @@
 #pragma weak Py_IncRef
 #pragma weak _Py_BuildValue_SizeT
 #pragma weak _PyArg_ParseTuple_SizeT
+#pragma weak _Py_FalseStruct
 #pragma weak _Py_NoneStruct
+#pragma weak _Py_TrueStruct
 
 #endif /* OBMALLOC_LOADABLE_H */

@@ -5,8 +5,11 @@ package of the same name, with a library for LD_PRELOAD or install(); where that
 cannot be, the import raises ImportError.
 
     install()   put obmalloc in place, if this interpreter was built without it
-    trim()      give back to the system what can go now; how many bytes went
     stats()     what the arenas hold: bytes, pages, blocks, events
+    heap_map()  what every page of every arena is
+    pins()      which objects keep pages and arenas that are only partly used
+    resident()  what the kernel says
+    trim()      give back to the system what can go now; how many bytes went
     settings()  the settings in force
     check()     verify the heap; RuntimeError says what does not hold
 
@@ -14,9 +17,13 @@ All of them concern the interpreter that calls them.  A subinterpreter with its
 own allocator state has its own arenas.  The library serves the main interpreter
 only: in such a subinterpreter the import raises ImportError.
 
+`python -m obmalloc --help` tells of the commands that show all this in the
+terminal, as pictures and as a page.
+
 What stats() returns, as integers unless it says otherwise:
 
-    page_size, arena_size                   bytes
+    version                                 of this structure: 1
+    page_size, run_size, arena_size         bytes
     arenas, arena_bytes                     mapped now; bytes of their whole pages
     arenas_mapped, arenas_released          ever
     arenas_highwater                        the most at a time
@@ -25,10 +32,12 @@ What stats() returns, as integers unless it says otherwise:
     used_pages, floor_pages                 lent to a size class; with a live block
     free_pages                              dirty + purged + fresh pages
     dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched
+    resident_pages                          used + dirty pages: what should be resident
     live_blocks, live_bytes                 in used pages; bytes of blocks
     free_block_bytes, tail_bytes            the rest of the used pages, in bytes
     metadata_bytes                          mapped for descriptors and arrays
     purge_calls, pages_purged               ever
+    pages_released                          dirty pages that went with their arena, ever
     refaults                                pages taken again after they were given back
     purge_failures                          refused by the system, ever
     allowance_pages                         dirty pages that may stay
@@ -36,18 +45,25 @@ What stats() returns, as integers unless it says otherwise:
     classes                                 a list with a dict for each size class:
                                             size in bytes, pools, live_blocks,
                                             free_blocks
+
+What adds up:
+
+    arena_bytes            == (used_pages + free_pages) * page_size
+    used_pages * page_size == live_bytes + free_block_bytes + tail_bytes
+    arenas                 == arenas_mapped - arenas_released
+    used_pages, live_blocks, live_bytes and free_block_bytes are the sums over
+    the classes
 """
 
-# Python 2 reads this file too, and has no ways in: see loading.py.
+# Python 2 reads this file too, and has only the module itself.
 import sys
 
-try:
-    from _obmalloc import check, settings, stats, trim
-except ImportError:
-    from obmalloc.loading import check, settings, stats, trim
-
-__all__ = ['check', 'settings', 'stats', 'trim']
-
 if sys.version_info >= (3,):
-    from obmalloc.loading import install
-    __all__.append('install')
+    from obmalloc.loading import _obmalloc, install
+    from obmalloc._looking import heap_map, pins, resident
+    __all__ = ['check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
+else:
+    import _obmalloc
+    __all__ = ['check', 'settings', 'stats', 'trim']
+
+check, settings, stats, trim = _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim

@@ -1,25 +1,368 @@
-"""python -m obmalloc COMMAND ..."""
+"""python -m obmalloc: the heap of a program in the terminal, as a picture, as a page.
 
+    python -m obmalloc stats|map|pins|trim PROGRAM [ARGUMENT...]
+    python -m obmalloc stats|map --pid PID
+    python -m obmalloc watch --pid PID
+    python -m obmalloc report PROGRAM [ARGUMENT...]
+    python -m obmalloc report --pid PID --seconds N
+
+and, for interpreters that were built without obmalloc (loading.py):
+
+    python -m obmalloc run [--no-children] PROGRAM [ARGUMENT...]
+    python -m obmalloc path
+"""
+
+import argparse
+import json
+import os
 import sys
+import tempfile
+import time
 
+import obmalloc
+from obmalloc import _heap_map, _kernel, _outside, _picture, _report, _running, _text, _watching
 from obmalloc import loading
 
-COMMANDS = {
-    "run": (loading.run, "start a program with obmalloc"),
-    "path": (loading.path, "print the library for LD_PRELOAD"),
-}
+
+class CommandError(Exception):
+    """One line that says what is wrong and what to do."""
 
 
-def main(arguments):
-    if arguments and arguments[0] in COMMANDS:
-        return COMMANDS[arguments[0]][0](arguments[1:])
-    asked = bool(arguments) and arguments[0] in ("-h", "--help")
-    out = sys.stdout if asked else sys.stderr
-    print("usage: python -m obmalloc COMMAND ...  (COMMAND --help tells more)", file=out)
-    for name, (_, text) in COMMANDS.items():
-        print(f"  {name:8}{text}", file=out)
-    return 0 if asked else 2
+def _write(path, data):
+    """Write a file whole or not at all."""
+    mode, encoding = ('wb', None) if isinstance(data, bytes) else ('w', 'utf-8')
+    folder = os.path.dirname(os.path.abspath(path))
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix='.obmalloc-')
+    except OSError as error:
+        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
+    try:
+        with os.fdopen(descriptor, mode, encoding=encoding) as file:
+            file.write(data)
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(temporary, 0o666 & ~umask)
+        os.replace(temporary, path)
+    except OSError as error:
+        os.unlink(temporary)
+        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def _show(lines):
+    """Print lines; somebody may have closed the other end of the pipe."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Nothing more can be said there, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _kernel_figures():
+    try:
+        return obmalloc.resident()
+    except OSError:
+        return None
+
+
+def _kernel_figures_of(pid, heap_map):
+    """As obmalloc.resident(), of another process."""
+    pages = sum(arena.resident_pages for arena in heap_map.arenas)
+    return {'arenas': pages * heap_map.page_size, 'process': _kernel.process_bytes(pid)}
+
+
+def _read(pid):
+    """(stats, map, kernel figures) of another process."""
+    reader = _outside.open_process(pid)
+    try:
+        stats, heap_map = reader.read(_kernel.residence(pid))
+        return stats, heap_map, _kernel_figures_of(pid, heap_map)
+    except _kernel.KernelError:
+        stats, heap_map = reader.read()
+        return stats, heap_map, None
+
+
+# What each command shows ----------------------------------------------------------
+
+def _show_stats(options, stats, kernel):
+    if options.json:
+        _show([json.dumps({**stats, 'kernel': kernel}, indent=2)])
+    else:
+        _show(_text.stats_lines(stats, kernel, _text.Style()))
+
+
+def _show_map(options, heap_map, title):
+    if options.output:
+        draw = _picture.map_png if options.output.endswith('.png') else _picture.map_svg
+        _write(options.output, draw(heap_map, title))
+    elif options.json:
+        _show([json.dumps(heap_map.as_dict())])
+    else:
+        _show(_text.map_lines(heap_map, _text.Style()))
+
+
+def _show_pins(options, pins):
+    if options.json:
+        _show([json.dumps(pins.as_dict())])
+    else:
+        _show(_text.pins_lines(pins, _text.Style(), types=options.types, arenas=options.arenas))
+
+
+def _show_trim(options, before, went, after):
+    if options.json:
+        _show([json.dumps({'bytes': went, 'process_before': before, 'process_after': after})])
+        return
+    text = f'trim() gave back {_text.size(went)}'
+    if before is not None:
+        text += f'; the process went from {_text.size(before)} to {_text.size(after)}'
+    _show([text])
+
+
+def _process_bytes():
+    try:
+        return _kernel.process_bytes()
+    except _kernel.KernelError:
+        return None
+
+
+def _pins_if_any(limit):
+    try:
+        return obmalloc.pins(limit)
+    except NotImplementedError:
+        return None
+
+
+def _begun(end):
+    """A file that tells that the program has ended, and looking at it has begun."""
+    return end + '.begun'
+
+
+def _at_end(options):
+    """What to do when the program of the command is about to end."""
+    def look():
+        if options.command == 'stats':
+            _show_stats(options, obmalloc.stats(), _kernel_figures())
+        elif options.command == 'map':
+            _show_map(options, obmalloc.heap_map(), f'the heap of {options.name} at its end')
+        elif options.command == 'pins':
+            _show_pins(options, obmalloc.pins(options.limit))
+        elif options.command == 'trim':
+            before = _process_bytes()
+            went = obmalloc.trim()
+            _show_trim(options, before, went, _process_bytes())
+        else:
+            _write(_begun(options.output), '')
+            _write(options.output, _report.to_json(
+                stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
+                pins=_pins_if_any(options.limit)))
+
+    def at_end():
+        try:
+            look()
+        except (CommandError, NotImplementedError) as error:
+            print(f'obmalloc: {error}', file=sys.stderr)
+            sys.stderr.flush()
+            os._exit(1)     # the status of a program cannot be changed any more otherwise
+    return at_end
+
+
+# The commands -----------------------------------------------------------------------
+
+def _run_inside(options):
+    loading.restart_preloaded(sys.argv[1:])
+    _running.run(options.program[0], options.program[1:], _at_end(options),
+                 is_module=options.is_module)
+
+
+def _stats_or_map(options):
+    if options.pid is None:
+        _run_inside(options)
+        return
+    stats, heap_map, kernel = _read(options.pid)
+    if options.command == 'stats':
+        _show_stats(options, stats, kernel)
+    else:
+        _show_map(options, heap_map, f'the heap of process {options.pid}')
+
+
+def _watch(options):
+    _watching.watch(options.pid, options.interval, options.count, sys.stdout)
+
+
+def _report_process(options):
+    """A report of a process that goes on."""
+    samples = _watching.Samples(options.pid, options.interval)
+    end = time.monotonic() + options.seconds
+    _outside.open_process(options.pid)
+    try:
+        while time.monotonic() < end:
+            samples.take()
+            time.sleep(samples.interval)
+    except KeyboardInterrupt:
+        pass
+    stats, heap_map, kernel = _read(options.pid)
+    _write(options.output, _report.page(
+        title=f'The heap of process {options.pid}', stats=stats, heap_map=heap_map,
+        kernel=kernel, samples=samples.complete()))
+
+
+def _report_program(options):
+    """Run the program in a process of its own, watched from here, so that it has
+    no thread that it did not start."""
+    with tempfile.TemporaryDirectory(prefix='obmalloc-') as folder:
+        end = os.path.join(folder, 'end.json')
+        module = ['-m'] if options.is_module else []
+        status, samples = _watching.run_child(
+            ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
+             *module, *options.program], options.interval,
+            lambda: not os.path.exists(_begun(end)))
+        try:
+            with open(end, encoding='utf-8') as file:
+                seen = _report.from_json(file.read())
+        except OSError:
+            raise CommandError(f'{options.name} ended with status {status} before it could be '
+                               'looked at: there is no report') from None
+    _write(options.output, _report.page(
+        title=f'The heap of {options.name} at its end', samples=samples, **seen))
+    print(f'obmalloc: the report is in {options.output}', file=sys.stderr)
+    sys.exit(status)
+
+
+def _report_command(options):
+    if options.pid is None:
+        _report_program(options)
+    else:
+        _report_process(options)
+
+
+# Arguments ---------------------------------------------------------------------------
+
+def _number(least, kind=int):
+    def parse(text):
+        value = kind(text)
+        if not value >= least or value == float('inf'):
+            raise ValueError
+        return value
+    parse.__name__ = f'number, at least {least}:'
+    return parse
+
+
+def _picture_name(text):
+    if not text.endswith(('.svg', '.png')):
+        raise argparse.ArgumentTypeError(f'{text!r} must end with .svg or .png')
+    return text
+
+
+def _add_program(parser):
+    parser.add_argument('-m', dest='module', nargs=argparse.REMAINDER, metavar='MODULE',
+                        help='run a module, as python -m does')
+    parser.add_argument('program', nargs=argparse.REMAINDER, metavar='PROGRAM [ARGUMENT...]',
+                        help='a script to run; it is looked at when it ends')
+
+
+def _add_pid(parser, required=False):
+    parser.add_argument('--pid', type=_number(1), required=required,
+                        help='look at this process, which goes on meanwhile')
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog='python -m obmalloc',
+        description='Shows the heap of a Python program: of one that is run to its end, or of '
+                    'a process that runs already.')
+    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+
+    def command(name, run, text, *, program=True, pid=False, json_too=True):
+        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        added.set_defaults(run=run, pid=None, module=None, program=[])
+        if json_too:
+            added.add_argument('--json', action='store_true', help='for programs to read')
+        if pid:
+            _add_pid(added, required=not program)
+        return added
+
+    stats = command('stats', _stats_or_map, 'what the arenas hold', pid=True)
+    _add_program(stats)
+    heap_map = command('map', _stats_or_map, 'every page of every arena', pid=True)
+    heap_map.add_argument('--output', metavar='FILE', type=_picture_name,
+                          help='draw it: FILE.svg or FILE.png')
+    _add_program(heap_map)
+    pins = command('pins', _run_inside, 'which objects keep pages and arenas')
+    pins.add_argument('--types', type=_number(1), default=20, help='rows to show (20)')
+    pins.add_argument('--arenas', type=_number(0), default=3, help='arenas to show (3)')
+    pins.add_argument('--limit', type=_number(0), default=10_000,
+                      help='blocks to look at one by one (10000)')
+    _add_program(pins)
+    trim = command('trim', _run_inside, 'what obmalloc.trim() would still give back')
+    _add_program(trim)
+    watch = command('watch', _watch, 'a live view of a process', program=False, pid=True,
+                    json_too=False)
+    watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds (1)')
+    watch.add_argument('--count', type=_number(1), help='stop after so many views')
+    report = command('report', _report_command, 'a page with everything, for a browser',
+                     pid=True, json_too=False)
+    report.add_argument('--output', metavar='FILE', default='obmalloc-report.html',
+                        help='the page (obmalloc-report.html)')
+    report.add_argument('--interval', type=_number(0.01, float), default=0.1,
+                        help='seconds between two looks at the memory (0.1)')
+    report.add_argument('--seconds', type=_number(0, float), default=10.0,
+                        help='how long to look at the process of --pid (10)')
+    report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
+    _add_program(report)
+    for name, text in (('run', 'start a program with obmalloc, where the interpreter is without it'),
+                       ('path', 'print the library for LD_PRELOAD')):
+        commands.add_parser(name, help=text)    # main() has sent those two elsewhere
+    return parser, commands
+
+
+def _end_parser():
+    """Of what `report` runs: a program that writes down what is left at its end."""
+    parser = argparse.ArgumentParser(prog='python -m obmalloc _end')
+    parser.add_argument('--output')
+    parser.add_argument('--limit', type=int)
+    _add_program(parser)
+    parser.set_defaults(command='_end', run=_run_inside, pid=None)
+    return parser
+
+
+def _options(arguments):
+    if arguments[:1] == ['_end']:
+        options = _end_parser().parse_args(arguments[1:])
+    else:
+        parser, _ = _parser()
+        options = parser.parse_args(arguments)
+    options.is_module = options.module is not None
+    options.program = options.module if options.is_module else options.program
+    if options.program[:1] == ['--']:
+        del options.program[0]
+    if (options.pid is None) == (not options.program):
+        raise CommandError(
+            f'{options.command}: name either a program or --pid, not both' if options.program else
+            f'{options.command}: which program? Name a script, or -m MODULE'
+            + (', or --pid PID' if options.command not in ('pins', 'trim') else
+               ' (who owns what can only be seen from inside)'))
+    options.name = ' '.join(options.program[:1])
+    return options
+
+
+def main(arguments=None):
+    """The exit status; a program that is run may end with its own."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if arguments[:1] == ['run']:
+        return loading.run(arguments[1:])
+    if arguments[:1] == ['path']:
+        return loading.path(arguments[1:])
+    try:
+        options = _options(arguments)
+        options.run(options)
+    except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
+        print(f'obmalloc: {error}', file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == '__main__':
+    # Under its own name, for `__main__` will be the program that is run.
+    from obmalloc import __main__ as command
+    sys.exit(command.main())

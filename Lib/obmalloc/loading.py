@@ -13,10 +13,10 @@ import sys
 import warnings
 
 try:
-    from _obmalloc import check, settings, stats, trim
+    import _obmalloc
 except ImportError:
     try:
-        from obmalloc._obmalloc import check, settings, stats, trim
+        import obmalloc._obmalloc as _obmalloc
     except ModuleNotFoundError:
         import sysconfig
         raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
@@ -24,13 +24,13 @@ except ImportError:
                           else "this interpreter was built without obmalloc") from None
 
 PRELOAD = "LD_PRELOAD"
+RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 
 
 def _library_module():
     """The loadable library as a module, or None in a patched interpreter."""
-    import obmalloc
-    return getattr(obmalloc, "_obmalloc", None)
+    return sys.modules.get("obmalloc._obmalloc")
 
 
 def install():
@@ -84,6 +84,17 @@ def _interpreter_options():
     """The options that this interpreter was started with, such as -X dev."""
     import subprocess
     return subprocess._args_from_interpreter_flags()
+
+
+def restart_preloaded(arguments):
+    """Have this very command run with the library in place, if it is not yet."""
+    import obmalloc
+    restarted = os.environ.pop(RESTARTED, None)
+    if _library_module() is None or obmalloc.stats()["arenas_mapped"] > 0 or restarted:
+        return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
+    sys.stdout.flush()
+    os.execve(sys.executable, [sys.executable, *_interpreter_options(), "-m", "obmalloc", *arguments],
+              {**_environment(children=True), RESTARTED: "1"})
 
 
 RUN_USAGE = """\

@@ -24,6 +24,7 @@
    it was. */
 
 #include "obmalloc/internal.h"
+#include "obmalloc/probes.h"
 
 #include <string.h>
 
@@ -455,6 +456,7 @@ arena_new(struct obm_heap *heap)
     if (heap->arena_count > heap->counters.arenas_highwater) {
         heap->counters.arenas_highwater = heap->arena_count;
     }
+    OBM_PROBE(arena__map, arena->address, heap->geometry.arena_size);
     return index;
 }
 
@@ -462,6 +464,7 @@ void
 obm_arena_release(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
+    OBM_PROBE(arena__release, arena->address, heap->geometry.arena_size);
     heap->counters.released_pages += arena->dirty_pages;
     arena->dirty_pages = 0;
     dirty_recount(heap, index);
@@ -522,9 +525,14 @@ static bool
 purge_range(struct obm_heap *heap, struct obm_arena_object *arena, unsigned start, unsigned end)
 {
     unsigned shift = obm_page_shift(heap);
+    uintptr_t address = arena->first_page + ((uintptr_t)start << shift);
+    size_t size = (size_t)(end - start) << shift;
     heap->counters.purge_calls++;
-    return heap->os->purge((void *)(arena->first_page + ((uintptr_t)start << shift)),
-                           (size_t)(end - start) << shift);
+    if (!heap->os->purge((void *)address, size)) {
+        return false;
+    }
+    OBM_PROBE(purge, address, size);
+    return true;
 }
 
 /* Purge all dirty pages of the first runs, neighbours (also those in different

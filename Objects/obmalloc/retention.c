@@ -33,6 +33,7 @@
    Nothing here allocates. */
 
 #include "obmalloc/internal.h"
+#include "obmalloc/probes.h"
 
 void
 obm_retention_init(struct obm_heap *heap)
@@ -211,6 +212,7 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
 {
     if (refault) {
         heap->counters.refaults++;
+        OBM_PROBE(refault, arena->address, arena->page_count - arena->free_pages);
         if (heap->settings.retain == OBM_RETAIN_AUTO
             && heap->os->now() - arena->purged_at < OBM_REGRET_NANOSECONDS) {
             heap->retention.allowance++;

@@ -15,4 +15,5 @@
 #include "pool.c"
 #include "alloc.c"
 #include "stats.c"
+#include "heap_map.c"
 #include "dump.c"

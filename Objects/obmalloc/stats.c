@@ -6,6 +6,7 @@
 
        arena_bytes  ==  (used_pages + free_pages) * page_size
        free_pages   ==  dirty_pages + purged_pages + fresh_pages
+       resident_pages  ==  used_pages + dirty_pages
        used_pages * page_size  ==  live_bytes + free_block_bytes + tail_bytes
 
    Any thread that holds the GIL of the heap may call this. */
@@ -60,6 +61,7 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
 {
     memset(stats, 0, sizeof(*stats));
     stats->page_size = heap->geometry.page_size;
+    stats->run_size = heap->geometry.run_size;
     stats->arena_size = heap->geometry.arena_size;
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         if (heap->arenas[i].address != 0) {
@@ -67,6 +69,7 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
         }
     }
     stats->fresh_pages = stats->free_pages - stats->dirty_pages - stats->purged_pages;
+    stats->resident_pages = stats->used_pages + stats->dirty_pages;
     stats->metadata_bytes += heap->arena_capacity * sizeof(struct obm_arena_object)
                              + heap->map.capacity * sizeof(struct obm_map_entry);
     stats->arenas_mapped = heap->counters.arenas_mapped;
@@ -76,6 +79,7 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
     stats->arenas_split = heap->counters.arenas_split;
     stats->purge_calls = heap->counters.purge_calls;
     stats->pages_purged = heap->counters.purged_pages;
+    stats->pages_released = heap->counters.released_pages;
     stats->purge_failures = heap->counters.purge_failures;
     stats->refaults = heap->counters.refaults;
     stats->allowance_pages = heap->retention.allowance;

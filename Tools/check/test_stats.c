@@ -14,6 +14,9 @@ expect_sums(const struct obm_heap *heap, struct obm_stats *stats)
     EXPECT_EQUAL(stats->free_pages,
                  stats->dirty_pages + stats->purged_pages + stats->fresh_pages);
     EXPECT_AT_MOST(stats->dirty_pages + stats->purged_pages, stats->free_pages);
+    EXPECT_EQUAL(stats->resident_pages, stats->used_pages + stats->dirty_pages);
+    EXPECT_EQUAL(stats->run_size, heap->geometry.run_size);
+    EXPECT_EQUAL((stats->pages_purged + stats->pages_released) * page, obm_given_back(heap));
     EXPECT_EQUAL(stats->used_pages * page,
                  stats->live_bytes + stats->free_block_bytes + stats->tail_bytes);
     EXPECT_AT_MOST(stats->floor_pages, stats->used_pages);

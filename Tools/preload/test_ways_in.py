@@ -1,5 +1,6 @@
 """run, path, LD_PRELOAD and install()."""
 
+import json
 import os
 import subprocess
 import tempfile
@@ -58,6 +59,30 @@ class WaysIn(Programs):
         self.assertEqual(self.run_command("run", "--no-children", "-c", code), "[None, None]")
         self.assertEqual(self.run_command("run", "--no-children", "-c", code, LD_PRELOAD="libm.so.6 libdl.so.2"),
                          "['libm.so.6:libdl.so.2', None]")
+
+    def test_commands_look_at_a_program_with_the_library(self):
+        with tempfile.TemporaryDirectory() as folder:
+            script = os.path.join(folder, "script.py")
+            with open(script, "w") as file:
+                file.write("import os, sys\nkept = [str(i) for i in range(50_000)]\n"
+                           "print(sys.argv[1:], [name for name in os.environ if name.startswith('OBMALLOC')])\n")
+            program, shown = self.run_command("stats", "--json", script, "-x").split("\n", 1)
+            self.assertEqual(program, "['-x'] []")
+            self.assertGreater(json.loads(shown)["live_blocks"], 50_000)
+            page = os.path.join(folder, "page.html")
+            self.run_command("report", "--output", page, script, errors=None)
+            self.assertGreater(os.path.getsize(page), 10_000)
+            self.run_command("pins", script, status=1,
+                             errors="obmalloc: pins needs an interpreter that was built with obmalloc")
+
+    def test_commands_look_at_a_process(self):
+        with subprocess.Popen([self.python.path, "-m", "obmalloc", "run", "-c", self.code(
+                "kept = [str(i) for i in range(50_000)]; print(serves(), flush=True); input()")],
+                env=self.environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+            self.assertEqual(process.stdout.readline(), "True\n")
+            seen = json.loads(self.run_command("stats", "--json", "--pid", str(process.pid)))
+            process.communicate("\n")
+        self.assertGreater(seen["live_blocks"], 50_000)
 
     def test_mistakes_are_one_line(self):
         for arguments in ["run"], ["run", "--nonsense"], ["path", "more"]:

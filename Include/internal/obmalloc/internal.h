@@ -339,8 +339,11 @@ struct obm_class_stats {
     size_t free_blocks;     /* in those pools */
 };
 
+/* Grows when a field changes its meaning or goes; new fields do not count. */
+#define OBM_STATS_VERSION 1
+
 struct obm_stats {
-    size_t page_size, arena_size;       /* bytes */
+    size_t page_size, run_size, arena_size;     /* bytes */
     size_t arenas;                      /* mapped now */
     size_t arena_bytes;                 /* of their whole pages */
     size_t arenas_mapped, arenas_released, arenas_highwater;
@@ -348,12 +351,13 @@ struct obm_stats {
     size_t arenas_huge, arenas_split;   /* ever */
     size_t used_pages;                  /* of pools that are not FREE */
     size_t floor_pages;                 /* with at least one live block */
+    size_t resident_pages;              /* used, or free and not given back */
     size_t free_pages, dirty_pages, purged_pages, fresh_pages;
     size_t live_blocks, live_bytes;     /* bytes of blocks, not of requests */
     size_t free_block_bytes;            /* in used pages */
     size_t tail_bytes;                  /* of used pages, too short for a block */
     size_t metadata_bytes;              /* mapped for descriptors and arrays */
-    size_t purge_calls, pages_purged, refaults, purge_failures;
+    size_t purge_calls, pages_purged, pages_released, refaults, purge_failures;
     size_t allowance_pages;
     ptrdiff_t system_blocks;
     struct obm_class_stats classes[OBM_SIZE_CLASSES];
@@ -363,6 +367,32 @@ OBM_API void obm_stats_collect(const struct obm_heap *heap, struct obm_stats *st
 
 /* Blocks in use, those of the system's malloc included. */
 OBM_API ptrdiff_t obm_allocated_blocks(const struct obm_heap *heap);
+
+/* heap_map.c: what every page is ------------------------------------------- */
+
+enum obm_page_kind {
+    OBM_PAGE_FRESH = 0,         /* free, never touched since its arena was mapped */
+    OBM_PAGE_PURGED,            /* free, its memory was handed back */
+    OBM_PAGE_DIRTY,             /* free, and maybe backed by memory */
+    OBM_PAGE_USED               /* a pool of size_class */
+};
+
+struct obm_page_info {
+    uint8_t kind;               /* enum obm_page_kind */
+    uint8_t size_class;         /* OBM_NO_CLASS: free */
+    uint16_t live;              /* blocks */
+};
+
+/* Describe each page of an arena that is mapped.  Returns how many it has. */
+OBM_API unsigned obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
+                                    struct obm_page_info pages[OBM_MAX_ARENA_PAGES]);
+
+/* Which blocks of a pool are live: bit i % 64 of word i / 64 is block i, counted
+   from the start of its page.  false: the free list is damaged, and no bit is
+   set. */
+#define OBM_POOL_WORDS (((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT / 64)
+OBM_API bool obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
+                                  uint64_t live[OBM_POOL_WORDS]);
 
 /* check.c: the invariants of types.h ---------------------------------------- */
 

@@ -45,6 +45,7 @@ class EquationTests(unittest.TestCase):
                          (stats['used_pages'] + stats['free_pages']) * page)
         self.assertEqual(stats['free_pages'], stats['dirty_pages']
                          + stats['purged_pages'] + stats['fresh_pages'])
+        self.assertEqual(stats['resident_pages'], stats['used_pages'] + stats['dirty_pages'])
         self.assertEqual(stats['used_pages'] * page, stats['live_bytes']
                          + stats['free_block_bytes'] + stats['tail_bytes'])
         self.assertEqual(stats['arenas'],
@@ -67,6 +68,7 @@ class EquationTests(unittest.TestCase):
 
     def check_all(self):
         stats = _obmalloc.stats()
+        self.assertEqual(stats['version'], 1)
         self.check_sums(stats)
         self.check_classes(stats)
 

@@ -100,4 +100,6 @@ _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
     return obm_check_heap(obm_python_heap(), level, message);
 }
 
+#include "inspection.h"
+
 #endif /* OBM_COMMON_H */

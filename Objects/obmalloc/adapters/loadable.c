@@ -96,7 +96,8 @@ extern int PySys_AddAuditHook(int (*hook)(const char *event, void *arguments, vo
 #define DOMAINS 2
 static const PyMemAllocatorDomain domains[DOMAINS] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
 
-static struct obm_heap heap;
+static struct { struct obm_heap heap; } obmalloc_state_main;
+static struct obm_heap *const main_heap = &obmalloc_state_main.heap;
 static struct obm_heap nobody;      /* owns nothing: every other heap is another one */
 static struct obm_settings settings;
 static bool heap_ready;
@@ -110,7 +111,7 @@ static PyInterpreterState *main_interpreter;
 static bool may_have_many_heaps;
 
 /* Requests for the previous allocator, which are our clock (see pass_on()). */
-#define OBM_PASSED_PER_LOOK 16u
+#define OBM_PASSED_PER_LOOK 4u
 static unsigned passed;
 
 static void
@@ -156,7 +157,7 @@ static void
 pass_on(void)
 {
     if (++passed % OBM_PASSED_PER_LOOK == 0) {
-        obm_before_blocking(&heap);
+        obm_before_blocking(main_heap);
     }
 }
 
@@ -164,7 +165,7 @@ pass_on(void)
 static OBM_NOINLINE void *
 malloc_slow(const PyMemAllocatorEx *other, size_t size)
 {
-    void *block = obm_malloc_slow(&heap, size);
+    void *block = obm_malloc_slow(main_heap, size);
     if (block != NULL) {
         return block;
     }
@@ -184,7 +185,7 @@ serve_malloc(bool many, const PyMemAllocatorEx *other, size_t size)
     if (OBM_UNLIKELY(!is_served(many))) {
         return malloc_elsewhere(other, size);
     }
-    void *block = obm_malloc_fast(&heap.own_front, size);
+    void *block = obm_malloc_fast(&main_heap->own_front, size);
     return OBM_LIKELY(block != NULL) ? block : malloc_slow(other, size);
 }
 
@@ -195,7 +196,7 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
         /* Python has made sure that the product does not overflow; but anybody
            may have got hold of this function. */
         bool fits = size == 0 || count <= OBM_SMALL_MAX / size;
-        void *block = fits ? obm_calloc(&heap, count * size) : NULL;
+        void *block = fits ? obm_calloc(main_heap, count * size) : NULL;
         if (block != NULL) {
             return block;
         }
@@ -218,7 +219,7 @@ static OBM_NOINLINE void
 free_slow(const PyMemAllocatorEx *other, void *block)
 {
     /* NULL may come without a thread state. */
-    if (block != NULL && (is_foreign_to_subinterpreter(block) || !obm_free_slow(&heap, block))) {
+    if (block != NULL && (is_foreign_to_subinterpreter(block) || !obm_free_slow(main_heap, block))) {
         other->free(other->ctx, block);
     }
 }
@@ -226,7 +227,7 @@ free_slow(const PyMemAllocatorEx *other, void *block)
 static OBM_NOINLINE void
 free_counted(const PyMemAllocatorEx *other, struct obm_pool *pool, void *block)
 {
-    if (!obm_free_counted(&heap, pool, block)) {
+    if (!obm_free_counted(main_heap, pool, block)) {
         other->free(other->ctx, block);
     }
 }
@@ -234,11 +235,11 @@ free_counted(const PyMemAllocatorEx *other, struct obm_pool *pool, void *block)
 static void
 python_free(void *ctx, void *block)
 {
-    if (OBM_UNLIKELY(!obm_front_covers(&heap.own_front, block))) {
+    if (OBM_UNLIKELY(!obm_front_covers(&main_heap->own_front, block))) {
         free_slow(ctx, block);
         return;
     }
-    struct obm_pool *pool = obm_front_pool(&heap, &heap.own_front, block);
+    struct obm_pool *pool = obm_front_pool(main_heap, &main_heap->own_front, block);
     if (!obm_free_push(pool, block)) {
         free_counted(ctx, pool, block);
     }
@@ -250,7 +251,7 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
     if (block == NULL) {
         return serve_malloc(many, other, size);
     }
-    size_t old = is_foreign_to_subinterpreter(block) ? 0 : obm_block_size(&heap, block);
+    size_t old = is_foreign_to_subinterpreter(block) ? 0 : obm_block_size(main_heap, block);
     if (old == 0) {
         return other->realloc(other->ctx, block, size);
     }
@@ -260,7 +261,7 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
     void *moved = serve_malloc(many, other, size);
     if (moved != NULL) {
         memcpy(moved, block, size < old ? size : old);
-        obm_free(&heap, block);
+        obm_free(main_heap, block);
     }
     return moved;
 }
@@ -431,7 +432,7 @@ install_under_debug_hooks(void)
 static bool
 first_arena(void)
 {
-    if (heap.counters.arenas_mapped != 0) {
+    if (main_heap->counters.arenas_mapped != 0) {
         return false;       /* we have served before: pymalloc helps out */
     }
     switch (who_is_in_force()) {
@@ -552,7 +553,7 @@ obm_loadable_prepare(void)
     }
     const char *text = getenv("PYTHONOBMALLOC");
     obm_settings_parse(&settings, text != NULL ? text : "", warn_setting, NULL);
-    if (!obm_heap_init(&heap, obm_os_system(), &settings)
+    if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&nobody, obm_os_system(), &settings)) {
         return "the page size of this system is not supported: "
                "the interpreter keeps its own allocator";
@@ -570,7 +571,7 @@ obm_loadable_install(void)
     if (reason != NULL) {
         return reason;
     }
-    if (heap.counters.arenas_mapped != 0) {
+    if (main_heap->counters.arenas_mapped != 0) {
         return NULL;        /* in force, or behind hooks that were set since */
     }
     if (PyInterpreterState_Next(PyInterpreterState_Head()) != NULL) {
@@ -593,7 +594,7 @@ obm_loadable_install(void)
 void
 _PyObmalloc_Stats(struct obm_stats *stats)
 {
-    obm_stats_collect(&heap, stats);
+    obm_stats_collect(main_heap, stats);
 }
 
 const struct obm_settings *
@@ -607,14 +608,22 @@ _PyObmalloc_Settings(void)
 size_t
 _PyObmalloc_Trim(void)
 {
-    return obm_trim(&heap);
+    return obm_trim(main_heap);
 }
 
 bool
 _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    return obm_check_heap(&heap, level, message);
+    return obm_check_heap(main_heap, level, message);
 }
+
+static inline struct obm_heap *
+obm_python_heap(void)
+{
+    return main_heap;
+}
+
+#include "inspection.h"
 
 /* Children ----------------------------------------------------------------------------------- */
 

@@ -26,7 +26,9 @@ except ImportError:
     resource = None
 
 KIBIBYTE = 1024
-READ_SIZE = 1 << 16         # bytes a read; the files in /proc read here are smaller
+# Bytes a read; the files in /proc read here are smaller. Much more would disturb what is measured:
+# glibc looks for memory to give back when it frees 64 KiB at once.
+READ_SIZE = 1 << 13
 
 
 # --- Clocks ------------------------------------------------------------------------------------

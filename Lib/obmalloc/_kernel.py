@@ -1,0 +1,62 @@
+"""What Linux says about the memory of a process."""
+
+import os
+import struct
+
+_PRESENT = 1 << 63      # of an entry of /proc/PID/pagemap
+
+
+class KernelError(OSError):
+    """The kernel does not tell; the message is one line for people."""
+
+
+def read_file(pid, name):
+    """The text of a file of /proc/PID."""
+    path = f'/proc/{pid}/{name}'
+    try:
+        with open(path) as file:
+            return file.read()
+    except ProcessLookupError:
+        raise KernelError(f'process {pid} is gone') from None
+    except FileNotFoundError:
+        if not os.path.exists('/proc/self'):
+            raise KernelError('this system has no /proc: nobody tells what memory a '
+                              'process has') from None
+        raise KernelError(f'no process {pid}') from None
+    except OSError as error:
+        raise KernelError(f'{path}: {error.strerror}') from None
+
+
+def process_bytes(pid='self'):
+    """The resident set of a process in bytes, from /proc/PID/statm."""
+    return int(read_file(pid, 'statm').split()[1]) * os.sysconf('SC_PAGE_SIZE')
+
+
+def process_sizes(pid='self'):
+    """Bytes by their names in /proc/PID/smaps_rollup: 'Rss', 'Pss', 'Swap',
+    'AnonHugePages' and others."""
+    sizes = {}
+    for line in read_file(pid, 'smaps_rollup').splitlines():
+        fields = line.split()
+        if len(fields) == 3 and fields[2] == 'kB':
+            sizes[fields[0].rstrip(':')] = int(fields[1]) << 10
+    return sizes
+
+
+def residence(pid='self'):
+    """A function of (address, number of pages) to one byte a page: 1 where the
+    kernel backs it with memory."""
+    page_size = os.sysconf('SC_PAGE_SIZE')
+
+    def resident(address, count):
+        try:
+            with open(f'/proc/{pid}/pagemap', 'rb', buffering=0) as file:
+                file.seek(address // page_size * 8)
+                entries = file.read(count * 8)
+        except ProcessLookupError:
+            raise KernelError(f'process {pid} is gone') from None
+        except OSError as error:
+            raise KernelError(f'/proc/{pid}/pagemap: {error.strerror}') from None
+        entries += bytes(count * 8 - len(entries))
+        return bytes(entry & _PRESENT != 0 for entry, in struct.iter_unpack('=Q', entries))
+    return resident

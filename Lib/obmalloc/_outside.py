@@ -1,0 +1,375 @@
+"""A heap read from outside: from another process, or from a core file.
+
+The program tells by itself where everything stands: struct obm_layout in the
+section .obmalloc (Include/internal/obmalloc/layout.h).  Nothing is believed
+before magic text, byte order, version and size are what this module knows.
+Only reads happen, and the program runs on meanwhile: what was read while an
+arena came or went is thrown away and read again.
+
+Nothing here needs an interpreter with obmalloc.
+"""
+
+import os
+import struct
+import sys
+
+from obmalloc import _heap_map, _kernel
+
+LAYOUT_VERSION = 1
+SECTION = '.obmalloc'
+MAGIC = b'obmalloc layout\0'
+
+# In the order of OBM_LAYOUT_OF().
+NUMBERS = '''
+    alignment size_classes runs_per_arena max_arena_pages
+    FREE PARTIAL CURRENT FULL
+    sizeof_heap sizeof_arena sizeof_run sizeof_pool sizeof_map_entry
+    arenas arena_capacity arena_count arenas_ever map_capacity system_blocks
+    page_size run_size arena_size arena_pages run_pages allowance_pages
+    arenas_mapped arenas_released arenas_highwater purge_calls
+    pages_purged pages_released refaults purge_failures arenas_huge arenas_split
+    arena_address arena_first_page arena_pools
+    arena_page_count arena_free_pages arena_dirty_pages
+    arena_in_window arena_purgeable arena_huge arena_runs
+    run_dirty run_purged pool_countdown pool_state
+'''.split()
+
+_ATTEMPTS = 20
+_MOST_ARENAS = 1 << 22          # more than that is no heap, but something misread
+
+
+class OutsideError(Exception):
+    """It cannot be read; the message is one line for people."""
+
+
+class _Torn(Exception):
+    """The program changed it while it was read."""
+
+
+# Where the layout stands --------------------------------------------------------
+
+class _Elf:
+    """The little of an ELF file that is needed: sections and segments."""
+
+    def __init__(self, file):
+        self._file = file
+        ident = file.read(16)
+        if ident[:4] != b'\x7fELF':
+            raise OutsideError('not an ELF file')
+        order = '<' if ident[5] == 1 else '>'
+        self._wide = ident[4] == 2
+        shape = order + ('HHIQQQIHHHHHH' if self._wide else 'HHIIIIIHHHHHH')
+        (_, _, _, _, self._phoff, self._shoff, _, _, self._phsize, self._phcount,
+         self._shsize, self._shcount, self._names) = self._unpack(shape, 16)
+        self._section = order + ('IIQQQQ' if self._wide else 'IIIIII')
+        self._segment = order + ('IIQQQQ' if self._wide else 'IIIII')
+
+    def _unpack(self, shape, offset):
+        self._file.seek(offset)
+        return struct.unpack(shape, self._file.read(struct.calcsize(shape)))
+
+    def section(self, wanted):
+        """Address of a section; None: there is none."""
+        if not self._shcount:
+            return None
+        headers = [self._unpack(self._section, self._shoff + i * self._shsize)
+                   for i in range(self._shcount)]
+        start, size = headers[self._names][4:6]
+        self._file.seek(start)
+        names = self._file.read(size)
+        for name, _, _, address, _, _ in headers:
+            if names[name:names.index(b'\0', name)] == wanted.encode():
+                return address
+        return None
+
+    def first_address(self):
+        """The address that the first loaded byte of the file was linked to."""
+        for i in range(self._phcount):
+            header = self._unpack(self._segment, self._phoff + i * self._phsize)
+            offset, address = (header[2], header[3]) if self._wide else (header[1], header[2])
+            if header[0] == 1 and offset == 0:
+                return address
+        raise OutsideError('an ELF file without its first segment')
+
+
+def _mapped_files(pid):
+    """(address of the first byte, path to open) of each mapped file."""
+    found = {}
+    for line in _kernel.read_file(pid, 'maps').splitlines():
+        fields = line.split(None, 5)
+        if len(fields) == 6 and fields[5].startswith('/') and int(fields[2], 16) == 0:
+            found.setdefault(fields[5], int(fields[0].split('-')[0], 16))
+    program = os.readlink(f'/proc/{pid}/exe')
+    files = [(found.pop(program), f'/proc/{pid}/exe')] if program in found else []
+    return files + [(address, f'/proc/{pid}/root{path}') for path, address in found.items()]
+
+
+def _find_layout(pid):
+    """The address of the layout in the process."""
+    for start, path in _mapped_files(pid):
+        try:
+            with open(path, 'rb') as file:
+                elf = _Elf(file)
+                address = elf.section(SECTION)
+                if address is not None:
+                    return start - elf.first_address() + address
+        except (OSError, OutsideError, struct.error, ValueError, IndexError):
+            continue            # data files are mapped too
+    raise OutsideError(f'process {pid} is no Python with obmalloc')
+
+
+# Reading ---------------------------------------------------------------------------
+
+class Reader:
+    """The heap of the main interpreter of a program.
+
+    read: a function of (address, size) to so many bytes; layout: where struct
+    obm_layout stands; name: of the program, for messages.
+    """
+
+    def __init__(self, read, layout, name):
+        self._read = read
+        self._name = name
+        head = struct.Struct('=16sIIII')
+        magic, order, version, size, width = head.unpack(read(layout, head.size))
+        if magic != MAGIC:
+            raise OutsideError(f'{name} has no layout of obmalloc where its file says')
+        if order != 0x01020304:
+            raise OutsideError(f'{name} has another byte order: read it on such a machine')
+        whole = head.size + 4 * len(NUMBERS) + width
+        if version != LAYOUT_VERSION or size != whole + (-whole) % width:
+            raise OutsideError(f'{name} has layout {version} of obmalloc, this is for layout '
+                               f'{LAYOUT_VERSION}: use the obmalloc that belongs to it')
+        rest = read(layout + head.size, size - head.size)
+        self._at = dict(zip(NUMBERS, struct.unpack_from(f'={len(NUMBERS)}I', rest)))
+        self._word = '=Q' if width == 8 else '=I'
+        self._signed_word = '=q' if width == 8 else '=i'
+        self._heap, = struct.unpack_from(self._word, rest, len(rest) - width)
+
+    def _field(self, data, name, shape=None, base=0):
+        return struct.unpack_from(shape or self._word, data, base + self._at[name])[0]
+
+    def _head(self):
+        """The heap itself, and the arena objects."""
+        at = self._at
+        heap = self._read(self._heap, at['sizeof_heap'])
+        ever = self._field(heap, 'arenas_ever', '=I')
+        if self._field(heap, 'page_size') == 0 or ever == 0:
+            raise OutsideError(f'{self._name} has not set up its heap yet')
+        if not 0 < ever < _MOST_ARENAS:
+            raise _Torn
+        arenas = self._field(heap, 'arenas')
+        return heap, self._read(arenas, ever * at['sizeof_arena']) if arenas else b''
+
+    def _describe(self, kinds, classes, live, run_dirty, run_purged, run_pages, page_size):
+        """The pages of an arena, four bytes each, as _heap_map.HeapMap takes them."""
+        at = self._at
+        pages = bytearray()
+        for number, (state, size_class) in enumerate(zip(kinds, classes)):
+            run, bit = divmod(number, run_pages)
+            if state == at['FREE']:
+                kind = (2 if run_dirty[run] >> bit & 1 else 1 if run_purged[run] >> bit & 1 else 0)
+                pages += struct.pack('=BBH', kind, 0xff, 0)
+                continue
+            if size_class >= at['size_classes']:
+                raise _Torn
+            capacity = page_size // ((size_class + 1) * at['alignment'])
+            count = capacity if state == at['FULL'] else live[number] + 1
+            if state not in (at['PARTIAL'], at['CURRENT'], at['FULL']) or not 0 <= count <= capacity:
+                raise _Torn
+            pages += struct.pack('=BBH', 3, size_class, count)
+        return bytes(pages)
+
+    def _arena(self, number, objects, run_pages, page_size):
+        """An arena as _obmalloc.heap_map() tells it."""
+        at = self._at
+        base = number * at['sizeof_arena']
+        count = self._field(objects, 'arena_page_count', '=H', base)
+        if not 0 < count <= at['max_arena_pages']:
+            raise _Torn
+        size = at['sizeof_pool']
+        data = self._read(self._field(objects, 'arena_pools', base=base), count * size)
+        low = 0 if sys.byteorder == 'little' else 4
+        states = [byte >> low & 15 for byte in data[at['pool_state']::size]]
+        classes = data[at['pool_state'] - 1::size]
+        countdowns = memoryview(data).cast('h')[at['pool_countdown'] // 2::size // 2].tolist()
+
+        def run_words(name):
+            return [self._field(objects, name, '=Q',
+                                base + at['arena_runs'] + run * at['sizeof_run'])
+                    for run in range(at['runs_per_arena'])]
+        pages = self._describe(states, classes, countdowns, run_words('run_dirty'),
+                               run_words('run_purged'), run_pages, page_size)
+        return (number, self._field(objects, 'arena_first_page', base=base),
+                self._field(objects, 'arena_purgeable', '=B', base) != 0, pages)
+
+    def _mapped_arenas(self, heap, objects):
+        """The numbers of the arenas that are mapped."""
+        ever = self._field(heap, 'arenas_ever', '=I')
+        size = self._at['sizeof_arena']
+        return [number for number in range(1, ever if objects else 1)
+                if self._field(objects, 'arena_address', base=number * size)]
+
+    def _snapshot(self):
+        """(the heap, arena objects, arenas as _obmalloc.heap_map() tells them)."""
+        for _ in range(_ATTEMPTS):
+            try:
+                heap, objects = self._head()
+                run_pages = self._field(heap, 'run_pages', '=H')
+                page_size = self._field(heap, 'page_size')
+                arenas = [self._arena(number, objects, run_pages, page_size)
+                          for number in self._mapped_arenas(heap, objects)]
+                again, _ = self._head()
+                if all(self._field(heap, name) == self._field(again, name)
+                       for name in ('arenas', 'arenas_mapped', 'arenas_released')):
+                    return heap, objects, arenas
+            except _Torn:
+                pass
+        raise OutsideError(f'the heap of {self._name} changes faster than it can be read: '
+                           'try again')
+
+    def _map_of(self, heap, arenas, resident=None):
+        return _heap_map.HeapMap(
+            page_size=self._field(heap, 'page_size'), run_size=self._field(heap, 'run_size'),
+            arena_size=self._field(heap, 'arena_size'), alignment=self._at['alignment'],
+            arenas=arenas, resident=resident)
+
+    def read(self, resident=None):
+        """(statistics as obmalloc.stats() has them, an obmalloc._heap_map.HeapMap), of
+        one moment.  resident: as in HeapMap."""
+        heap, objects, arenas = self._snapshot()
+        heap_map = self._map_of(heap, arenas, resident)
+        return self._stats(heap, objects, heap_map), heap_map
+
+    def totals(self):
+        """(used pages, dirty pages) of all arenas, in bytes, from what the arenas count
+        themselves: cheap enough to be asked many times a second."""
+        for _ in range(_ATTEMPTS):
+            try:
+                heap, objects = self._head()
+            except _Torn:
+                continue
+            size, used, dirty = self._at['sizeof_arena'], 0, 0
+            for number in self._mapped_arenas(heap, objects):
+                count, free, dirty_here = (
+                    self._field(objects, name, '=H', number * size)
+                    for name in ('arena_page_count', 'arena_free_pages', 'arena_dirty_pages'))
+                used += count - free
+                dirty += dirty_here
+            page_size = self._field(heap, 'page_size')
+            return used * page_size, dirty * page_size
+        raise OutsideError(f'the heap of {self._name} cannot be read: try again')
+
+    def _metadata(self, heap, objects):
+        at, page_size = self._at, self._field(heap, 'page_size')
+        arena_pages = self._field(heap, 'arena_pages', '=H')
+        inside = arena_pages * at['sizeof_pool']
+        outside = -(-(arena_pages + 1) * at['sizeof_pool'] // page_size) * page_size
+        total = (self._field(heap, 'arena_capacity') * at['sizeof_arena']
+                 + self._field(heap, 'map_capacity') * at['sizeof_map_entry'])
+        for number in self._mapped_arenas(heap, objects):
+            in_window = self._field(objects, 'arena_in_window', '=B', number * at['sizeof_arena'])
+            total += inside if in_window else outside
+        return total
+
+    def _stats(self, heap, objects, heap_map):
+        counted = ('arenas_mapped', 'arenas_released', 'arenas_highwater', 'purge_calls',
+                   'pages_purged', 'pages_released', 'refaults', 'purge_failures',
+                   'arenas_huge', 'arenas_split', 'allowance_pages')
+        stats = stats_of_map(heap_map, self._at['size_classes'])
+        stats.update((name, self._field(heap, name)) for name in counted)
+        stats['huge_arenas'] = sum(
+            self._field(objects, 'arena_huge', '=B', number * self._at['sizeof_arena'])
+            for number in self._mapped_arenas(heap, objects))
+        stats['metadata_bytes'] = self._metadata(heap, objects)
+        stats['system_blocks'] = self._field(heap, 'system_blocks', self._signed_word)
+        return stats
+
+
+def stats_of_map(heap_map, size_classes):
+    """What of obmalloc.stats() follows from a map."""
+    kinds = heap_map.kinds()
+    classes = [{'size': heap_map.block_size(c), 'pools': 0, 'live_blocks': 0, 'free_blocks': 0}
+               for c in range(size_classes)]
+    by_size = {row['size']: row for row in classes}
+    floor = 0
+    for arena in heap_map.arenas:
+        for page in arena:
+            if page.kind == _heap_map.USED:
+                row = by_size[page.block_size]
+                row['pools'] += 1
+                row['live_blocks'] += page.live
+                row['free_blocks'] += page.capacity - page.live
+                floor += page.live != 0
+    live = sum(row['live_blocks'] * row['size'] for row in classes)
+    free = sum(row['free_blocks'] * row['size'] for row in classes)
+    used = kinds['used']
+    return {
+        'version': 1,
+        'page_size': heap_map.page_size, 'run_size': heap_map.run_size,
+        'arena_size': heap_map.arena_size,
+        'arenas': len(heap_map.arenas),
+        'arena_bytes': sum(kinds.values()) * heap_map.page_size,
+        'used_pages': used, 'floor_pages': floor,
+        'free_pages': sum(kinds.values()) - used,
+        'dirty_pages': kinds['dirty'], 'purged_pages': kinds['purged'],
+        'fresh_pages': kinds['fresh'], 'resident_pages': used + kinds['dirty'],
+        'live_blocks': sum(row['live_blocks'] for row in classes), 'live_bytes': live,
+        'free_block_bytes': free, 'tail_bytes': used * heap_map.page_size - live - free,
+        'classes': classes,
+    }
+
+
+# Another process --------------------------------------------------------------------
+
+def _memory_of(pid):
+    """A function of (address, size) to the bytes of the process."""
+    try:
+        file = os.open(f'/proc/{pid}/mem', os.O_RDONLY | os.O_CLOEXEC)
+    except PermissionError:
+        raise OutsideError(refused(pid)) from None
+    except OSError:
+        raise OutsideError(f'process {pid} is gone') from None
+
+    class Memory:
+        def __call__(self, address, size):
+            parts = b''
+            while len(parts) < size:
+                try:
+                    part = os.pread(file, size - len(parts), address + len(parts))
+                except OSError:     # unmapped meanwhile, or never mapped
+                    raise _Torn from None
+                if not part:
+                    raise OutsideError(f'process {pid} is gone')
+                parts += part
+            return parts
+
+        def __del__(self, close=os.close):
+            close(file)
+    return Memory()
+
+
+def refused(pid):
+    """What to do when the system does not let us read."""
+    return (f'process {pid}: permission refused; only its user or root may read it, and only as far as '
+            'kernel.yama.ptrace_scope and the container allow')
+
+
+def open_process(pid):
+    """A Reader of a live process.  Raises OutsideError."""
+    try:
+        os.readlink(f'/proc/{pid}/exe')
+        layout = _find_layout(pid)
+        return Reader(_memory_of(pid), layout, f'process {pid}')
+    except PermissionError:
+        raise OutsideError(refused(pid)) from None
+    except FileNotFoundError:
+        if not os.path.exists('/proc/self/exe'):
+            raise OutsideError('this system has no /proc: other processes cannot be read') from None
+        if os.path.exists(f'/proc/{pid}/stat'):
+            raise OutsideError(f'process {pid} is no Python with obmalloc') from None
+        raise OutsideError(f'no process {pid}') from None
+    except _kernel.KernelError as error:
+        raise OutsideError(str(error)) from None
+    except _Torn:
+        raise OutsideError(f'process {pid} has no layout of obmalloc where its file says') from None

@@ -1,0 +1,439 @@
+"""python -m obmalloc: each command on a real program, and what goes wrong."""
+
+import io
+import json
+import os
+import re
+import shutil
+import struct
+import subprocess
+import sys
+import textwrap
+import unittest
+import xml.etree.ElementTree
+import zlib
+from html.parser import HTMLParser
+from test.support import SHORT_TIMEOUT, os_helper
+
+from obmalloc import _heap_map, _text
+
+from .helpers import ChildTest
+from .test_outside import may_read
+
+PROGRAM = '''
+import sys
+class Culprit:
+    def __init__(self, number):
+        self.name = f'culprit {number}'
+passing, kept = [], []
+for number in range(100_000):
+    passing.append((number, f'passing {number}'))
+    if number % 500 == 0:
+        kept.append(Culprit(number))
+del passing
+print('the program', __name__, sys.argv[1:])
+sys.exit(3 if 'fail' in sys.argv else 0)
+'''
+BROWSERS = ('chromium', 'chromium-browser', 'google-chrome')
+
+
+class CommandTest(ChildTest):
+    """Tests that run the command in a folder with a program."""
+
+    def setUp(self):
+        folder = os_helper.temp_dir()
+        self.folder = folder.__enter__()
+        self.addCleanup(folder.__exit__, None, None, None)
+        self.write('program.py', PROGRAM)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, 'w', encoding='utf-8') as file:
+            file.write(textwrap.dedent(text))
+        return path
+
+    def read(self, name, mode='r'):
+        with open(os.path.join(self.folder, name), mode,
+                  encoding=None if 'b' in mode else 'utf-8') as file:
+            return file.read()
+
+    def command(self, *arguments, status=0, env=(), **options):
+        variables = self.child_environment(
+            {'COLUMNS': '', 'NO_COLOR': '', 'FORCE_COLOR': '', 'PYTHONIOENCODING': 'utf-8', **dict(env)})
+        done = subprocess.run(
+            [sys.executable, '-m', 'obmalloc', *arguments], cwd=self.folder, env=variables,
+            timeout=SHORT_TIMEOUT * 2, encoding='utf-8', stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **options)
+        self.assertEqual(done.returncode, status, (done.stdout[-2000:], done.stderr[-2000:]))
+        return done
+
+
+class ProgramTests(CommandTest):
+    """Commands that run a program and look at its end."""
+
+    def test_stats(self):
+        out = self.command('stats', 'program.py', 'one', '--json').stdout
+        self.assertTrue(out.startswith("the program __main__ ['one', '--json']\n"), out)
+        self.assertRegex(out, r'held for .* blocks: [0-9.]+ times the page floor of ')
+        for label in ('blocks in use', 'free, given back', 'all [0-9,]+ arenas'):
+            self.assertRegex(out, rf'(?m)^{label} +[0-9.]+ [KM]iB')
+        self.assertIn('by the kernel:', out)
+
+    def test_stats_for_programs(self):
+        out = self.command('stats', '--json', 'program.py').stdout
+        stats = json.loads(out.split('\n', 1)[1])
+        page = stats['page_size']
+        self.assertEqual(stats['arena_bytes'], (stats['used_pages'] + stats['free_pages']) * page)
+        self.assertGreater(stats['kernel']['process'], stats['kernel']['arenas'])
+
+    def test_the_status_of_the_program(self):
+        self.assertIn("['fail']", self.command('stats', 'program.py', 'fail', status=3).stdout)
+
+    def test_a_program_that_raises(self):
+        self.write('raises.py', 'kept = list(range(10))\nraise ValueError("my own")')
+        done = self.command('stats', 'raises.py', status=1)
+        self.assertIn('ValueError: my own', done.stderr)
+        self.assertIn('the page floor', done.stdout)
+
+    def test_a_program_with_threads_and_its_own_module(self):
+        self.write('threads.py', '''
+            import pickle, threading, time, __main__
+            class Mine: pass
+            assert __main__.Mine is Mine and pickle.loads(pickle.dumps(Mine())).__class__ is Mine
+            def work():
+                time.sleep(0.3)
+                __main__.late = [Mine() for _ in range(500)]
+            threading.Thread(target=work).start()
+            ''')
+        out = self.command('pins', 'threads.py').stdout
+        self.assertRegex(out, r'__main__\.Mine in list +500 ')
+
+    def test_a_module_and_a_package(self):
+        os.mkdir(os.path.join(self.folder, 'package'))
+        self.write('package/__init__.py', '')
+        self.write('package/__main__.py', 'import sys; print(__package__, __name__, sys.argv[1:])')
+        self.write('module.py', 'import sys; print(__spec__.name, sys.argv[1:])')
+        self.assertIn("package __main__ ['a']", self.command('stats', '-m', 'package', 'a').stdout)
+        self.assertIn("module ['-x', 'b']", self.command('stats', '-m', 'module', '-x', 'b').stdout)
+
+    def test_map(self):
+        out = self.command('map', 'program.py', env={'COLUMNS': '70'}).stdout
+        self.assertNotIn('\x1b', out)
+        self.assertRegex(out, r'(?m)^arena 1 at 0x[0-9a-f]+: ')
+        rows = [line for line in out.splitlines() if line.startswith('  ')]
+        self.assertGreater(len(rows), 10)
+        self.assertTrue(all(len(row) <= 70 for row in rows))
+        self.assertTrue(all(set(row) <= set(_text.FILLED + '▒· ') for row in rows), rows)
+        self.assertIn('·', ''.join(rows))
+
+    def test_map_in_colour(self):
+        out = self.command('map', 'program.py', env={'FORCE_COLOR': '1'}).stdout
+        self.assertIn('\x1b[38;5;33m', out)
+        plain = re.sub('\x1b\\[[0-9;]*m', '', out)
+        self.assertNotIn('\x1b', plain)
+        both = {'FORCE_COLOR': '1', 'NO_COLOR': '1'}
+        self.assertNotIn('\x1b', self.command('map', 'program.py', env=both).stdout)
+
+    def test_map_without_unicode(self):
+        out = self.command('map', 'program.py', env={'PYTHONIOENCODING': 'ascii'}).stdout
+        self.assertTrue(out.isascii())
+        self.assertRegex(out, r'(?m)^  [1-8~. ]{32}')
+
+    def test_map_for_programs(self):
+        out = self.command('map', '--json', 'program.py').stdout
+        data = json.loads(out.split('\n', 1)[1])
+        self.assertEqual(data['version'], 1)
+        self.assertIn(data['arenas'][0]['pages'][0][0], ('used', 'dirty', 'purged', 'fresh'))
+
+    def test_pins_names_the_culprits(self):
+        out = self.command('pins', 'program.py').stdout
+        first = [line for line in out.splitlines() if ' in ' in line][:4]
+        self.assertTrue(any(line.startswith('str in __main__.Culprit') for line in first), out)
+        self.assertRegex(out, r'arena \d+: [0-9,]+ blocks? of .* keep ')
+        data = json.loads(self.command('pins', '--json', 'program.py').stdout.split('\n', 1)[1])
+        self.assertIn('str', {row['type'] for row in data['types']})
+
+    def test_trim(self):
+        out = self.command('trim', 'program.py', env={'PYTHONOBMALLOC': 'retain=all'}).stdout
+        self.assertRegex(out, r'trim\(\) gave back [0-9.]+ MiB; the process went from .* to ')
+
+    def test_a_reader_that_stops_reading(self):
+        program = subprocess.Popen(
+            [sys.executable, '-m', 'obmalloc', 'map', 'program.py'], cwd=self.folder,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=self.child_environment({}))
+        program.stdout.readline()
+        program.stdout.close()
+        errors = program.stderr.read()
+        program.stderr.close()
+        program.wait()
+        self.assertEqual(errors, b'')
+
+
+class PictureTests(CommandTest):
+
+    def test_svg(self):
+        self.command('map', '--output', 'heap.svg', 'program.py')
+        tree = xml.etree.ElementTree.fromstring(self.read('heap.svg'))
+        titles = [title.text for title in tree.iter('{http://www.w3.org/2000/svg}title')]
+        self.assertIn('program.py', titles[0])
+        self.assertTrue(any(re.fullmatch(r'pages? \d+( to \d+)?: free, given back', title)
+                            for title in titles))
+        self.assertTrue(any(re.fullmatch(r'page \d+: \d+ of \d+ blocks of \d+ bytes in use', title)
+                            for title in titles))
+
+    def test_png(self):
+        self.command('map', '--output', 'heap.png', 'program.py')
+        data = self.read('heap.png', 'rb')
+        self.assertEqual(data[:8], b'\x89PNG\r\n\x1a\n')
+        chunks, place = {}, 8
+        while place < len(data):
+            length, name = struct.unpack_from('>I4s', data, place)
+            content = data[place + 8:place + 8 + length]
+            checksum, = struct.unpack_from('>I', data, place + 8 + length)
+            self.assertEqual(checksum, zlib.crc32(name + content))
+            chunks[name] = content
+            place += 12 + length
+        self.assertEqual(list(chunks)[-1], b'IEND')
+        width, height = struct.unpack_from('>II', chunks[b'IHDR'])
+        pixels = zlib.decompress(chunks[b'IDAT'])
+        self.assertEqual(len(pixels), height * (width + 1))
+        self.assertLess(max(pixels), len(chunks[b'PLTE']) // 3)
+        self.assertGreater(len(set(pixels)), 4)
+
+
+class _Page(HTMLParser):
+    """What an HTML page refers to, and its text."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.links, self.words = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.links += [value for name, value in attributes if name in ('src', 'href')]
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+class ReportTests(CommandTest):
+
+    def report(self, *arguments, **options):
+        done = self.command('report', '--output', 'page.html', *arguments, **options)
+        return done, self.read('page.html')
+
+    def test_one_page_with_everything(self):
+        done, text = self.report('program.py', 'some', 'words')
+        self.assertIn("['some', 'words']", done.stdout)
+        self.assertIn('the report is in page.html', done.stderr)
+        page = _Page(text)
+        self.assertEqual(page.links, ['data:,'])
+        self.assertNotIn('http', text.replace('http-equiv', '').replace('http://www.w3.org', ''))
+        self.assertLess({'h1', 'h2', 'table', 'figure', 'svg', 'rect', 'title'}, set(page.tags))
+        words = ' '.join(page.words)
+        for wanted in ('program.py', 'Over time', 'str in __main__.Culprit', 'blocks in use'):
+            self.assertIn(wanted, words)
+
+    def test_the_status_of_the_program(self):
+        self.report('program.py', 'fail', status=3)
+
+    def test_a_program_that_is_killed(self):
+        self.write('killed.py', 'import os; os.kill(os.getpid(), 9)')
+        done = self.command('report', '--output', 'page.html', 'killed.py', status=1)
+        self.assertRegex(done.stderr, r'^obmalloc: killed.py ended with status 137 before .*\n$')
+        self.assertEqual(sorted(os.listdir(self.folder)), ['killed.py', 'program.py'])
+
+    def browser(self):
+        for name in BROWSERS:
+            if shutil.which(name):
+                return [name, '--headless=new', '--no-sandbox', '--disable-gpu', '--no-first-run',
+                        f'--user-data-dir={self.folder}/browser', '--virtual-time-budget=3000']
+        self.skipTest('no ' + ', '.join(BROWSERS))
+
+    def test_in_a_browser(self):
+        # An arena is reached by the keyboard; its status line is what a screen
+        # reader says.  The script at the end stands for somebody's fingers.
+        browser = self.browser()
+        _, text = self.report('program.py')
+        keys = '''<script>
+            const arena = document.querySelector('figure svg');
+            arena.focus();
+            for (const key of ['ArrowRight', 'ArrowRight', 'ArrowLeft'])
+              arena.dispatchEvent(new KeyboardEvent('keydown', {key: key, bubbles: true}));
+            document.title = document.documentElement.scrollWidth <= window.innerWidth ? 'fits' : 'too wide';
+            </script>'''
+        self.write('keys.html', text.replace('</body>', keys + '</body>'))
+        url = 'file://' + os.path.join(self.folder, 'keys.html')
+        for width in 360, 1200:
+            with self.subTest(width=width):
+                # A window of the browser itself is at least 500 wide.
+                frame = (f'<iframe src="{url}" width="{width}" height="3000" style="border:0"></iframe>')
+                self.write('frame.html', '<!DOCTYPE html><body style="margin:0">' + frame)
+                picture = os.path.join(self.folder, 'shot.png')
+                done = subprocess.run(
+                    [*browser, f'--window-size={max(width, 500)},3000', f'--screenshot={picture}',
+                     'file://' + os.path.join(self.folder, 'frame.html')],
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SHORT_TIMEOUT * 2)
+                self.assertTrue(os.path.exists(picture), done.stderr[-500:])
+                self.assertGreater(os.path.getsize(picture), 20_000)
+        done = subprocess.run([*browser, '--window-size=1200,2000', '--dump-dom', url],
+                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8',
+                              timeout=SHORT_TIMEOUT * 2)
+        status = re.search(r'<p id="detail"[^>]*>(.*?)</p>', done.stdout)
+        self.assertRegex(status.group(1), r'^arena 1, pages? \d+.*: .*(blocks of|free)')
+        self.assertEqual(done.stdout.count('class="u3 chosen"')
+                         + len(re.findall(r'class="\w+ chosen"', done.stdout)) > 0, True)
+        self.assertIn('<title>fits</title>', done.stdout)
+
+
+@may_read
+class OtherProcessTests(CommandTest):
+
+    def start(self):
+        self.write('waits.py', PROGRAM.replace('sys.exit', 'sys.stdout.flush(); input(); sys.exit'))
+        child = subprocess.Popen([sys.executable, 'waits.py'], cwd=self.folder, text=True,
+                                 stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                 env=self.child_environment({}))
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        self.addCleanup(child.stdin.close)
+        child.stdout.readline()
+        return str(child.pid)
+
+    def test_stats_and_map(self):
+        pid = self.start()
+        stats = json.loads(self.command('stats', '--json', '--pid', pid).stdout)
+        self.assertGreater(stats['purged_pages'], 1000)
+        held = stats['resident_pages'] * stats['page_size']
+        self.assertLess(abs(held - stats['kernel']['arenas']), 0.02 * held)
+        self.assertIn('by the kernel', self.command('stats', '--pid', pid).stdout)
+        self.assertIn('arena 1 at', self.command('map', '--pid', pid).stdout)
+        self.command('map', '--pid', pid, '--output', 'x.svg')
+        self.assertIn(f'process {pid}', self.read('x.svg'))
+
+    def test_watch(self):
+        pid = self.start()
+        out = self.command('watch', '--pid', pid, '--interval', '0.05', '--count', '3').stdout
+        self.assertEqual(len(out.splitlines()), 3)
+        self.assertRegex(out, r'resident +[0-9.]+ MiB  arenas hold +[0-9.]+ MiB')
+
+    def test_watch_in_a_terminal(self):
+        pty = __import__('pty')
+        pid = self.start()
+        master, slave = pty.openpty()
+        self.addCleanup(os.close, master)
+        env = self.child_environment({'NO_COLOR': '', 'TERM': 'xterm-256color', 'COLUMNS': '90',
+                                      'PYTHONIOENCODING': 'utf-8'})
+        child = subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', pid,
+                                  '--interval', '0.05', '--count', '2'], stdout=slave, env=env)
+        os.close(slave)
+        shown = b''
+        try:
+            while part := os.read(master, 65536):
+                shown += part
+        except OSError:     # the other end was closed
+            pass
+        self.assertEqual(child.wait(), 0)
+        text = shown.decode()
+        self.assertTrue(text.startswith('\x1b[?1049h') and text.endswith('\x1b[?1049l'), text[-50:])
+        self.assertIn(f'process {pid}: ', text)
+        self.assertIn('blocks; page flo', text)
+        # No size is known of this terminal, so it counts as 24 lines: one an arena.
+        self.assertRegex(text, r'arena +1 ')
+
+    def test_watch_until_it_ends(self):
+        self.write('short.py', 'import sys, time; print(flush=True); time.sleep(3)')
+        child = subprocess.Popen([sys.executable, 'short.py'], cwd=self.folder,
+                                 stdout=subprocess.PIPE, env=self.child_environment({}))
+        child.stdout.readline()
+        child.stdout.close()
+        import threading
+        threading.Thread(target=child.wait).start()
+        out = self.command('watch', '--pid', str(child.pid), '--interval', '0.2').stdout
+        self.assertGreater(len(out.splitlines()), 1)
+
+    def test_report_of_a_process(self):
+        pid = self.start()
+        self.command('report', '--pid', pid, '--seconds', '0.5', '--output', 'page.html')
+        text = self.read('page.html')
+        self.assertIn(f'The heap of process {pid}', text)
+        self.assertIn('can only be seen from inside', text)
+
+
+class MistakeTests(CommandTest):
+    """One line that says what is wrong; nothing half written."""
+
+    def check_mistake(self, message, *arguments, status=1):
+        done = self.command(*arguments, status=status)
+        last = done.stderr.splitlines()[-1]
+        self.assertRegex(last, message)
+        if status == 1:
+            self.assertEqual(done.stderr.count('\n'), 1, done.stderr)
+
+    def test_mistakes(self):
+        self.check_mistake('which program', 'stats')
+        self.check_mistake('which program.*inside', 'pins')
+        self.check_mistake('not both', 'stats', '--pid', '1', 'program.py')
+        self.check_mistake('no process 4190000', 'stats', '--pid', '4190000')
+        self.check_mistake('nothere.py: No such file', 'stats', 'nothere.py')
+        self.check_mistake('no module named nothere', 'stats', '-m', 'nothere')
+        self.check_mistake('no module named nothere.sub', 'stats', '-m', 'nothere.sub')
+        self.check_mistake('invalid choice', 'nonsense', status=2)
+        self.check_mistake('--pid', 'stats', '--pid', '-3', status=2)
+        self.check_mistake('--pid', 'stats', '--pid', 'x', status=2)
+        self.check_mistake('must end with .svg or .png', 'map', '--output', 'x.gif', 'program.py', status=2)
+        self.check_mistake('required', 'watch', status=2)
+
+    def test_a_picture_that_cannot_be_written(self):
+        self.check_mistake('cannot be written: No such file', 'map', '--output', 'no/where.svg', 'program.py')
+        self.check_mistake('cannot be written', 'report', '--output', 'no/where.html', 'program.py')
+
+    def test_help(self):
+        for arguments in [], ['stats'], ['map'], ['pins'], ['trim'], ['watch'], ['report']:
+            self.assertIn('usage:', self.command(*arguments, '--help').stdout)
+
+
+class TextTests(unittest.TestCase):
+
+    def heap_map(self, count):
+        """Arenas of 512 pages: full, half full, free, given back, never touched."""
+        pages = b''.join(struct.pack('=BBH', *page) * 100 for page in
+                         [(3, 3, 64), (3, 3, 32), (2, 255, 0), (1, 255, 0), (0, 255, 0)])
+        return _heap_map.HeapMap(
+            page_size=4096, run_size=1 << 17, arena_size=1 << 21, alignment=16,
+            arenas=[(number + 1, number << 21, True, pages) for number in range(count)])
+
+    def lines(self, count, rows, width=80, **how):
+        style = _text.Style(io.StringIO(), width=width, colour=False, **how)
+        return _text.map_lines(self.heap_map(count), style, rows)
+
+    def test_the_map_fits(self):
+        for count in 1, 3, 10, 500:
+            for rows in 5, 24, 60:
+                with self.subTest(count=count, rows=rows):
+                    lines = self.lines(count, rows, unicode=True)
+                    self.assertLessEqual(len(lines), rows)
+                    pages = [line for line in lines if line.startswith('  ') or '  1 ' in line]
+                    self.assertTrue(pages or rows == 5, lines)
+                    self.assertTrue(all(len(line) <= 80 for line in pages), lines)
+        self.assertEqual(len(self.lines(10, 24, unicode=True)), 11)
+        self.assertIn('480 more arenas', self.lines(500, 22, unicode=True)[-1])
+
+    def test_the_map_shows_all_kinds(self):
+        whole = ''.join(self.lines(1, None, unicode=True)[2:])
+        for sign in '█▄▒·':
+            self.assertGreaterEqual(whole.count(sign), 96, whole)
+        compact = self.lines(10, 24, unicode=True)[1]
+        self.assertRegex(compact, r'^arena +1 █+.▄+▒+·+ *$')
+
+    def test_sizes(self):
+        for count, text in [(0, '0 B'), (1023, '1023 B'), (1024, '1.0 KiB'), (1536, '1.5 KiB'),
+                            (102300, '99.9 KiB'), (102400, '100 KiB'), (1 << 20, '1.0 MiB'),
+                            ((1 << 20) - 1, '1.0 MiB'), (5 << 40, '5.0 TiB'), (5 << 50, '5120 TiB')]:
+            self.assertEqual(_text.size(count), text)
+
+
+if __name__ == '__main__':
+    unittest.main()

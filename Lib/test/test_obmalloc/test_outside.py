@@ -1,0 +1,242 @@
+"""Reading a heap from outside: it agrees with what the program says itself."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import textwrap
+import unittest
+from unittest import mock
+from test.support import SHORT_TIMEOUT
+
+import obmalloc
+from obmalloc import _heap_map, _outside
+
+from .building import ExtensionTest
+from .helpers import ChildTest
+
+GDB_SCRIPT = os.path.join(os.path.dirname(obmalloc.__file__), 'gdb.py')
+WAIT = '''
+import json, sys
+json.dumps(_obmalloc.stats())   # what this needs is there when it counts
+stats = _obmalloc.stats()
+sys.stdout.write(json.dumps(stats) + '\\n')
+sys.stdout.flush()
+sys.stdin.readline()
+'''
+
+
+def readable():
+    """Whether the system lets us read another process of ours."""
+    child = subprocess.Popen([sys.executable, '-c', 'input()'], stdin=subprocess.PIPE)
+    try:
+        with open(f'/proc/{child.pid}/mem', 'rb'):
+            return True
+    except OSError:
+        return False
+    finally:
+        child.communicate(b'\n')
+
+
+may_read = unittest.skipUnless(os.path.exists('/proc/self/mem') and readable(),
+                               'the system does not let us read another process')
+
+
+class ReadingTest(ChildTest):
+    """Tests that compare the outside of a child with its inside."""
+
+    def start(self, code, **env):
+        """A child that runs code, and the first line that it writes."""
+        child = subprocess.Popen(
+            [sys.executable, '-c', self.child_code(textwrap.dedent(code))], text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=self.child_environment(env))
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        self.addCleanup(child.stdin.close)
+        return child, child.stdout.readline()
+
+    def check_agrees(self, code, **env):
+        child, line = self.start(code + WAIT, **env)
+        inside = json.loads(line)
+        outside, heap_map = _outside.open_process(child.pid).read()
+        self.assertEqual(set(inside), set(outside))
+        # Writing the line has moved a few blocks since.
+        slack = {'live_blocks': 300, 'live_bytes': 100_000, 'free_block_bytes': 100_000,
+                 'tail_bytes': 2000, 'system_blocks': 100}
+        for name in set(inside) - {'classes'}:
+            allowed = slack.get(name, 6 if name.endswith('_pages') or name.startswith('page') else 1)
+            self.assertLessEqual(abs(inside[name] - outside[name]), allowed,
+                                 (name, inside[name], outside[name]))
+        for mine, theirs in zip(inside['classes'], outside['classes']):
+            self.assertEqual(mine['size'], theirs['size'])
+            self.assertLess(abs(mine['live_blocks'] - theirs['live_blocks']), 300)
+        self.check_sums(outside, heap_map)
+        used, dirty = _outside.open_process(child.pid).totals()
+        self.assertEqual(used, outside['used_pages'] * outside['page_size'])
+        self.assertEqual(dirty, outside['dirty_pages'] * outside['page_size'])
+        return outside, heap_map
+
+    def check_sums(self, stats, heap_map):
+        page = stats['page_size']
+        self.assertEqual(stats['arena_bytes'], (stats['used_pages'] + stats['free_pages']) * page)
+        self.assertEqual(stats['used_pages'] * page, stats['live_bytes']
+                         + stats['free_block_bytes'] + stats['tail_bytes'])
+        self.assertEqual(stats['arenas'], len(heap_map.arenas))
+
+
+@may_read
+class ProcessTests(ReadingTest):
+
+    def test_agrees_with_inside(self):
+        self.check_agrees('objects = fill(24)')
+
+    def test_agrees_after_giving_back(self):
+        stats, heap_map = self.check_agrees('objects = fill(48)[::70]\n_obmalloc.trim()')
+        self.assertGreater(stats['purged_pages'], 5000)
+        self.assertEqual(heap_map.kinds()['purged'], stats['purged_pages'])
+
+    def test_agrees_with_retention(self):
+        stats, _ = self.check_agrees('fill(24)', PYTHONOBMALLOC='retain=all')
+        self.assertGreater(stats['dirty_pages'], 2000)
+
+    def test_a_program_that_runs_on(self):
+        child, _ = self.start('''
+            print(flush=True)
+            kept = []
+            while True:
+                kept = [bytes(n % 500) for n in range(20_000)][::7] + kept[:20_000:2]
+            ''')
+        reader = _outside.open_process(child.pid)
+        seen = set()
+        for _ in range(30):
+            try:
+                stats, heap_map = reader.read()
+            except _outside.OutsideError as error:
+                self.assertIn('try again', str(error))
+                continue
+            self.check_sums(stats, heap_map)
+            seen.add(stats['live_bytes'])
+        self.assertGreater(len(seen), 1)
+
+    def test_a_program_that_is_gone(self):
+        child, _ = self.start('print(flush=True); input()')
+        reader = _outside.open_process(child.pid)
+        child.communicate('\n')
+        with self.assertRaisesRegex(_outside.OutsideError, 'gone|try again'):
+            reader.read()
+        with self.assertRaisesRegex(_outside.OutsideError, f'^no process {child.pid}$'):
+            _outside.open_process(child.pid)
+
+    def test_another_program(self):
+        child = subprocess.Popen(['sleep', '100'])
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        with self.assertRaisesRegex(_outside.OutsideError, 'is no Python with obmalloc'):
+            _outside.open_process(child.pid)
+
+    def test_another_layout(self):
+        with mock.patch.object(_outside, 'LAYOUT_VERSION', 77):
+            with self.assertRaisesRegex(_outside.OutsideError, 'has layout 1 .* for layout 77'):
+                _outside.open_process(os.getpid())
+        with mock.patch.object(_outside, 'MAGIC', b'something else.\0'):
+            with self.assertRaisesRegex(_outside.OutsideError, 'has no layout'):
+                _outside.open_process(os.getpid())
+
+    def test_permission_refused(self):
+        for function in 'readlink', 'open':
+            with mock.patch.object(os, function, side_effect=PermissionError):
+                with self.assertRaisesRegex(_outside.OutsideError, 'permission refused'):
+                    _outside.open_process(os.getpid())
+
+    def test_gdb_reads_a_core_file(self):
+        try:
+            subprocess.run(['gdb', '--version'], stdout=subprocess.DEVNULL, check=True)
+        except (OSError, subprocess.CalledProcessError):
+            self.skipTest('gdb is not installed')
+        child, line = self.start('objects = fill(24)[::70]' + WAIT)
+        from test.support import os_helper
+        with os_helper.temp_dir() as folder:
+            core = os.path.join(folder, 'core')
+            made = subprocess.run(['gdb', '-nx', '-batch', '-p', str(child.pid), '-ex',
+                                   f'generate-core-file {core}'], timeout=SHORT_TIMEOUT * 4,
+                                  stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+            if not os.path.exists(core):
+                self.skipTest('gdb cannot attach: ' + made.stdout[-200:])
+            done = subprocess.run(['gdb', '-nx', '-batch', '-ex', f'source {GDB_SCRIPT}',
+                                   '-ex', 'obmalloc stats', '-ex', 'obmalloc map',
+                                   '-ex', 'obmalloc nothing', sys.executable, core],
+                                  timeout=SHORT_TIMEOUT * 4, env={**os.environ, 'LC_ALL': 'C.UTF-8'},
+                                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        purged = json.loads(line)['purged_pages']
+        self.assertRegex(done.stdout, rf'free, given back +[0-9.]+ MiB +{purged:,} ')
+        self.assertIn('arena 1 at 0x', done.stdout)
+        self.assertIn('obmalloc: say obmalloc stats or obmalloc map', done.stderr)
+
+
+@may_read
+class ForeignArenaTests(ExtensionTest, ReadingTest):
+    """Arenas outside the window, whose descriptors lie elsewhere."""
+
+    def test_agrees_with_inside(self):
+        stats, heap_map = self.check_agrees('''
+import _testobmalloc as t
+t.install_source(0)
+objects = fill(12)[::3] + fill(2)
+''')
+        self.assertFalse(all(arena.purgeable for arena in heap_map.arenas))
+        self.assertGreater(stats['arenas'], 6)
+
+
+class DamageTests(unittest.TestCase):
+    """Whatever is read, the answer is figures that add up, or one line."""
+
+    def test_memory_that_lies(self):
+        try:
+            reader = _outside.open_process(os.getpid())
+        except _outside.OutsideError as error:
+            self.skipTest(str(error))
+        seed = random.randrange(1 << 32)
+        rng = random.Random(seed)
+        read = reader._read
+
+        def lying(address, size):
+            if size > 1 << 28:
+                raise _outside.OutsideError('nobody has so much')
+            data = bytearray(read(address, size))
+            for _ in range(rng.randrange(3)):
+                data[rng.randrange(size)] ^= 1 << rng.randrange(8)
+            return bytes(data)
+        outcomes = set()
+        with mock.patch.object(reader, '_read', lying), \
+                mock.patch.object(_outside, '_ATTEMPTS', 1):
+            for _ in range(150):
+                with self.subTest(seed=seed):
+                    try:
+                        stats, heap_map = reader.read()
+                        outcomes.add('figures')
+                        self.assertEqual(stats['arenas'], len(heap_map.arenas))
+                        list(map(list, heap_map.arenas))
+                    except _outside.OutsideError:
+                        outcomes.add('refused')
+        self.assertEqual(outcomes, {'figures', 'refused'})
+
+
+class StatsOfMapTests(unittest.TestCase):
+
+    def test_a_map_made_by_hand(self):
+        pages = bytes([3, 0, 10, 0, 0, 255, 0, 0, 1, 255, 0, 0, 2, 255, 0, 0])
+        if sys.byteorder == 'big':
+            pages = bytes([3, 0, 0, 10, 0, 255, 0, 0, 1, 255, 0, 0, 2, 255, 0, 0])
+        heap_map = _heap_map.HeapMap(page_size=4096, run_size=1 << 17, arena_size=1 << 21,
+                                     alignment=16, arenas=[(1, 1 << 21, True, pages)])
+        stats = _outside.stats_of_map(heap_map, 32)
+        self.assertEqual(stats['live_bytes'], 160)
+        self.assertEqual(stats['free_block_bytes'], 4096 - 160)
+        self.assertEqual((stats['used_pages'], stats['dirty_pages'], stats['purged_pages'],
+                          stats['fresh_pages'], stats['free_pages']), (1, 1, 1, 1, 3))
+
+
+if __name__ == '__main__':
+    unittest.main()

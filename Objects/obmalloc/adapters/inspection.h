@@ -1,0 +1,44 @@
+/* obmalloc: what the module _obmalloc and readers outside see of a heap, the
+   same for every CPython and for the loadable library.  obm_python_heap() is
+   there already; OBM_PYTHON_MAIN_HEAP is the heap that readers outside see. */
+
+#ifndef OBM_INSPECTION_H
+#define OBM_INSPECTION_H
+
+#include "obmalloc/layout.h"
+
+#ifndef OBM_PYTHON_MAIN_HEAP
+#  define OBM_PYTHON_MAIN_HEAP obmalloc_state_main.heap
+#endif
+
+#ifdef __ELF__
+__attribute__((section(OBM_LAYOUT_SECTION), used))
+static struct obm_layout obm_python_layout = OBM_LAYOUT_OF(&OBM_PYTHON_MAIN_HEAP);
+#endif
+
+const struct obm_heap *
+_PyObmalloc_Heap(void)
+{
+    return obm_python_heap();
+}
+
+const struct obm_pool *
+_PyObmalloc_FindPool(const void *address)
+{
+    return obm_find_pool(obm_python_heap(), address);
+}
+
+unsigned
+_PyObmalloc_DescribeArena(obm_arena_index index,
+                          struct obm_page_info pages[OBM_MAX_ARENA_PAGES])
+{
+    return obm_arena_describe(obm_python_heap(), index, pages);
+}
+
+bool
+_PyObmalloc_LiveBlocks(const struct obm_pool *pool, uint64_t live[OBM_POOL_WORDS])
+{
+    return obm_pool_live_blocks(obm_python_heap(), pool, live);
+}
+
+#endif /* OBM_INSPECTION_H */

@@ -1,0 +1,74 @@
+/* obmalloc: the map of a heap: what every page is, and which of its blocks
+   are live.
+
+   Like the statistics, it is read from the descriptors and changes nothing:
+   a program that looks at its heap finds it as it was.  Only the free lists
+   lie in the pages themselves; they are verified before they are believed.
+
+   Any thread that holds the GIL of the heap may call this. */
+
+#include "obmalloc/internal.h"
+
+#include <string.h>
+
+static enum obm_page_kind
+free_page_kind(const struct obm_run *run, unsigned page)
+{
+    if (run->dirty >> page & 1) {
+        return OBM_PAGE_DIRTY;
+    }
+    return run->purged >> page & 1 ? OBM_PAGE_PURGED : OBM_PAGE_FRESH;
+}
+
+unsigned
+obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
+                   struct obm_page_info pages[OBM_MAX_ARENA_PAGES])
+{
+    const struct obm_arena_object *arena = &heap->arenas[index];
+    unsigned per_run = heap->geometry.run_pages;
+    for (unsigned page = 0; page < arena->page_count; page++) {
+        const struct obm_pool *pool = &arena->pools[page];
+        struct obm_page_info *info = &pages[page];
+        if (pool->state == OBM_POOL_FREE) {
+            info->kind = (uint8_t)free_page_kind(&arena->runs[page / per_run], page % per_run);
+            info->size_class = OBM_NO_CLASS;
+            info->live = 0;
+        }
+        else {
+            info->kind = OBM_PAGE_USED;
+            info->size_class = pool->size_class;
+            info->live = (uint16_t)obm_pool_live(heap, pool);
+        }
+    }
+    return arena->page_count;
+}
+
+static void
+set_bits(uint64_t *bits, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        bits[i / 64] |= UINT64_C(1) << (i % 64);
+    }
+}
+
+bool
+obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
+                     uint64_t live[OBM_POOL_WORDS])
+{
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    memset(live, 0, OBM_POOL_WORDS * sizeof(live[0]));
+    if (obm_pool_live(heap, pool) == 0) {
+        return true;
+    }
+    if (!obm_check_pool(heap, pool, 3, message)) {
+        return false;
+    }
+    set_bits(live, pool->carved);
+    const char *start = obm_pool_address(heap, pool);
+    size_t size = obm_class_size(pool->size_class);
+    for (const void *block = pool->free; block != NULL; block = *(void *const *)block) {
+        size_t i = (size_t)((const char *)block - start) / size;
+        live[i / 64] &= ~(UINT64_C(1) << (i % 64));
+    }
+    return true;
+}
