@@ -336,6 +336,10 @@ check_partial_list(const struct obm_heap *heap, unsigned c, size_t expected,
         }
         listed++;
     }
+    if (previous != heap->partial_last[c] && listed <= expected) {
+        return MISMATCH("class %u: the partial list ends with run %x, expected %x", c,
+                        (unsigned)previous, (unsigned)heap->partial_last[c]);
+    }
     return listed == expected
            || MISMATCH("class %u: %zu runs in the partial list, %zu have a partly used "
                        "page", c, listed, expected);

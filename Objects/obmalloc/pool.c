@@ -1,10 +1,13 @@
 /* obmalloc: pools, the pages of one size class.
 
    Each class has one CURRENT pool, which malloc takes from, and PARTIAL ones:
-   each run has a bitmap of its own, and the runs that have one are in a list.
-   Within a run the pool of the lowest address is refilled first, which lets
-   others empty, and a descriptor needs no links.  FULL pools are in no list: the first free of
-   one of their blocks finds them through their descriptor.
+   each run has a bitmap of its own, so a descriptor needs no links, and the runs
+   that have one are in a list.  The run that has waited longest is refilled
+   first: its pools had the most time to become emptier, so each gives more
+   blocks before the next is looked for, and what is made together lies together.
+   Within a run it is the pool of the lowest address, which lets others empty.
+   FULL pools are in no list: the first free of one of their blocks finds them
+   through their descriptor.
 
    The countdown of a descriptor (types.h) lets an ordinary free see with one
    comparison that nothing but a push is needed.
@@ -41,15 +44,18 @@ partial_link(struct obm_heap *heap, struct obm_pool *pool)
 {
     obm_run_id id = pool_run(heap, pool);
     struct obm_run *run = obm_run_at(heap, id);
-    obm_run_id *head = &heap->partial[pool->size_class];
+    obm_run_id *last = &heap->partial_last[pool->size_class];
     pool->state = OBM_POOL_PARTIAL;
     if (run->partial == 0) {
-        run->partial_prev = 0;
-        run->partial_next = *head;
-        if (*head != 0) {
-            obm_run_at(heap, *head)->partial_prev = id;
+        run->partial_next = 0;
+        run->partial_prev = *last;
+        if (*last != 0) {
+            obm_run_at(heap, *last)->partial_next = id;
         }
-        *head = id;
+        else {
+            heap->partial[pool->size_class] = id;
+        }
+        *last = id;
     }
     run->partial |= UINT64_C(1) << pool_page_in_run(heap, pool);
 }
@@ -70,6 +76,9 @@ partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
     }
     if (run->partial_next != 0) {
         obm_run_at(heap, run->partial_next)->partial_prev = run->partial_prev;
+    }
+    else {
+        heap->partial_last[pool->size_class] = run->partial_prev;
     }
 }
 

@@ -329,6 +329,13 @@ TEST(a_run_without_a_partly_used_page_in_the_list)
     expect_found(&scene, 2, "run 10 in the partial list", "partial 0");
 }
 
+TEST(a_partial_list_with_another_end)
+{
+    struct scene scene = scene_new();
+    scene.heap->partial_last[LARGE_CLASS] = 0;
+    expect_found(&scene, 2, "the partial list ends with run", "expected 0");
+}
+
 TEST(a_run_in_the_partial_list_of_another_class)
 {
     struct scene scene = scene_new();

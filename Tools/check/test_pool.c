@@ -63,6 +63,29 @@ TEST(partly_used_pages_of_a_run_are_refilled_from_the_lowest)
     heap_end(heap);
 }
 
+/* It had the most time to become emptier, so what is made together then lies
+   together. */
+TEST(runs_are_refilled_from_the_one_that_has_waited_longest)
+{
+    struct obm_heap *heap = heap_new("");
+    const size_t per_run = heap->geometry.run_pages;
+    struct pages pages = pages_take(heap, 4 * per_run, LARGE);
+    const size_t order[] = {2 * per_run + 1, 3, per_run + 2};
+    for (size_t i = 0; i < 3; i++) {
+        page_give_but(heap, &pages, order[i], pages.capacity - 1);
+    }
+    page_give_but(heap, &pages, order[0] + 1, pages.capacity - 1);  /* does not change the order */
+    EXPECT_VALID(heap);
+    const size_t refilled[] = {order[0], order[0] + 1, order[1], order[2]};
+    for (size_t i = 0; i < 4; i++) {
+        void *block = obm_malloc(heap, LARGE);
+        EXPECT_SAME(pool_of(heap, block), pool_of(heap, page_block(&pages, refilled[i])));
+    }
+    EXPECT_EQUAL(heap->partial[LARGE_CLASS], 0);
+    EXPECT_EQUAL(heap->partial_last[LARGE_CLASS], 0);
+    heap_end(heap);
+}
+
 /* Wherever in the list a page stands, it leaves it well when it empties. */
 TEST(partly_used_pages_empty_in_any_order)
 {

@@ -292,7 +292,8 @@ struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
 
-    obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool */
+    obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool, the one */
+    obm_run_id partial_last[OBM_SIZE_CLASSES];  /* that got its first one last at the end */
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
     struct obm_arena_buckets usable;
 
