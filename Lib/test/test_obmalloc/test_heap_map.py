@@ -110,8 +110,8 @@ stats = figures()
 kernel = obmalloc.resident()
 ours = stats['resident_pages'] * stats['page_size']
 listed = smaps(window(heap))
-assert abs(ours - listed) < 0.02 * listed, (ours, listed, stats)
-assert abs(kernel['arenas'] - listed) < 0.005 * listed + 65536, (kernel, listed)
+assert abs(ours - listed) < 0.02 * listed + MIB, (ours, listed, stats)
+assert abs(kernel['arenas'] - listed) < 0.005 * listed + MIB, (kernel, listed)
 assert abs(kernel['process'] - status('VmRSS')) < 2 * MIB, kernel
 ''', **env)
 
