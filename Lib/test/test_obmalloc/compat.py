@@ -19,10 +19,10 @@ try:
     from test.support import sleeping_retry
 except ImportError:     # before 3.12
 
-    def sleeping_retry(timeout):
+    def sleeping_retry(timeout, message):
         """Let a loop go on, with pauses, until it breaks or the time (seconds) is up."""
         end = time.monotonic() + timeout
         while time.monotonic() < end:
             yield
             time.sleep(0.01)
-        raise AssertionError(f'nothing happened within {timeout:.1f} seconds')
+        raise AssertionError(f'timeout ({timeout:.1f} seconds): {message}')

@@ -78,6 +78,7 @@ class EmbeddingTests(EmbeddingProgram):
             _obmalloc.check(3)
             '''))
 
+    @unittest.skipIf(sys.version_info < (3, 12), 'this version has one heap for all interpreters')
     def test_interpreter_made_by_a_thread_without_a_thread_state(self):
         # Other threads of the main interpreter are on the hot path meanwhile.
         self.run_embedding('detached', 1, '''
