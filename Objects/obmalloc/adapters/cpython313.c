@@ -26,6 +26,29 @@ obm_python_heap(void)
 
 #include "detour.h"
 #include "pymalloc.h"
+
+static inline bool
+obm_python_has_main_gil(const PyInterpreterState *interp)
+{
+    return interp->ceval.gil == _PyInterpreterState_Main()->ceval.gil;
+}
+
+/* Whether all that allocate from the main interpreter's heap do so under its
+   GIL.  An interpreter that is being made has neither a GIL nor a heap. */
+static OBM_UNUSED bool
+obm_python_gil_guards_main_heap(void)
+{
+    bool guards = true;
+    HEAD_LOCK(&_PyRuntime);
+    for (PyInterpreterState *interp = PyInterpreterState_Head(); interp != NULL;
+         interp = PyInterpreterState_Next(interp)) {
+        bool own_heap = interp->obmalloc != NULL && interp->obmalloc != &obmalloc_state_main;
+        guards = guards && (own_heap || obm_python_has_main_gil(interp));
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+    return guards;
+}
+
 #include "background.h"
 
 void *
@@ -129,20 +152,20 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
     struct obm_heap *heap = &interp->obmalloc->heap;
     obm_before_blocking(heap);
     if (heap->settings.background) {
-        obm_background_before_blocking(heap);
+        obm_background_before_blocking(interp);
     }
 }
 
 void
 _PyObmalloc_BeforeFork(PyInterpreterState *interp)
 {
-    obm_background_stop(&interp->obmalloc->heap, false);
+    obm_background_stop(interp, false);
 }
 
 void
 _PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
 {
-    obm_background_stop(&interp->obmalloc->heap, true);
+    obm_background_stop(interp, true);
 }
 
 const struct obm_settings *
