@@ -148,6 +148,33 @@ class BackgroundTests(ChildTest):
             _obmalloc.check(3)
             '''))
 
+    def test_an_interpreter_with_its_own_gil_on_the_main_heap(self):
+        # CPython's own tests make such a one.  The purger must let its memory be,
+        # since the two GILs do not guard the heap from each other.
+        import_module('_interpreters')          # 3.13: a GIL of its own
+        import_module('_testinternalcapi')
+        self.check_child('''
+            import _interpreters, _testinternalcapi
+            config = _interpreters.new_config('legacy', gil='own')
+            code = """if True:
+                import time, _obmalloc
+                def dirty_bytes():
+                    figures = _obmalloc.stats()
+                    return figures['dirty_pages'] * figures['page_size']
+                while dirty_bytes() < 8 << 20:
+                    objects = [bytes(400) for _ in range(40_000)]
+                    del objects
+                end = time.monotonic() + 3
+                while time.monotonic() < end:       # neither blocks nor takes pages
+                    pass
+                assert dirty_bytes() >= 8 << 20, _obmalloc.stats()
+                """
+            start_thread()
+            assert _testinternalcapi.run_in_subinterp_with_config(code, config) == 0
+            wait_until(lambda: threads() == 1)
+            _obmalloc.check(3)
+            ''')
+
     def test_the_end_does_not_wait_for_it(self):
         for _ in range(5):
             self.check_child('start_thread()', PYTHONOBMALLOC='background=1,check=1')

@@ -6,7 +6,9 @@
    thread helps out, and only while there is something to give back: it starts
    when a thread is about to block with more retained than the base, looks at
    the clock once an epoch with the GIL held, and ends when no more than the
-   base is retained.  It serves the heap of the main interpreter.
+   base is retained.  It serves the heap of the main interpreter, and leaves it
+   alone while an interpreter with a GIL of its own allocates from it too: such
+   a one may be made, and its maker must see to it that no two threads run.
 
    States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
                             RUNNING --stop--> STOPPING --join--> NONE
@@ -87,6 +89,9 @@ static bool
 obm_background_tick(void)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (!obm_python_gil_guards_main_heap()) {
+        return false;
+    }
     obm_retention_tick(heap);
     if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_has_surplus(heap)) {
         return false;
@@ -186,11 +191,12 @@ obm_background_create(void)
     pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
-/* A thread that holds the GIL of the heap is about to block. */
+/* A thread that holds the GIL of interp is about to block. */
 static void
-obm_background_before_blocking(const struct obm_heap *heap)
+obm_background_before_blocking(PyInterpreterState *interp)
 {
-    if (heap != &obmalloc_state_main.heap) {
+    const struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (!obm_python_has_main_gil(interp)) {
         return;
     }
     if (!Py_IsInitialized()) {
@@ -216,11 +222,11 @@ obm_background_before_blocking(const struct obm_heap *heap)
 
 /* End the thread, if there is one, and let none start before an epoch has
    passed, or, for good, before the runtime is initialized again.  The caller
-   holds the GIL of the heap; it may be given up. */
+   holds the GIL of interp; it may be given up. */
 static void
-obm_background_stop(const struct obm_heap *heap, bool for_good)
+obm_background_stop(PyInterpreterState *interp, bool for_good)
 {
-    if (heap != &obmalloc_state_main.heap) {
+    if (!obm_python_has_main_gil(interp)) {
         return;
     }
     obm_background.closed = obm_background.closed || for_good;
@@ -242,12 +248,12 @@ obm_background_stop(const struct obm_heap *heap, bool for_good)
 #else   /* no POSIX threads */
 
 static void
-obm_background_before_blocking(const struct obm_heap *Py_UNUSED(heap))
+obm_background_before_blocking(PyInterpreterState *Py_UNUSED(interp))
 {
 }
 
 static void
-obm_background_stop(const struct obm_heap *Py_UNUSED(heap), bool Py_UNUSED(for_good))
+obm_background_stop(PyInterpreterState *Py_UNUSED(interp), bool Py_UNUSED(for_good))
 {
 }
 

@@ -66,14 +66,14 @@ void
 _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 {
     struct obm_heap *heap = obm_python_heap();
-    (void)interp;       /* the calling one */
+    (void)interp;       /* the calling one; not every version has the purger */
     if (obm_free_lists_due(heap)) {
         obm_python_clear_free_lists();
     }
     obm_before_blocking(heap);
 #ifdef OBM_BACKGROUND_H
     if (heap->settings.background) {
-        obm_background_before_blocking(heap);
+        obm_background_before_blocking(interp);
     }
 #endif
 }
@@ -82,15 +82,13 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 void
 _PyObmalloc_BeforeFork(PyInterpreterState *interp)
 {
-    (void)interp;
-    obm_background_stop(obm_python_heap(), false);
+    obm_background_stop(interp, false);
 }
 
 void
 _PyObmalloc_BeforeFinalizing(PyInterpreterState *interp)
 {
-    (void)interp;
-    obm_background_stop(obm_python_heap(), true);
+    obm_background_stop(interp, true);
 }
 #endif
 

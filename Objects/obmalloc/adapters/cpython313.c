@@ -30,6 +30,29 @@ obm_python_clear_free_lists(void)
 #define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
 #include "pymalloc.h"
 #include "front.h"
+
+static inline bool
+obm_python_has_main_gil(const PyInterpreterState *interp)
+{
+    return interp->ceval.gil == _PyInterpreterState_Main()->ceval.gil;
+}
+
+/* Whether all that allocate from the main interpreter's heap do so under its
+   GIL.  An interpreter that is being made has neither a GIL nor a heap. */
+static OBM_UNUSED bool
+obm_python_gil_guards_main_heap(void)
+{
+    bool guards = true;
+    HEAD_LOCK(&_PyRuntime);
+    for (PyInterpreterState *interp = PyInterpreterState_Head(); interp != NULL;
+         interp = PyInterpreterState_Next(interp)) {
+        bool own_heap = interp->obmalloc != NULL && interp->obmalloc != &obmalloc_state_main;
+        guards = guards && (own_heap || obm_python_has_main_gil(interp));
+    }
+    HEAD_UNLOCK(&_PyRuntime);
+    return guards;
+}
+
 #include "background.h"
 #include "common.h"
 #include "domains.h"

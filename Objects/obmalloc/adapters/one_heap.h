@@ -32,4 +32,18 @@ obm_python_clear_free_lists(void)
     _PyObmalloc_ClearFreeLists();
 }
 
+/* For background.h: there is one GIL. */
+static inline bool OBM_UNUSED
+obm_python_has_main_gil(const PyInterpreterState *interp)
+{
+    (void)interp;
+    return true;
+}
+
+static inline bool OBM_UNUSED
+obm_python_gil_guards_main_heap(void)
+{
+    return true;
+}
+
 #endif /* OBM_ONE_HEAP_H */
