@@ -17,6 +17,8 @@
 #endif
 
 #if PY_MAJOR_VERSION < 3
+#  define PyMem_RawCalloc calloc
+#  define PyMem_RawFree free
 #  undef PyUnicode_FromString
 #  define PyUnicode_FromString PyString_FromString      /* what people call str */
 #  if PY_VERSION_HEX >= 0x02050000
