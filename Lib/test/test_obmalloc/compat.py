@@ -4,9 +4,10 @@ import time
 
 try:
     from test.support.import_helper import import_module
+    from test.support.os_helper import temp_dir
     from test.support.threading_helper import start_threads
 except ImportError:     # before 3.10
-    from test.support import import_module, start_threads
+    from test.support import import_module, start_threads, temp_dir
 
 try:
     from test.support.threading_helper import requires_working_threading

@@ -13,10 +13,11 @@ import unittest
 import xml.etree.ElementTree
 import zlib
 from html.parser import HTMLParser
-from test.support import SHORT_TIMEOUT, os_helper
+from test.support import SHORT_TIMEOUT
 
 from obmalloc import _heap_map, _text
 
+from .compat import temp_dir
 from .helpers import ChildTest
 from .test_outside import may_read
 
@@ -41,7 +42,7 @@ class CommandTest(ChildTest):
     """Tests that run the command in a folder with a program."""
 
     def setUp(self):
-        folder = os_helper.temp_dir()
+        folder = temp_dir()
         self.folder = folder.__enter__()
         self.addCleanup(folder.__exit__, None, None, None)
         self.write('program.py', PROGRAM)

@@ -156,8 +156,8 @@ class ProcessTests(ReadingTest):
         except (OSError, subprocess.CalledProcessError):
             self.skipTest('gdb is not installed')
         child, line = self.start('objects = fill(24)[::70]' + WAIT)
-        from test.support import os_helper
-        with os_helper.temp_dir() as folder:
+        from .compat import temp_dir
+        with temp_dir() as folder:
             core = os.path.join(folder, 'core')
             made = subprocess.run(['gdb', '-nx', '-batch', '-p', str(child.pid), '-ex',
                                    f'generate-core-file {core}'], timeout=SHORT_TIMEOUT * 4,
