@@ -7,9 +7,9 @@
 
    A free: obm_front_pool() computes the descriptor from the address, and
    obm_free_push() counts down and pushes the block.  When the countdown was 0
-   something else is due, and obm_free_counted() finds out what: the pool was full, or becomes
-   empty, or there is no pool at that address.  obm_free_slow() is for blocks
-   outside the window.
+   something else is due, and obm_free_counted() finds out what: the pool was
+   full, or becomes empty, or there is no pool at that address.  obm_free_slow()
+   is for blocks outside the window.
 
    Each entry point is either on the hot path (internal.h), or may cost a few
    hundred instructions. */

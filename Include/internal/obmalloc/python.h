@@ -10,12 +10,14 @@
 
 extern void _PyObmalloc_Stats(struct obm_stats *stats);
 
-/* The thread is about to give up the GIL of interp to block. */
+/* The thread is about to give up the GIL of interp to block; its thread state
+   is still the current one. */
 extern void _PyObmalloc_BeforeBlocking(PyInterpreterState *interp);
 
 /* An interpreter with a heap of its own is about to be made.  The caller still
    holds the GIL of its interpreter, or has no thread state. */
 extern void _PyObmalloc_BeforeSecondHeap(void);
+
 /* The process is about to fork, or the runtime to be finalized: no thread of
    ours may be under way then.  The GIL of interp may be given up. */
 extern void _PyObmalloc_BeforeFork(PyInterpreterState *interp);

@@ -292,8 +292,10 @@ struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
 
-    obm_run_id partial[OBM_SIZE_CLASSES];       /* runs with a PARTIAL pool, the one */
-    obm_run_id partial_last[OBM_SIZE_CLASSES];  /* that got its first one last at the end */
+    /* The list of runs with a PARTIAL pool; at its end the run that got its
+       first one last. */
+    obm_run_id partial[OBM_SIZE_CLASSES];
+    obm_run_id partial_last[OBM_SIZE_CLASSES];
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
     struct obm_arena_buckets usable;
 

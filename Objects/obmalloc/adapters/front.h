@@ -4,9 +4,12 @@
    to the interpreter's state, through a front that is known at link time (see
    obm_front in types.h).  The front is the main heap's while ours is the
    allocator in force of both domains and the process has one heap; otherwise
-   it is closed, and every call goes the ordinary way.  It is opened and closed
-   by threads that hold the GIL of the main interpreter, as all calls through
-   it do. */
+   it is closed, and every call goes the ordinary way.
+
+   It is opened and closed by threads that hold the GIL of the main interpreter,
+   as all calls through it do.  An interpreter can be made with a GIL of its own
+   on the main heap (CPython's tests do): its maker must see to it that no two
+   threads run, as with stock pymalloc. */
 
 #ifndef OBM_FRONT_H
 #define OBM_FRONT_H
