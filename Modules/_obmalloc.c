@@ -227,7 +227,7 @@ PyDoc_STRVAR(settings_doc,
 "\n"
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
 "or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
-"'always' (str); background is 0 or 1; check is 0 to 3 (int).");
+"'always' (str); background and secure are 0 or 1; check is 0 to 3 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -241,10 +241,11 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (retain == NULL) {
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:s,s:i,s:i}", "retain", retain,
+    return Py_BuildValue("{s:N,s:s,s:i,s:i,s:i}", "retain", retain,
                          "hugepages", hugepages[settings->hugepages],
                          "background", (int)settings->background,
-                         "check", settings->check_level);
+                         "check", settings->check_level,
+                         "secure", (int)settings->secure);
 }
 
 #ifdef OBM_LOADABLE

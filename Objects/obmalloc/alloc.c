@@ -60,6 +60,9 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     if (!obm_geometry_init(&heap->geometry, os->page_size)) {
         return false;
     }
+    if (settings->secure) {
+        heap->secure.random = os->entropy();
+    }
     obm_retention_init(heap);
     return true;
 }
@@ -80,6 +83,7 @@ obm_heap_close(struct obm_heap *heap, bool abandon)
         obm_map_close(heap);
         obm_window_close(heap);
     }
+    obm_secure_close(heap);
     const struct obm_os *os = heap->os;
     struct obm_settings settings = heap->settings;
     struct obm_front *front = heap->front != &heap->own_front ? heap->front : NULL;
@@ -90,11 +94,18 @@ obm_heap_close(struct obm_heap *heap, bool abandon)
 
 /* malloc ---------------------------------------------------------------------- */
 
-/* Whether every block of the pool was handed out before; "no pool" has none. */
+/* Whether the pool has no block to hand out, nor to carve; "no pool" has none. */
 static bool
-pool_is_carved(const struct obm_heap *heap, const struct obm_pool *pool)
+pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return pool == &heap->front->none || pool->carved == obm_pool_capacity(heap, pool);
+    if (pool == &heap->front->none) {
+        return true;
+    }
+    unsigned capacity = obm_pool_capacity(heap, pool);
+    if (heap->settings.secure) {
+        return obm_pool_live(heap, pool) == capacity;
+    }
+    return pool->free == NULL && pool->carved == capacity;
 }
 
 /* The current pool for a request, with a block at hand or still to be carved;
@@ -107,7 +118,7 @@ pool_with_room(struct obm_heap *heap, size_t size)
         return NULL;
     }
     struct obm_pool *pool = heap->front->current[size_class];
-    if (pool->free == NULL && pool_is_carved(heap, pool)) {
+    if (pool_is_exhausted(heap, pool)) {
         pool = obm_pool_next(heap, (unsigned)size_class);
     }
     return pool;
@@ -120,10 +131,16 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
     if (pool == NULL) {
         return NULL;
     }
-    if (pool->free == NULL) {
-        obm_pool_carve(heap, pool);
+    void *block;
+    if (heap->settings.secure) {
+        block = obm_secure_take(heap, pool);
     }
-    void *block = obm_malloc_fast(heap->front, size);
+    else {
+        if (pool->free == NULL) {
+            obm_pool_carve(heap, pool);
+        }
+        block = obm_malloc_fast(heap->front, size);
+    }
     if (heap->settings.check_level > 0) {
         obm_check_on_the_way(heap, pool, block);
     }
@@ -177,13 +194,10 @@ obm_must_be_foreign(const struct obm_heap *heap, const void *block)
     }
 }
 
-/* Free a block of this pool, whatever its state. */
+/* Put a block that nobody holds back into its pool, whatever the pool's state. */
 static void
-free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
+put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (heap->settings.check_level > 0) {
-        obm_check_on_the_way(heap, pool, block);
-    }
     if (pool->state == OBM_POOL_FULL) {
         obm_pool_was_full(heap, pool, block);
     }
@@ -198,8 +212,45 @@ free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
     else {
         /* Outside the window, or with the fast path switched off. */
         pool->countdown--;
-        *(void **)block = pool->free;
-        pool->free = block;
+        obm_pool_push(heap, pool, block);
+    }
+}
+
+/* A block that leaves the quarantine. */
+static void
+put_retired(struct obm_heap *heap, void *block)
+{
+    struct obm_pool *pool = obm_find_pool(heap, block);
+    obm_secure_verify_retired(heap, pool, block);
+    put_in_pool(heap, pool, block);
+}
+
+static void
+empty_quarantine(struct obm_heap *heap)
+{
+    for (unsigned i = 0; i < OBM_QUARANTINE_BLOCKS && heap->secure.quarantine != NULL; i++) {
+        void *block = obm_secure_release(heap, i);
+        if (block != NULL) {
+            put_retired(heap, block);
+        }
+    }
+}
+
+/* Free a block of this pool. */
+static void
+free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    if (heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    if (!heap->settings.secure) {
+        put_in_pool(heap, pool, block);
+        return;
+    }
+    obm_secure_retire(heap, pool, block);
+    void *leaves = obm_secure_quarantine(heap, block);
+    if (leaves != NULL) {
+        put_retired(heap, leaves);
     }
 }
 
@@ -245,6 +296,7 @@ obm_trim(struct obm_heap *heap)
         return 0;
     }
     size_t before = obm_given_back(heap);
+    empty_quarantine(heap);
     obm_pools_retire(heap);
     obm_arenas_take_apart(heap);
     obm_retention_trim(heap, 0, SIZE_MAX);
@@ -323,14 +375,27 @@ parse_hugepages(struct obm_settings *settings, const char *value)
     return true;
 }
 
+/* 0 or 1. */
 static bool
-parse_background(struct obm_settings *settings, const char *value)
+parse_switch(bool *on, const char *value)
 {
     if ((value[0] != '0' && value[0] != '1') || value[1] != '\0') {
         return false;
     }
-    settings->background = value[0] == '1';
+    *on = value[0] == '1';
     return true;
+}
+
+static bool
+parse_background(struct obm_settings *settings, const char *value)
+{
+    return parse_switch(&settings->background, value);
+}
+
+static bool
+parse_secure(struct obm_settings *settings, const char *value)
+{
+    return parse_switch(&settings->secure, value);
 }
 
 static bool
@@ -354,6 +419,7 @@ static const struct {
     {"hugepages", parse_hugepages, "auto, never or always"},
     {"background", parse_background, "0 or 1"},
     {"check", parse_check, "0, 1, 2 or 3"},
+    {"secure", parse_secure, "0 or 1"},
 };
 #define SETTING_COUNT (sizeof(setting_table) / sizeof(setting_table[0]))
 
@@ -379,7 +445,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         return line;
     }
     snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, hugepages, background, check", item, cut ? "..." : "");
+             "there are: retain, hugepages, background, check, secure", item, cut ? "..." : "");
     return line;
 }
 
@@ -402,5 +468,8 @@ obm_settings_parse(struct obm_settings *settings, const char *text,
             complain(problem, data);
         }
         text += length + (text[length] == ',');
+    }
+    if (settings->secure) {
+        settings->hugepages = OBM_HUGE_NEVER;   /* a guard page is a small one */
     }
 }

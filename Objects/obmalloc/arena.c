@@ -232,7 +232,7 @@ arenas_grow(struct obm_heap *heap)
     if (size / object > UINT32_MAX >> heap->geometry.arena_pages_shift) {
         return false;
     }
-    struct obm_arena_object *arenas = heap->os->map(NULL, size);
+    struct obm_arena_object *arenas = obm_metadata_map(heap, size);
     if (arenas == NULL) {
         return false;
     }
@@ -251,7 +251,7 @@ obm_arenas_close(struct obm_heap *heap)
     size_t page = heap->geometry.page_size;
     size_t size = heap->arena_capacity * sizeof(struct obm_arena_object);
     if (heap->arenas != NULL) {
-        heap->os->unmap(heap->arenas, (size + page - 1) / page * page);
+        obm_metadata_unmap(heap, heap->arenas, (size + page - 1) / page * page);
     }
     heap->arenas = NULL;
     heap->arena_capacity = 0;
@@ -331,7 +331,7 @@ static bool
 arena_enter_in_map(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    struct obm_pool *pools = heap->os->map(NULL, obm_outside_pools_size(heap));
+    struct obm_pool *pools = obm_metadata_map(heap, obm_outside_pools_size(heap));
     if (pools == NULL) {
         return false;
     }
@@ -340,8 +340,19 @@ arena_enter_in_map(struct obm_heap *heap, obm_arena_index index)
     if (obm_map_insert(heap, arena)) {
         return true;
     }
-    heap->os->unmap(pools, obm_outside_pools_size(heap));
+    obm_metadata_unmap(heap, pools, obm_outside_pools_size(heap));
     return false;
+}
+
+static bool
+arena_find_pools(struct obm_heap *heap, obm_arena_index index)
+{
+    struct obm_arena_object *arena = &heap->arenas[index];
+    if (arena->in_window) {
+        arena->pools = obm_window_pools(heap, index);
+        return true;
+    }
+    return arena_enter_in_map(heap, index);
 }
 
 /* Whether an arena that is about to be mapped should be a huge page.  With
@@ -441,10 +452,9 @@ arena_new(struct obm_heap *heap)
     uintptr_t end = arena->address + heap->geometry.arena_size;
     arena->first_page = (arena->address + page - 1) & ~(page - 1);
     arena->page_count = (uint16_t)((end - arena->first_page) >> obm_page_shift(heap));
-    if (arena->in_window) {
-        arena->pools = obm_window_pools(heap, index);
-    }
-    else if (!arena_enter_in_map(heap, index)) {
+    obm_secure_guard_arena(heap, arena);
+    if (!obm_secure_open_arena(heap, arena) || !arena_find_pools(heap, index)) {
+        obm_secure_close_arena(heap, arena);
         arena_free_memory(heap, arena);
         arena_object_give(heap, index);
         return 0;
@@ -475,8 +485,9 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     }
     else {
         obm_map_remove(heap, arena);
-        heap->os->unmap(arena->pools - 1, obm_outside_pools_size(heap));
+        obm_metadata_unmap(heap, arena->pools - 1, obm_outside_pools_size(heap));
     }
+    obm_secure_close_arena(heap, arena);
     arena_free_memory(heap, arena);
     arena_object_give(heap, index);
     heap->arena_count--;

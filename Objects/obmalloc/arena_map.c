@@ -140,7 +140,7 @@ window_extend(struct obm_heap *heap)
     OBM_PUBLISH(&windows[heap->window].mapped, heap->window_mapped);
     heap->front->window_base = heap->window_base;
     heap->front->window_pools = heap->window_pools;
-    if (heap->settings.check_level < 2) {
+    if (heap->settings.check_level < 2 && !heap->settings.secure) {
         heap->front->window_limit = heap->window_mapped;
     }
     return true;
@@ -336,7 +336,7 @@ map_reserve(struct obm_heap *heap)
         return true;
     }
     struct obm_map grown = {NULL, map->capacity == 0 ? MAP_FIRST_CAPACITY : 2 * map->capacity, 0};
-    grown.entries = heap->os->map(NULL, grown.capacity * sizeof(struct obm_map_entry));
+    grown.entries = obm_metadata_map(heap, grown.capacity * sizeof(struct obm_map_entry));
     if (grown.entries == NULL) {
         return false;
     }
@@ -415,7 +415,8 @@ void
 obm_map_close(struct obm_heap *heap)
 {
     if (heap->map.entries != NULL) {
-        heap->os->unmap(heap->map.entries, heap->map.capacity * sizeof(struct obm_map_entry));
+        obm_metadata_unmap(heap, heap->map.entries,
+                           heap->map.capacity * sizeof(struct obm_map_entry));
     }
     memset(&heap->map, 0, sizeof(heap->map));
 }

@@ -73,6 +73,26 @@ check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
     return true;
 }
 
+/* The same for a pool of a secure heap. */
+static bool
+check_bitmaps(const struct obm_heap *heap, const struct obm_pool *pool,
+              char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    size_t available = obm_secure_count_available(heap, pool);
+    unsigned expected = obm_pool_capacity(heap, pool) - obm_pool_live(heap, pool);
+    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
+    if (available == SIZE_MAX) {
+        return MISMATCH("page %u of arena %u: a block is both free and in use, or beyond "
+                        "the last", page, arena);
+    }
+    if (available != expected || pool->free != NULL || pool->carved != obm_pool_capacity(heap, pool)) {
+        return MISMATCH("page %u of arena %u: %zu blocks are free, expected %u; free list "
+                        "%p, carved %u", page, arena, available, expected, pool->free,
+                        (unsigned)pool->carved);
+    }
+    return true;
+}
+
 static bool
 check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
                   char message[OBM_CHECK_MESSAGE_SIZE])
@@ -125,7 +145,11 @@ obm_check_pool(const struct obm_heap *heap, const struct obm_pool *pool, int lev
     if (!check_pool_counts(heap, pool, message)) {
         return false;
     }
-    return level < 3 || pool->state == OBM_POOL_FREE || check_free_list(heap, pool, message);
+    if (level < 3 || pool->state == OBM_POOL_FREE) {
+        return true;
+    }
+    return heap->settings.secure ? check_bitmaps(heap, pool, message)
+                                 : check_free_list(heap, pool, message);
 }
 
 bool
@@ -138,6 +162,11 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     if (!check_block_place(heap, pool, block, message)) {
         return false;
+    }
+    if (heap->settings.secure && !obm_secure_holds(heap, pool, block)) {
+        return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free already",
+                        block, obm_class_size(pool->size_class), (unsigned)pool->page,
+                        (unsigned)obm_pool_arena(heap, pool));
     }
     unsigned length = 0;
     for (const void *free = pool->free; level >= 2 && free != NULL && length++ < obm_pool_capacity(heap, pool);

@@ -37,7 +37,7 @@ obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
         else {
             info->kind = OBM_PAGE_USED;
             info->size_class = pool->size_class;
-            info->live = (uint16_t)obm_pool_live(heap, pool);
+            info->live = (uint16_t)obm_pool_held(heap, pool);
         }
     }
     return arena->page_count;
@@ -62,6 +62,10 @@ obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     if (!obm_check_pool(heap, pool, 3, message)) {
         return false;
+    }
+    if (heap->settings.secure) {
+        obm_secure_live(heap, pool, live);
+        return true;
     }
     set_bits(live, pool->carved);
     const char *start = obm_pool_address(heap, pool);

@@ -45,6 +45,7 @@
 #  endif
 #  if defined(__linux__)
 #    include <sys/prctl.h>
+#    include <sys/syscall.h>
 #    ifndef MAP_FIXED_NOREPLACE
 #      define MAP_FIXED_NOREPLACE 0x100000
 #    endif
@@ -297,6 +298,81 @@ os_split_huge(void *page)
 
 #endif
 
+#if OBM_ARENAS_USE_MALLOC
+
+static bool
+os_guard(void *address, size_t size)
+{
+    (void)address;
+    (void)size;
+    return false;
+}
+
+#elif defined(_WIN32)
+
+static bool
+os_guard(void *address, size_t size)
+{
+    DWORD before;
+    return VirtualProtect(address, size, PAGE_NOACCESS, &before) != 0;
+}
+
+#else
+
+static bool
+os_guard(void *address, size_t size)
+{
+    int saved = errno;
+    bool done = mprotect(address, size, PROT_NONE) == 0;
+    errno = saved;
+    return done;
+}
+
+#endif
+
+#if !defined(_WIN32)
+
+/* Without waiting; false: the system has none, or no file descriptor is left. */
+static bool
+read_entropy(uint64_t *number)
+{
+#  if defined(__linux__) && defined(SYS_getrandom)
+    const unsigned nonblocking = 1;     /* GRND_NONBLOCK */
+    if (syscall(SYS_getrandom, number, sizeof(*number), nonblocking) == sizeof(*number)) {
+        return true;
+    }
+#  endif
+    int file = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    bool done = file >= 0 && read(file, number, sizeof(*number)) == sizeof(*number);
+    if (file >= 0) {
+        close(file);
+    }
+    return done;
+}
+
+#endif
+
+/* At worst, what can be guessed is the time and where the stack lies. */
+static uint64_t
+os_entropy(void)
+{
+    uint64_t number = 0;
+#if defined(_WIN32)
+    LARGE_INTEGER ticks;
+    QueryPerformanceCounter(&ticks);
+    number = (uint64_t)ticks.QuadPart * UINT64_C(0x9e3779b97f4a7c15);
+#else
+    int saved = errno;
+    if (!read_entropy(&number)) {
+        struct timespec time = {0, 0};
+        clock_gettime(CLOCK_MONOTONIC, &time);
+        number = (uint64_t)time.tv_nsec * UINT64_C(0x9e3779b97f4a7c15);
+    }
+    errno = saved;
+#endif
+    return number ^ (uintptr_t)&number;
+}
+
 static uint64_t
 os_now(void)
 {
@@ -332,7 +408,7 @@ const struct obm_os *
 obm_os_system(void)
 {
     static struct obm_os os = {0, os_map, os_unmap, os_purge, os_advise_huge, os_first_touch,
-                               os_split_huge, os_now, os_fatal};
+                               os_split_huge, os_guard, os_entropy, os_now, os_fatal};
     if (os.page_size == 0) {
         os.page_size = os_page_size();
     }

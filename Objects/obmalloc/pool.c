@@ -133,6 +133,9 @@ pool_new(struct obm_heap *heap, unsigned size_class)
     pool->clean = history.clean;
     pool->state = OBM_POOL_CURRENT;
     pool->countdown = -1;
+    if (heap->settings.secure) {
+        obm_secure_new_pool(heap, pool);
+    }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history.purged);
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
@@ -172,9 +175,13 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     return next;
 }
 
-static void
-pool_push(struct obm_pool *pool, void *block)
+void
+obm_pool_push(const struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
+    if (OBM_UNLIKELY(heap->settings.secure)) {
+        obm_secure_put(heap, pool, block);
+        return;
+    }
     *(void **)block = pool->free;
     pool->free = block;
 }
@@ -182,7 +189,7 @@ pool_push(struct obm_pool *pool, void *block)
 void
 obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    pool_push(pool, block);
+    obm_pool_push(heap, pool, block);
     pool->countdown = (int16_t)(obm_pool_capacity(heap, pool) - 2);
     partial_link(heap, pool);
 }
@@ -192,7 +199,7 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     if (pool->state == OBM_POOL_CURRENT) {
         if (heap->partial[pool->size_class] == 0) {
-            pool_push(pool, block);
+            obm_pool_push(heap, pool, block);
             pool->countdown = -1;
             return;
         }

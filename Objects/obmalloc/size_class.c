@@ -49,6 +49,7 @@ obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
     geometry->arena_pages_shift = (uint8_t)(arena_shift - page_shift);
     geometry->run_pages = (uint16_t)(1u << geometry->run_pages_shift);
     geometry->arena_pages = (uint16_t)(1u << geometry->arena_pages_shift);
+    geometry->bitmap_words = (uint16_t)(page_size / OBM_ALIGNMENT / 64);
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
         geometry->capacity[c] = (uint16_t)(page_size / obm_class_size(c));
     }

@@ -8,6 +8,7 @@
 
 #include "os.c"
 #include "size_class.c"
+#include "secure.c"
 #include "arena_map.c"
 #include "arena.c"
 #include "check.c"

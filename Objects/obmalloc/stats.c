@@ -22,7 +22,7 @@ count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_
         return;
     }
     size_t size = obm_class_size(pool->size_class);
-    size_t live = obm_pool_live(heap, pool);
+    size_t live = obm_pool_held(heap, pool);
     size_t capacity = obm_pool_capacity(heap, pool);
     struct obm_class_stats *of_class = &stats->classes[pool->size_class];
     of_class->pools++;
@@ -54,6 +54,7 @@ count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
     stats->metadata_bytes += arena->in_window
         ? sizeof(struct obm_pool) << heap->geometry.arena_pages_shift
         : obm_outside_pools_size(heap);
+    stats->metadata_bytes += arena->bits != NULL ? obm_secure_bits_size(heap) : 0;
 }
 
 void
@@ -71,7 +72,9 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
     stats->fresh_pages = stats->free_pages - stats->dirty_pages - stats->purged_pages;
     stats->resident_pages = stats->used_pages + stats->dirty_pages;
     stats->metadata_bytes += heap->arena_capacity * sizeof(struct obm_arena_object)
-                             + heap->map.capacity * sizeof(struct obm_map_entry);
+                             + heap->map.capacity * sizeof(struct obm_map_entry)
+                             + (heap->secure.quarantine != NULL
+                                ? OBM_QUARANTINE_BLOCKS * sizeof(void *) : 0);
     stats->arenas_mapped = heap->counters.arenas_mapped;
     stats->arenas_released = heap->counters.arenas_released;
     stats->arenas_highwater = heap->counters.arenas_highwater;
@@ -93,7 +96,7 @@ obm_allocated_blocks(const struct obm_heap *heap)
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         const struct obm_arena_object *arena = &heap->arenas[i];
         for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
-            blocks += obm_pool_live(heap, &arena->pools[page]);
+            blocks += obm_pool_held(heap, &arena->pools[page]);
         }
     }
     return blocks;

@@ -19,9 +19,9 @@ BUILD   := build/check
 GCC     ?= gcc
 CLANG   ?= clang
 
-CORE_FILES := os size_class arena_map arena check retention pool alloc stats heap_map dump
+CORE_FILES := os size_class secure arena_map arena check retention pool alloc stats heap_map dump
 TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
-              test_pool test_alloc test_stats test_heap_map test_check test_dump test_random
+              test_pool test_alloc test_stats test_heap_map test_secure test_check test_dump test_random
 HELPERS    := harness fake_os
 HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h)
 CORE       := $(CORE_FILES:%=Objects/obmalloc/%.c)

@@ -253,6 +253,27 @@ fake_os_resident_pages(const void *address, size_t size)
     return resident;
 }
 
+/* Guards --------------------------------------------------------------------------- */
+
+static bool
+fake_guard(void *address, size_t size)
+{
+    mapping_of(address, size, "guard");
+    EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
+    EXPECT_EQUAL(size % operations.page_size, 0);
+    if (fake.refuse_guards || mprotect(address, size, PROT_NONE) != 0) {
+        return false;
+    }
+    fake.guarded_bytes += size;
+    return true;
+}
+
+static uint64_t
+fake_entropy(void)
+{
+    return fake.entropy;
+}
+
 /* The clock, and the end ----------------------------------------------------------- */
 
 static uint64_t
@@ -295,7 +316,7 @@ fake_os_reset(size_t page_size)
     fake.now = FAKE_SECOND;
     operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge,
                                  fake_advise_huge, fake_first_touch, fake_split_huge,
-                                 fake_now, fake_fatal};
+                                 fake_guard, fake_entropy, fake_now, fake_fatal};
 }
 
 const struct obm_os *

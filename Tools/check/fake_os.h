@@ -31,6 +31,8 @@ struct fake_os {
     uintptr_t refuse_hints_from;    /* hints at or above are refused; 0: none */
     bool refuse_purges;
     bool no_huge_pages;
+    bool refuse_guards;
+    uint64_t entropy;
     uint64_t first_touch_takes; /* nanoseconds */
     uint64_t now;               /* nanoseconds */
     size_t filled_size;         /* mappings of this size are not delivered as zeros, */
@@ -45,6 +47,7 @@ struct fake_os {
     size_t small_advices;
     size_t first_touches;
     size_t splits;
+    size_t guarded_bytes;       /* ever */
     size_t mapped_bytes;        /* now */
     size_t mappings;            /* now */
     struct fake_purge purges[FAKE_PURGES];  /* that succeeded, the first ones */

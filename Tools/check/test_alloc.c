@@ -594,6 +594,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"background", "background cannot be ''"},
         {"background=yes", "background cannot be 'yes': it is 0 or 1"},
         {"background=10", "background cannot be '10'"},
+        {"secure", "secure cannot be ''"},
+        {"secure=2", "secure cannot be '2': it is 0 or 1"},
         {"check", "check cannot be ''"},
         {"check=4", "check cannot be '4'"},
         {"check=-1", "check cannot be '-1'"},

@@ -240,6 +240,7 @@ misfortune(void)
     fake.fail_all_later = one_in(2);
     fake.refuse_hints = one_in(5);
     fake.refuse_purges = one_in(8);
+    fake.refuse_guards = one_in(4);
     fake.no_huge_pages = one_in(4);
     fake.first_touch_takes = one_in(4) ? 2 * OBM_HUGE_NANOSECONDS : 0;
     foreign_in_force = one_in(4) ? &foreign.functions : NULL;
@@ -288,7 +289,7 @@ worlds_open(void)
     static const char *const settings[] = {
         "", "", "retain=none", "retain=all", "retain=256k", "check=1", "check=2",
         "check=3", "retain=none,check=3", "hugepages=always", "hugepages=always,check=3",
-        "hugepages=always,retain=none"
+        "hugepages=always,retain=none", "secure=1", "secure=1,check=3", "secure=1,retain=none"
     };
     foreign_allocator_init(&foreign);
     for (unsigned w = 0; w < HEAPS; w++) {
@@ -324,6 +325,7 @@ run_seed(uint64_t seed)
 {
     seed_in_force = seed;
     state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
+    fake.entropy = seed;
     worlds_open();
     for (unsigned step = 1; step <= OPERATIONS; step++) {
         struct world *world = &worlds[below(HEAPS)];

@@ -200,6 +200,16 @@
    280 microseconds, with OBM_PURGE_NANOSECONDS a page. */
 #define OBM_SPLIT_PAGES 128u
 
+/* Secure mode ----------------------------------------------------------- */
+
+/* Freed blocks that wait before they can be handed out again.  Each newly freed
+   one takes a random place, and what was there leaves: so many frees later on
+   average. */
+#define OBM_QUARANTINE_BLOCKS 1024u
+
+/* What a block is filled with while it waits, as CPython's debug hooks do. */
+#define OBM_FREED_BYTE 0xddu
+
 /* ------------------------------------------------------------------------ */
 
 OBM_STATIC_ASSERT(size_classes_fit_a_byte, OBM_SIZE_CLASSES <= 255);

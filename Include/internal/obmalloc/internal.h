@@ -59,6 +59,68 @@ obm_page_shift(const struct obm_heap *heap)
 #endif
 }
 
+/* secure.c: PYTHONOBMALLOC=secure=1 ---------------------------------------- */
+
+/* Memory for what the allocator itself keeps, all zero, between guard pages if
+   the heap is secure.  NULL: refused. */
+OBM_API void *obm_metadata_map(const struct obm_heap *heap, size_t size);
+OBM_API void obm_metadata_unmap(const struct obm_heap *heap, void *address, size_t size);
+
+/* Make the last page of an arena that was just mapped a guard, if the system
+   agrees; page_count tells. */
+OBM_API void obm_secure_guard_arena(const struct obm_heap *heap,
+                                    struct obm_arena_object *arena);
+
+/* Map or unmap an arena's bitmaps.  false: no memory. */
+OBM_API bool obm_secure_open_arena(const struct obm_heap *heap,
+                                   struct obm_arena_object *arena);
+OBM_API void obm_secure_close_arena(const struct obm_heap *heap,
+                                    struct obm_arena_object *arena);
+
+/* Bytes mapped for those bitmaps. */
+OBM_API size_t obm_secure_bits_size(const struct obm_heap *heap);
+
+/* All blocks of a pool on a page that was just taken can be handed out. */
+OBM_API void obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool);
+
+/* Take a random block of a pool that has one to hand out, and count it. */
+OBM_API void *obm_secure_take(struct obm_heap *heap, struct obm_pool *pool);
+
+/* Such a block can be handed out again. */
+OBM_API void obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool,
+                            void *block);
+
+/* The caller of free() gives up a block.  Ends the process if it does not hold
+   it; fills it otherwise. */
+OBM_API void obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool,
+                               void *block);
+
+/* Put a retired block into quarantine.  Returns the one that leaves it, maybe the
+   same; NULL: none. */
+OBM_API void *obm_secure_quarantine(struct obm_heap *heap, void *block);
+
+/* Take any block out of the place number i of the quarantine; NULL: it is empty. */
+OBM_API void *obm_secure_release(struct obm_heap *heap, unsigned i);
+
+/* A block leaves the quarantine.  Ends the process if it was written to. */
+OBM_API void obm_secure_verify_retired(const struct obm_heap *heap,
+                                       const struct obm_pool *pool, const void *block);
+
+/* Copy the bitmap of the blocks that callers hold; returns their number. */
+OBM_API unsigned obm_secure_live(const struct obm_heap *heap, const struct obm_pool *pool,
+                                 uint64_t *live);
+
+/* Whether a caller holds the block, which starts where a block does. */
+OBM_API bool obm_secure_holds(const struct obm_heap *heap, const struct obm_pool *pool,
+                              const void *block);
+
+/* Number of blocks that can be handed out; SIZE_MAX: the bitmaps of the pool
+   contradict each other. */
+OBM_API size_t obm_secure_count_available(const struct obm_heap *heap,
+                                          const struct obm_pool *pool);
+
+OBM_API void obm_secure_close(struct obm_heap *heap);
+
 /* arena_map.c: from an address to its pool -------------------------------- */
 
 /* The address in the window at which arena number index belongs, with its
@@ -226,6 +288,9 @@ OBM_API void obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool);
 OBM_API void obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block);
 OBM_API void obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block);
 
+/* Let a block be handed out again. */
+OBM_API void obm_pool_push(const struct obm_heap *heap, struct obm_pool *pool, void *block);
+
 /* Give up current pools without a live block, so that their pages can go. */
 OBM_API void obm_pools_retire(struct obm_heap *heap);
 
@@ -247,6 +312,14 @@ obm_pool_live(const struct obm_heap *heap, const struct obm_pool *pool)
     default:
         return 0;
     }
+}
+
+/* Blocks that callers hold: the live ones, but for those in quarantine. */
+OBM_INLINE unsigned
+obm_pool_held(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    unsigned live = obm_pool_live(heap, pool);
+    return heap->settings.secure && live != 0 ? obm_secure_live(heap, pool, NULL) : live;
 }
 
 /* alloc.c: the entry points ------------------------------------------------ */

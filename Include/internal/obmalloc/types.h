@@ -51,6 +51,8 @@ enum obm_pool_state {
    live + length of the free list + (capacity - carved)  ==  capacity
    capacity  ==  heap->geometry.capacity[size_class]
    FULL     =>  free == NULL, carved == capacity, countdown == 0
+   secure heap  =>  free == NULL, carved == capacity; bitmaps stand for the free
+                    list, and live counts blocks in quarantine (secure.c)
    PARTIAL  =>  0 < live < capacity
    countdown <= 0 whenever a free of one of its blocks needs more than a push:
    0 in a PARTIAL or CURRENT pool with one live block, in a FULL one, and in
@@ -121,6 +123,7 @@ struct obm_arena_object {
     bool in_window;         /* pools belongs to the window, not to the arena */
     bool purgeable;         /* not from a foreign allocator, and never refused */
     bool huge;              /* may be one huge page; see arena_take_apart() */
+    uint64_t *bits;         /* in a secure heap: two bitmaps a page, see secure.c */
     uint64_t purged_at;     /* nanoseconds: its last purge, or, in an arena that
                                replaces a released one, that release */
     struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
@@ -156,6 +159,7 @@ struct obm_geometry {
     uint8_t arena_pages_shift;  /* arena_shift - page_shift */
     uint16_t run_pages;
     uint16_t arena_pages;
+    uint16_t bitmap_words;  /* 64-bit words with a bit for each block of any page */
     uint16_t capacity[OBM_SIZE_CLASSES];    /* blocks in a page */
 };
 
@@ -179,6 +183,11 @@ struct obm_os {
     /* Take the huge page apart of which this page is a part, so that purging
        parts of it returns memory.  What the page holds is lost. */
     void (*split_huge)(void *page);
+    /* Let every access to the range end the process, until it is unmapped.
+       false: refused, and nothing has changed. */
+    bool (*guard)(void *address, size_t size);
+    /* A number that nobody can guess. */
+    uint64_t (*entropy)(void);
     uint64_t (*now)(void);  /* nanoseconds, never running backwards */
     /* Print the message and end the process. */
     void (*fatal)(const char *message);
@@ -203,6 +212,7 @@ struct obm_settings {
     enum obm_huge_mode hugepages;
     bool background;        /* for the adapter: a thread may help a process that is idle */
     int check_level;        /* 0 to 3, see check.c */
+    bool secure;            /* see secure.c */
 };
 
 /* What retention knows.  Pages are counted in pages.
@@ -227,6 +237,13 @@ struct obm_retention {
     unsigned events;        /* page events since the last look at the clock */
     obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
     obm_arena_index queue_tail;
+};
+
+/* What a secure heap keeps besides its bitmaps. */
+struct obm_secure {
+    void **quarantine;      /* OBM_QUARANTINE_BLOCKS freed blocks, or NULL; NULL: not
+                               mapped yet */
+    uint64_t random;        /* state of the generator */
 };
 
 /* Counters of rare events: nothing here is touched by an ordinary call. */
@@ -316,6 +333,7 @@ struct obm_heap {
     struct obm_settings settings;
     struct obm_retention retention;
     struct obm_counters counters;
+    struct obm_secure secure;
     const struct obm_os *os;
     /* Tells the arena allocator in force; NULL, or returning false: it is the
        system's own. */

@@ -233,6 +233,14 @@ realloc_stash(PyObject *Py_UNUSED(module), PyObject *size)
     Py_RETURN_NONE;
 }
 
+/* Write to the block as if it were in use. */
+static PyObject *
+write_stash(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    *(volatile char *)stashed = 'x';
+    Py_RETURN_NONE;
+}
+
 /* Free a block twice, while another one of its size class is in use. */
 static PyObject *
 free_twice(PyObject *Py_UNUSED(module), PyObject *size)
@@ -269,6 +277,7 @@ static PyMethodDef methods[] = {
     {"stash", stash, METH_O, NULL},
     {"free_stash", free_stash, METH_NOARGS, NULL},
     {"realloc_stash", realloc_stash, METH_O, NULL},
+    {"write_stash", write_stash, METH_NOARGS, NULL},
     {"free_twice", free_twice, METH_O, NULL},
     {"free_middle", free_middle, METH_O, NULL},
     {NULL, NULL, 0, NULL}

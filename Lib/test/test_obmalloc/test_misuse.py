@@ -29,5 +29,88 @@ class MisuseTests(ExtensionTest, ChildTest):
                                  'not the start of a block')
 
 
+class SecureTests(ExtensionTest, ChildTest):
+    """PYTHONOBMALLOC=secure=1 finds more, and a program runs as always."""
+
+    setup = 'import _testobmalloc'
+
+    def environment(self):
+        return {**super().environment(), 'PYTHONOBMALLOC': 'secure=1'}
+
+    def check_death(self, code, message):
+        err = self.run_dying_child(code)
+        self.assertEqual(len(err), 1, err)
+        self.assertRegex(err[0], '^obmalloc: .*' + message)
+
+    def test_freed_twice(self):
+        self.check_death('_testobmalloc.free_twice(200)', 'is freed twice')
+
+    def test_freed_twice_after_many_others(self):
+        self.check_death('''
+            _testobmalloc.stash(200)
+            _testobmalloc.free_stash()
+            for number in range(20000):
+                bytes(300)
+            _testobmalloc.free_stash()
+            ''', 'freed twice')
+
+    def test_middle_of_a_block(self):
+        self.check_death('_testobmalloc.free_middle(200)', 'not the start of a block')
+
+    def test_written_to_after_the_free(self):
+        self.check_death('''
+            _testobmalloc.stash(200)
+            _testobmalloc.free_stash()
+            _testobmalloc.write_stash()
+            import obmalloc
+            obmalloc.trim()
+            ''', 'was written to after it was freed, at byte 0')
+
+    def test_programs_run_as_always(self):
+        self.check_child('''
+            import ast, collections, json, obmalloc
+            tree = ast.parse(open(collections.__file__).read())
+            text = json.dumps([{'n': n, 'text': str(n)} for n in range(20000)])
+            kept = json.loads(text)[::100]
+            fill(20)
+            del tree, text
+            assert kept[3] == {'n': 300, 'text': '300'}
+            obmalloc.check(3)
+            assert obmalloc.stats()['arenas_released'] > 0, figures()
+            obmalloc.trim()
+            obmalloc.check(3)
+            ''', PYTHONOBMALLOC='secure=1,check=1')
+
+    def test_threads_and_forks(self):
+        self.check_child('''
+            import threading
+            def work():
+                for number in range(20):
+                    kept = [[n] for n in range(2000)]
+            threads = [threading.Thread(target=work) for number in range(4)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            for number in range(3):
+                child = os.fork()
+                if child == 0:
+                    work()
+                    _obmalloc.check(3)
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            _obmalloc.check(3)
+            ''')
+
+    def test_blocks_in_use_are_counted(self):
+        self.check_child('''
+            kept = [bytes(100) for number in range(5000)]
+            before = sys.getallocatedblocks()
+            del kept
+            went = before - sys.getallocatedblocks()
+            assert 4900 <= went <= 5100, went
+            ''')
+
+
 if __name__ == '__main__':
     unittest.main()

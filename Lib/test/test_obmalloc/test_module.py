@@ -14,14 +14,16 @@ class ModuleTests(helpers.ChildTest):
             self.assertTrue(getattr(obmalloc, name).__doc__, name)
 
     def test_settings(self):
-        default = {'retain': 'auto', 'hugepages': 'auto', 'background': 0, 'check': 0}
+        default = {'retain': 'auto', 'hugepages': 'auto', 'background': 0, 'check': 0,
+                   'secure': 0}
         for text, different in (('', {}),
                                 ('retain=none,check=1', {'retain': 'none', 'check': 1}),
                                 ('retain=all', {'retain': 'all'}),
                                 ('retain=3M', {'retain': 3 << 20}),
                                 ('hugepages=never', {'hugepages': 'never'}),
                                 ('hugepages=always', {'hugepages': 'always'}),
-                                ('background=1', {'background': 1})):
+                                ('background=1', {'background': 1}),
+                                ('secure=1', {'secure': 1, 'hugepages': 'never'})):
             expected = {**default, **different}
             with self.subTest(text):
                 self.check_child(f'''

@@ -235,7 +235,7 @@ class MistakeTests(ChildTest):
 
     def test_unknown_key(self):
         self.check_warning('retian=none', 'retian', 'retain', 'hugepages', 'background',
-                           'check')
+                           'check', 'secure')
 
     def test_unknown_value(self):
         for value in 'some', '', 'NONE', 'all ', '-1', '1T', '12MM', '0x10':
@@ -251,6 +251,7 @@ class MistakeTests(ChildTest):
         for value in '', '2', 'yes', '01':
             with self.subTest(value=value):
                 self.check_warning(f'background={value}', 'background', '0 or 1')
+                self.check_warning(f'secure={value}', 'secure', '0 or 1')
 
     def test_key_without_value(self):
         self.check_warning('retain', 'retain')

@@ -1,0 +1,333 @@
+/* obmalloc: secure mode, PYTHONOBMALLOC=secure=1.
+
+   A heap whose free blocks hold nothing that the allocator believes.
+
+   Bitmaps outside the blocks stand for the free lists: of each page, one says
+   which blocks can be handed out, one which are held by a caller.  What an
+   overflow or a stale pointer writes into a free block leads nowhere, and a
+   block that is freed twice, or that is none, is found by its bit, always.
+
+   malloc takes a random one of the page's free blocks.  A freed block is filled,
+   and waits in quarantine, where neither bit is set; when a later free pushes it
+   out, it must be as it was filled.  Pages that cannot be accessed stand at the
+   end of every arena, hence also before the next one, and around what the
+   allocator keeps for itself, except the descriptors of a window, which lie some
+   GiB from everything else.
+
+   The hot path is closed: the free list of every pool is empty, and window_limit
+   of the front is 0.  So a heap that is not secure pays nothing.  pool.c and
+   arena.c do as always; a block in quarantine is a live one to them.
+
+   The generator is splitmix64 (Steele, Lea and Flood, "Fast splittable
+   pseudorandom number generators", 2014): fast, and not a cryptographic one. */
+
+#include "obmalloc/internal.h"
+
+#include <string.h>
+
+/* What the allocator keeps for itself -------------------------------------------- */
+
+static size_t
+guard_size(const struct obm_heap *heap)
+{
+    return heap->settings.secure ? heap->geometry.page_size : 0;
+}
+
+static size_t
+whole_pages(const struct obm_heap *heap, size_t size)
+{
+    size_t page = heap->geometry.page_size;
+    return (size + page - 1) / page * page;
+}
+
+void *
+obm_metadata_map(const struct obm_heap *heap, size_t size)
+{
+    size_t guard = guard_size(heap);
+    if (guard == 0) {
+        return heap->os->map(NULL, size);
+    }
+    size = whole_pages(heap, size);
+    char *start = heap->os->map(NULL, size + 2 * guard);
+    if (start == NULL) {
+        return NULL;
+    }
+    /* What cannot be guarded is used all the same. */
+    heap->os->guard(start, guard);
+    heap->os->guard(start + guard + size, guard);
+    return start + guard;
+}
+
+void
+obm_metadata_unmap(const struct obm_heap *heap, void *address, size_t size)
+{
+    size_t guard = guard_size(heap);
+    if (guard != 0) {
+        size = whole_pages(heap, size) + 2 * guard;
+    }
+    heap->os->unmap((char *)address - guard, size);
+}
+
+/* Arenas ---------------------------------------------------------------------------- */
+
+void
+obm_secure_guard_arena(const struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    size_t size = heap->geometry.page_size;
+    uintptr_t last = arena->address + heap->geometry.arena_size - size;
+    if (heap->settings.secure && arena->source.alloc == NULL
+        && heap->os->guard((void *)last, size)) {
+        arena->page_count--;
+    }
+}
+
+size_t
+obm_secure_bits_size(const struct obm_heap *heap)
+{
+    return 2u * heap->geometry.arena_pages * heap->geometry.bitmap_words * sizeof(uint64_t);
+}
+
+bool
+obm_secure_open_arena(const struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    if (!heap->settings.secure) {
+        return true;
+    }
+    arena->bits = obm_metadata_map(heap, obm_secure_bits_size(heap));
+    return arena->bits != NULL;
+}
+
+void
+obm_secure_close_arena(const struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    if (arena->bits != NULL) {
+        obm_metadata_unmap(heap, arena->bits, obm_secure_bits_size(heap));
+        arena->bits = NULL;
+    }
+}
+
+/* Bitmaps ---------------------------------------------------------------------------- */
+
+enum bitmap { FREE_BLOCKS, HELD_BLOCKS };
+
+static uint64_t *
+bitmap_of(const struct obm_heap *heap, const struct obm_pool *pool, enum bitmap which)
+{
+    const struct obm_arena_object *arena = &heap->arenas[obm_pool_arena(heap, pool)];
+    return arena->bits + (2u * pool->page + which) * heap->geometry.bitmap_words;
+}
+
+static unsigned
+words_of(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (obm_pool_capacity(heap, pool) + 63) / 64;
+}
+
+/* The bits of the blocks that there are, in one word of a bitmap. */
+static uint64_t
+word_mask(const struct obm_heap *heap, const struct obm_pool *pool, unsigned word)
+{
+    unsigned left = obm_pool_capacity(heap, pool) - word * 64;
+    return left >= 64 ? UINT64_MAX : (UINT64_C(1) << left) - 1;
+}
+
+/* A block's bit. */
+struct place {
+    unsigned word;
+    uint64_t bit;
+};
+
+static struct place
+place_of(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
+    unsigned number = offset / (uint32_t)obm_class_size(pool->size_class);
+    return (struct place){number / 64, UINT64_C(1) << (number % 64)};
+}
+
+void
+obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool)
+{
+    uint64_t *available = bitmap_of(heap, pool, FREE_BLOCKS);
+    memset(available, 0, 2u * heap->geometry.bitmap_words * sizeof(uint64_t));
+    for (unsigned word = 0; word < words_of(heap, pool); word++) {
+        available[word] = word_mask(heap, pool, word);
+    }
+    pool->carved = (uint16_t)obm_pool_capacity(heap, pool);
+    pool->clean = false;        /* calloc has to clear what was filled */
+}
+
+bool
+obm_secure_holds(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    struct place place = place_of(heap, pool, block);
+    return place.word < words_of(heap, pool)
+           && (bitmap_of(heap, pool, HELD_BLOCKS)[place.word] & place.bit) != 0;
+}
+
+unsigned
+obm_secure_live(const struct obm_heap *heap, const struct obm_pool *pool, uint64_t *live)
+{
+    const uint64_t *held = bitmap_of(heap, pool, HELD_BLOCKS);
+    unsigned count = 0;
+    for (unsigned word = 0; word < words_of(heap, pool); word++) {
+        count += obm_count_bits(held[word]);
+        if (live != NULL) {
+            live[word] = held[word];
+        }
+    }
+    return count;
+}
+
+size_t
+obm_secure_count_available(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    const uint64_t *available = bitmap_of(heap, pool, FREE_BLOCKS);
+    const uint64_t *held = bitmap_of(heap, pool, HELD_BLOCKS);
+    size_t count = 0;
+    for (unsigned word = 0; word < heap->geometry.bitmap_words; word++) {
+        uint64_t mask = word < words_of(heap, pool) ? word_mask(heap, pool, word) : 0;
+        if ((available[word] & held[word]) != 0 || ((available[word] | held[word]) & ~mask) != 0) {
+            return SIZE_MAX;
+        }
+        count += obm_count_bits(available[word]);
+    }
+    return count;
+}
+
+/* Taking and freeing ------------------------------------------------------------------- */
+
+static uint64_t
+next_random(struct obm_heap *heap)
+{
+    uint64_t number = heap->secure.random += UINT64_C(0x9e3779b97f4a7c15);
+    number = (number ^ number >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    number = (number ^ number >> 27) * UINT64_C(0x94d049bb133111eb);
+    return number ^ number >> 31;
+}
+
+/* The first bit set from a random one on; word must not be 0. */
+static unsigned
+random_bit(uint64_t word, uint64_t random)
+{
+    unsigned turn = random & 63;
+    uint64_t turned = word >> turn | word << ((64 - turn) & 63);
+    return (obm_lowest_bit(turned) + turn) & 63;
+}
+
+void *
+obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
+{
+    uint64_t *available = bitmap_of(heap, pool, FREE_BLOCKS);
+    uint64_t random = next_random(heap);
+    unsigned words = words_of(heap, pool);
+    unsigned word = (unsigned)(random >> 32) % words;
+    for (unsigned tried = 0; available[word] == 0; tried++) {
+        if (tried == words) {
+            obm_fatal(heap, "page %u of arena %u should have a free block of %zu bytes, and "
+                      "has none: was the allocator's own memory written to?",
+                      (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool),
+                      obm_class_size(pool->size_class));
+        }
+        word = (word + 1) % words;
+    }
+    unsigned bit = random_bit(available[word], random);
+    available[word] &= ~(UINT64_C(1) << bit);
+    bitmap_of(heap, pool, HELD_BLOCKS)[word] |= UINT64_C(1) << bit;
+    pool->countdown++;
+    return obm_pool_address(heap, pool) + (word * 64 + bit) * obm_class_size(pool->size_class);
+}
+
+void
+obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
+{
+    struct place place = place_of(heap, pool, block);
+    bitmap_of(heap, pool, FREE_BLOCKS)[place.word] |= place.bit;
+}
+
+void
+obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
+{
+    uint32_t size = (uint32_t)obm_class_size(pool->size_class);
+    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
+    uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
+    if (obm_pool_live(heap, pool) == 0) {
+        obm_fatal(heap, "block %p is freed, but no block of its page is in use "
+                  "(page %u of arena %u): freed twice?", block, page, arena);
+    }
+    if (offset % size != 0 || offset / size >= obm_pool_capacity(heap, pool)) {
+        obm_fatal(heap, "%p is freed, which is not the start of a block: it lies %u bytes "
+                  "into page %u of arena %u, whose blocks have %u bytes", block,
+                  (unsigned)offset, page, arena, (unsigned)size);
+    }
+    if (!obm_secure_holds(heap, pool, block)) {
+        obm_fatal(heap, "block %p of %u bytes (page %u of arena %u) is freed twice",
+                  block, (unsigned)size, page, arena);
+    }
+    struct place place = place_of(heap, pool, block);
+    bitmap_of(heap, pool, HELD_BLOCKS)[place.word] &= ~place.bit;
+    memset(block, OBM_FREED_BYTE, size);
+}
+
+void *
+obm_secure_quarantine(struct obm_heap *heap, void *block)
+{
+    struct obm_secure *secure = &heap->secure;
+    if (secure->quarantine == NULL) {
+        secure->quarantine = obm_metadata_map(heap, OBM_QUARANTINE_BLOCKS * sizeof(void *));
+        if (secure->quarantine == NULL) {
+            return block;
+        }
+    }
+    unsigned i = (unsigned)(next_random(heap) >> 32) % OBM_QUARANTINE_BLOCKS;
+    void *leaves = secure->quarantine[i];
+    secure->quarantine[i] = block;
+    return leaves;
+}
+
+void *
+obm_secure_release(struct obm_heap *heap, unsigned i)
+{
+    void *leaves = heap->secure.quarantine[i];
+    heap->secure.quarantine[i] = NULL;
+    return leaves;
+}
+
+static bool
+is_as_filled(const void *block, size_t size)
+{
+    const uint64_t filled = UINT64_MAX / 0xff * OBM_FREED_BYTE;
+    const uint64_t *words = block;
+    uint64_t different = 0;
+    for (size_t i = 0; i < size / sizeof(uint64_t); i++) {
+        different |= words[i] ^ filled;
+    }
+    return different == 0;
+}
+
+void
+obm_secure_verify_retired(const struct obm_heap *heap, const struct obm_pool *pool,
+                          const void *block)
+{
+    size_t size = obm_class_size(pool->size_class);
+    if (is_as_filled(block, size)) {
+        return;
+    }
+    size_t i = 0;
+    while (((const unsigned char *)block)[i] == OBM_FREED_BYTE) {
+        i++;
+    }
+    obm_fatal(heap, "block %p of %zu bytes (page %u of arena %u) was written to after it was "
+              "freed, at byte %zu", block, size, (unsigned)pool->page,
+              (unsigned)obm_pool_arena(heap, pool), i);
+}
+
+void
+obm_secure_close(struct obm_heap *heap)
+{
+    if (heap->secure.quarantine != NULL) {
+        obm_metadata_unmap(heap, heap->secure.quarantine,
+                           OBM_QUARANTINE_BLOCKS * sizeof(void *));
+        heap->secure.quarantine = NULL;
+    }
+}
