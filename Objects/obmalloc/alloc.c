@@ -192,13 +192,40 @@ obm_must_be_foreign(const struct obm_heap *heap, const void *block)
         obm_fatal(heap, "block %p is freed or resized through the wrong interpreter: "
                   "another one allocated it", block);
     }
+    if ((uintptr_t)block - heap->window_base < heap->window_mapped
+        && !heap->os->is_mapped(block)) {
+        obm_fatal(heap, "block %p is freed or resized, but its arena went back to the "
+                  "system: freed twice?", block);
+    }
+}
+
+/* Verified always, where the first block of a full page is freed: that it is one.
+   Pages are aligned to their size. */
+static void
+verify_start(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    uint32_t size = (uint32_t)obm_class_size(pool->size_class);
+    uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
+    if (OBM_UNLIKELY(offset % size != 0)) {
+        obm_fatal(heap, "%p is freed, which is not the start of a block: it lies %u bytes "
+                  "into page %u of arena %u, whose blocks have %u bytes", block,
+                  (unsigned)offset, (unsigned)pool->page,
+                  (unsigned)obm_pool_arena(heap, pool), (unsigned)size);
+    }
 }
 
 /* Put a block that nobody holds back into its pool, whatever the pool's state. */
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
+    if (pool->free == block) {
+        obm_fatal(heap, "block %p of %zu bytes (page %u of arena %u) is freed twice", block,
+                  obm_class_size(pool->size_class), (unsigned)pool->page,
+                  (unsigned)obm_pool_arena(heap, pool));
+        return;
+    }
     if (pool->state == OBM_POOL_FULL) {
+        verify_start(heap, pool, block);
         obm_pool_was_full(heap, pool, block);
     }
     else if (pool->state == OBM_POOL_FREE || obm_pool_live(heap, pool) == 0) {

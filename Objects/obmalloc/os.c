@@ -330,6 +330,23 @@ os_guard(void *address, size_t size)
 
 #endif
 
+static bool
+os_is_mapped(const void *address)
+{
+#if defined(__linux__)
+    int saved = errno;
+    uintptr_t page = obm_os_system()->page_size;
+    unsigned char resident;
+    bool missing = mincore((void *)((uintptr_t)address & ~(page - 1)), 1, &resident) != 0
+                   && errno == ENOMEM;
+    errno = saved;
+    return !missing;
+#else
+    (void)address;
+    return true;
+#endif
+}
+
 #if !defined(_WIN32)
 
 /* Without waiting; false: the system has none, or no file descriptor is left. */
@@ -408,7 +425,8 @@ const struct obm_os *
 obm_os_system(void)
 {
     static struct obm_os os = {0, os_map, os_unmap, os_purge, os_advise_huge, os_first_touch,
-                               os_split_huge, os_guard, os_entropy, os_now, os_fatal};
+                               os_split_huge, os_guard, os_is_mapped, os_entropy,
+                               os_now, os_fatal};
     if (os.page_size == 0) {
         os.page_size = os_page_size();
     }

@@ -268,6 +268,19 @@ fake_guard(void *address, size_t size)
     return true;
 }
 
+/* As far as the allocator mapped it itself. */
+static bool
+fake_is_mapped(const void *start)
+{
+    uintptr_t address = (uintptr_t)start;
+    for (size_t i = 0; i < fake.mappings; i++) {
+        if (address - mappings[i].address < mappings[i].size) {
+            return true;
+        }
+    }
+    return fake.all_is_mapped;
+}
+
 static uint64_t
 fake_entropy(void)
 {
@@ -316,7 +329,7 @@ fake_os_reset(size_t page_size)
     fake.now = FAKE_SECOND;
     operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge,
                                  fake_advise_huge, fake_first_touch, fake_split_huge,
-                                 fake_guard, fake_entropy, fake_now, fake_fatal};
+                                 fake_guard, fake_is_mapped, fake_entropy, fake_now, fake_fatal};
 }
 
 const struct obm_os *

@@ -32,6 +32,7 @@ struct fake_os {
     bool refuse_purges;
     bool no_huge_pages;
     bool refuse_guards;
+    bool all_is_mapped;         /* others mapped what the allocator did not */
     uint64_t entropy;
     uint64_t first_touch_takes; /* nanoseconds */
     uint64_t now;               /* nanoseconds */

@@ -117,11 +117,25 @@ TEST(a_released_arena_is_found_no_more)
     EXPECT(obm_free(heap, block));
     EXPECT_AT_LEAST(obm_trim(heap), heap->geometry.page_size);
     EXPECT_SAME(obm_find_pool(heap, block), NULL);
+    fake.all_is_mapped = true;
     EXPECT(!obm_free(heap, block));
     heap_end(heap);
 }
 
 #if OBM_WINDOW_SHIFT
+
+TEST(freeing_a_block_of_a_released_arena_is_fatal)
+{
+    struct obm_heap *heap = heap_new("");
+    void *block = obm_malloc(heap, LARGE);
+    bool in_window = arena_object_of(heap, block)->in_window;
+    EXPECT(obm_free(heap, block));
+    obm_trim(heap);
+    if (in_window) {
+        EXPECT_CONTAINS(fatal_of_free(heap, block), "its arena went back to the system");
+    }
+    heap_end(heap);
+}
 
 TEST(the_second_region_is_tried_where_the_first_is_refused)
 {

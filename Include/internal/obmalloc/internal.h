@@ -510,6 +510,7 @@ obm_malloc_fast(struct obm_front *front, size_t size)
     }
     struct obm_pool *pool = front->current[less >> OBM_ALIGNMENT_SHIFT];
     void *block = pool->free;
+    OBM_KEEP_APART(block);
     if (OBM_UNLIKELY(block == NULL)) {
         return NULL;
     }
@@ -533,16 +534,21 @@ obm_front_pool(const struct obm_heap *heap, const struct obm_front *front, const
 }
 
 /* Count the free of a block in its pool, and push it.  false: counted, but not
-   pushed, because the pool was full, or becomes empty, or there is none; it is
-   for obm_free_counted() to take the count back.  So an ordinary free counts
-   and decides in two instructions. */
+   pushed, because the pool was full, or becomes empty, or there is none, or the
+   block is the one that was freed last; it is for obm_free_counted() to take the
+   count back.  So an ordinary free counts and decides in two instructions, and
+   in two more sees that it is not a second one. */
 OBM_INLINE bool
 obm_free_push(struct obm_pool *pool, void *block)
 {
     if (OBM_UNLIKELY(--pool->countdown < 0)) {
         return false;
     }
-    *(void **)block = pool->free;
+    void *last = pool->free;
+    if (OBM_UNLIKELY(last == block)) {
+        return false;
+    }
+    *(void **)block = last;
     pool->free = block;
     return true;
 }

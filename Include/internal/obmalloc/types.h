@@ -186,6 +186,9 @@ struct obm_os {
     /* Let every access to the range end the process, until it is unmapped.
        false: refused, and nothing has changed. */
     bool (*guard)(void *address, size_t size);
+    /* Whether anything is mapped where the address lies; true if that cannot be
+       known. */
+    bool (*is_mapped)(const void *address);
     /* A number that nobody can guess. */
     uint64_t (*entropy)(void);
     uint64_t (*now)(void);  /* nanoseconds, never running backwards */

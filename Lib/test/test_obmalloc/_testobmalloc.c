@@ -227,6 +227,13 @@ free_stash(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 }
 
 static PyObject *
+free_stash_middle(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    PyObject_Free((char *)stashed + 2 * sizeof(void *));
+    Py_RETURN_NONE;
+}
+
+static PyObject *
 realloc_stash(PyObject *Py_UNUSED(module), PyObject *size)
 {
     stashed = PyObject_Realloc(stashed, PyLong_AsSize_t(size));
@@ -276,6 +283,7 @@ static PyMethodDef methods[] = {
     {"calloc_is_zero", calloc_is_zero, METH_VARARGS, NULL},
     {"stash", stash, METH_O, NULL},
     {"free_stash", free_stash, METH_NOARGS, NULL},
+    {"free_stash_middle", free_stash_middle, METH_NOARGS, NULL},
     {"realloc_stash", realloc_stash, METH_O, NULL},
     {"write_stash", write_stash, METH_NOARGS, NULL},
     {"free_twice", free_twice, METH_O, NULL},

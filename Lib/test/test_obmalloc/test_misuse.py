@@ -29,6 +29,41 @@ class MisuseTests(ExtensionTest, ChildTest):
                                  'not the start of a block')
 
 
+class AlwaysFoundTests(ExtensionTest, ChildTest):
+    """Found without any setting."""
+
+    setup = 'import _testobmalloc'
+
+    def check_death(self, code, message):
+        err = self.run_dying_child(code)
+        self.assertEqual(len(err), 1, err)
+        self.assertRegex(err[0], '^obmalloc: .*' + message)
+
+    def test_freed_twice(self):
+        self.check_death('_testobmalloc.free_twice(200)', 'is freed twice')
+
+    def test_middle_of_a_block_of_a_full_page(self):
+        # Enough neighbours for every page but the last to be full.
+        self.check_death('''
+            kept = [bytes(490 - 33) for number in range(1000)]
+            _testobmalloc.stash(490)
+            kept += [bytes(490 - 33) for number in range(1000)]
+            _testobmalloc.free_stash_middle()
+            ''', 'which is not the start of a block')
+
+    def test_freed_twice_with_the_arena_released_between(self):
+        self.check_death('''
+            kept = fill(20)
+            _testobmalloc.stash(440)
+            kept += fill(20)
+            _testobmalloc.free_stash()
+            del kept
+            import obmalloc
+            obmalloc.trim()
+            _testobmalloc.free_stash()
+            ''', 'its arena went back to the system|no block of its page is in use')
+
+
 class SecureTests(ExtensionTest, ChildTest):
     """PYTHONOBMALLOC=secure=1 finds more, and a program runs as always."""
 

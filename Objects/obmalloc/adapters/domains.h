@@ -44,6 +44,42 @@ obm_python_arena_allocator(struct obm_arena_allocator *in_force)
     return in_force->alloc != OBM_PYTHON_ARENA_ALLOC;
 }
 
+/* PyMem_Malloc(), PyObject_Malloc(), PyMem_Free() and PyObject_Free().  The
+   ordinary way is out of line and takes the block or the size where the caller
+   put it, which saves the hot path moving it. */
+
+static OBM_NOINLINE void *
+obm_python_malloc_ordinary(size_t size, const PyMemAllocatorEx *in_force)
+{
+    if (size > (size_t)PY_SSIZE_T_MAX) {    /* lengths are signed */
+        return NULL;
+    }
+    obm_python_count(size);
+    void *block = obm_python_malloc_slow(size);
+    return block != NULL ? block : in_force->malloc(in_force->ctx, size);
+}
+
+static inline void *
+obm_python_malloc_in(const PyMemAllocatorEx *in_force, size_t size)
+{
+    void *block = obm_python_malloc(size);
+    return OBM_LIKELY(block != NULL) ? block : obm_python_malloc_ordinary(size, in_force);
+}
+
+static OBM_NOINLINE void
+obm_python_free_ordinary(void *block, const PyMemAllocatorEx *in_force)
+{
+    in_force->free(in_force->ctx, block);
+}
+
+static inline void
+obm_python_free_in(const PyMemAllocatorEx *in_force, void *block)
+{
+    if (!obm_python_free(block)) {
+        obm_python_free_ordinary(block, in_force);
+    }
+}
+
 /* Set for good when a second heap is made: a thread of an interpreter that
    ends may be under way for long.  Never in versions with one heap. */
 static unsigned obm_python_many_heaps;

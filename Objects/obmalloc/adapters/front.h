@@ -26,8 +26,11 @@ obm_python_count(size_t size)
     if (size < OBM_SMALL_MAX) {
         OBJECT_STAT_INC(allocations512);
     }
-    else {
+    else if (size < 4094) {
         OBJECT_STAT_INC(allocations4k);
+    }
+    else {
+        OBJECT_STAT_INC(allocations_big);
     }
 #else
     (void)size;
@@ -45,6 +48,18 @@ obm_python_malloc(size_t size)
     return block;
 }
 
+/* The same, if the current pool has no block.  NULL: go the ordinary way, also
+   when the front is closed. */
+static inline void *
+obm_python_malloc_slow(size_t size)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (heap->front != &obm_python_front || obm_pymalloc_steps_aside()) {
+        return NULL;
+    }
+    return obm_malloc_slow(heap, size);
+}
+
 static inline void *
 obm_python_calloc(size_t count, size_t size)
 {
@@ -59,12 +74,13 @@ obm_python_calloc(size_t count, size_t size)
     return block;
 }
 
-/* Out of line, so that the hot path is a leaf function. */
+/* Out of line, so that the hot path is a leaf function; and for the block alone,
+   so that it stays in its register. */
 static OBM_NOINLINE void
-obm_python_free_counted(struct obm_pool *pool, void *block)
+obm_python_free_counted(void *block)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
-    if (!obm_free_counted(heap, pool, block)) {
+    if (!obm_free_counted(heap, obm_front_pool(heap, &obm_python_front, block), block)) {
         obm_pymalloc_free_system(heap, block);
     }
 }
@@ -78,7 +94,7 @@ obm_python_free(void *block)
     }
     struct obm_pool *pool = obm_front_pool(&obmalloc_state_main.heap, &obm_python_front, block);
     if (!obm_free_push(pool, block)) {
-        obm_python_free_counted(pool, block);
+        obm_python_free_counted(block);
     }
     return true;
 }
