@@ -20,6 +20,7 @@ The modules, each uses only those above it:
     packages             packages of PyPI that workloads import
     allocators           the arms of `all`: interpreters with other allocators
     comparison           every scenario under every allocator, gathered in one document
+    field_suite          pyperformance on stock and patched, compared by pyperf
     recording            traces of what a program asks of its allocator
     figures              medians, paired ratios, noise
     table                the figures as plain text

@@ -10,6 +10,8 @@
     replay        replay them against the core alone, print the table, write FOLDER/replay.json
     all           run many programs under many allocators, print the tables, write FOLDER/all.json,
                   all.html and all.md; goes on where it stopped
+    pyperformance run pyperformance on both interpreters, print pyperf's table, write pyperf's
+                  results to FOLDER/pyperformance-*.json and the table to FOLDER/pyperformance.md
     draw          draw the picture of obj, or the page of all, again, without running anything
     check         say PASS or FAIL for each bar of a report
 
@@ -25,7 +27,7 @@ import textwrap
 from pathlib import Path
 
 from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
-               document, experiment, instructions, instructions_report, journal, machine, memory,
+               document, experiment, field_suite, instructions, instructions_report, journal, machine, memory,
                memory_report, picture, recording, replay, replay_report, table)
 from .errors import BenchmarkError
 from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
@@ -99,13 +101,13 @@ def add_interpreters(commands, name: str, words: str) -> Parser:
     command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
     command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
     add_report(command)
-    add_limit(command)
     return command
 
 
 def add_comparison(commands, name: str, words: str) -> Parser:
     """Add a command that compares two interpreters, with bars, and return its parser."""
     command = add_interpreters(commands, name, words)
+    add_limit(command)
     command.add_argument("--check", action="store_true",
                          help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
     return command
@@ -197,6 +199,7 @@ def add_replay(commands) -> None:
 def add_all(commands) -> None:
     """Add the command that compares allocators."""
     command = add_interpreters(commands, "all", "run many programs under many allocators")
+    add_limit(command)
     command.set_defaults(function=run_all)
     command.add_argument("--packages", metavar="FOLDER", type=Path, required=True,
                          help="where packages of PyPI go that some scenarios import")
@@ -216,6 +219,17 @@ def add_all(commands) -> None:
     command.add_argument("--again", action="store_true", help="run what was measured as well")
 
 
+def add_suite(commands) -> None:
+    """Add the command that runs pyperformance."""
+    command = add_interpreters(commands, field_suite.SUITE,
+                               "run the benchmarks of CPython's developers")
+    command.set_defaults(function=run_suite)
+    command.add_argument("--venvs", metavar="FOLDER", type=Path, required=True,
+                         help="where it goes, and the venvs that it makes")
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT...",
+                         help="for pyperformance run (after --), such as: -- --fast -b go,nbody")
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -230,6 +244,7 @@ def parser() -> Parser:
     add_record(commands)
     add_replay(commands)
     add_all(commands)
+    add_suite(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = commands.add_parser(name, help=words, allow_abbrev=False)
@@ -417,6 +432,26 @@ def run_all(options: argparse.Namespace) -> int:
     written = [report, *comparison_page.write(result, options.report)]
     print(comparison_report.text(result, shutil.get_terminal_size().columns))
     name_files(written)
+    return 0
+
+
+def run_suite(options: argparse.Namespace) -> int:
+    """Run pyperformance on both interpreters, show the table, and return the exit status."""
+    words = options.words[options.words[:1] == ["--"]:]
+    interpreters = {name: machine.describe_interpreter(getattr(options, name))
+                    for name in field_suite.ARMS}
+    progress = Progress()
+    with document.report_folder(options.report):
+        try:
+            text, written, failed = field_suite.run_suite(interpreters, words, options.venvs,
+                                                          options.report, progress)
+        finally:
+            progress("")
+    print(text, end="")
+    name_files(written)
+    if failed:
+        raise BenchmarkError(f"without those that failed: {', '.join(failed)} (see the logs in "
+                             f"{options.report})")
     return 0
 
 

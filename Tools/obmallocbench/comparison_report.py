@@ -12,7 +12,7 @@ import textwrap
 from typing import Callable, Sequence
 
 from .allocators import AGAIN, PATCHED, STOCK
-from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios
+from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios, unlike
 from .table import NOTHING, Column, decimals, fitting, render
 
 IDLE = "idle "
@@ -275,7 +275,7 @@ def circumstances(document: dict) -> list[str]:
         said.append("Versions: " + ", ".join(
             (*versions, *(f"{name} {version}" for name, version in found.items()))) + ".")
     said += [f"Skipped: {one['name']}: {one['reason'].rstrip('.')}." for one in document["skipped"]]
-    return said + [remark for remark in busy(document)[:-1]]
+    return said + unlike(document) + busy(document)[:-1]
 
 
 def columns_of(table: Table) -> list[Column]:

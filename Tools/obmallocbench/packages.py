@@ -37,6 +37,24 @@ def pip_install(python: Path, words: Sequence[str], what: str) -> None:
                              f"{error}") from error
 
 
+def versions_in(*folders: Path) -> dict[str, str]:
+    """Return the versions of the packages in folders, by name."""
+    return {found.name: found.version
+            for found in importlib.metadata.distributions(path=list(map(str, folders)))}
+
+
+def install_tool(name: str, folder: Path) -> tuple[Path, dict[str, str]]:
+    """Return the Python of a venv in folder that has a package, fetched if need be, and the
+    versions of all that it has."""
+    python = venv(folder).absolute()
+    known = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
+    if name not in known:
+        pip_install(python, [name], name)
+        known = versions_in(*folder.glob("lib/python*/site-packages"))
+        document.write(folder / COMPLETE, known)
+    return python, known
+
+
 def install(names: Sequence[str], interpreter: dict, folder: Path) -> tuple[Path, dict[str, str]]:
     """Return the folder inside folder with packages for an interpreter, fetched if need be, and
     the versions of all in it. interpreter: as machine.describe_interpreter returns."""
@@ -51,7 +69,5 @@ def install(names: Sequence[str], interpreter: dict, folder: Path) -> tuple[Path
         # So that no run spends its time on compiling what it imports.
         processes.output_of([interpreter["path"], "-m", "compileall", "-q", str(target)],
                             "compileall", INSTALL_SECONDS)
-        document.write(target / COMPLETE,
-                       {found.name: found.version
-                        for found in importlib.metadata.distributions(path=[str(target)])})
+        document.write(target / COMPLETE, versions_in(target))
     return target, json.loads((target / COMPLETE).read_text(encoding="utf-8"))
