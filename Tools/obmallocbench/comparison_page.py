@@ -14,7 +14,8 @@ from typing import Callable, Sequence
 
 from . import comparison_report, document as reports, machine
 from .allocators import PATCHED, STOCK
-from .comparison_report import Table, floor_mebibytes, measures_of, noise_of, table_of
+from .comparison_report import (Table, floor_mebibytes, has_patched, measures_of, noise_of, summary,
+                                table_of)
 from .scenarios import REST_SCENARIOS
 
 # Of the palette by Okabe and Ito, which people with any kind of colour vision can tell apart.
@@ -128,7 +129,7 @@ def memory_chart(document: dict, scenario: dict) -> str:
                  for measure, colour in zip(moments, MOMENTS)]
         rows.append((arm["name"], dots, f"{statistics.median(values['released']):.1f}"))
         high = max(high, *map(max, values.values()))
-    floor = floor_mebibytes(scenario) if comparison_report.has_patched(document) else None
+    floor = floor_mebibytes(scenario) if has_patched(document) else None
 
     def under(x: Callable[[float], float], bottom: float) -> str:
         if floor is None:
@@ -181,12 +182,12 @@ def key_of(document: dict) -> str:
 
 
 def html_table(table: Table) -> str:
-    """Return a measure's table as HTML, the least figures strong."""
+    """Return a table as HTML, the least figures strong."""
     head = [frame.Markup(html.escape(name).replace("+", "+<wbr>").replace("=", "=<wbr>"))
             for name in table.head]
     rows = [[frame.Markup(f"<strong>{html.escape(cell.text)}</strong>") if cell.least
              else cell.text for cell in row] for row in table.rows]
-    return f"<h3>{table.measure.title}</h3>" + frame.table([head, *rows], table.measure.title)
+    return f"<h3>{html.escape(table.title)}</h3>" + frame.table([head, *rows], table.title)
 
 
 def first_paragraph(scenario: dict) -> str:
@@ -209,6 +210,7 @@ def page(document: dict) -> str:
     parts = ['<ul class="lead">' + "".join(f"<li>{html.escape(line)}</li>" for line in found)
              + "</ul>",
              f'<p class="note">{html.escape(" ".join(circumstances))}</p>',
+             html_table(summary(document)) if has_patched(document) else "",
              "<h2>Every run</h2>", key_of(document)]
     for scenario in document["scenarios"]:
         parameters = ", ".join(f"{name.replace('_', ' ')} {value:,}"
@@ -218,7 +220,7 @@ def page(document: dict) -> str:
                      f'{html.escape(parameters)})</span></p><div class="pair">'
                      + memory_chart(document, scenario) + times_chart(document, scenario)
                      + "</div>")
-    parts.append("<h2>The figures</h2>"
+    parts.append("<h2>All allocators</h2>"
                  f"<p>{html.escape(comparison_report.MEANINGS)} Strong: {comparison_report.LEAST}</p>")
     parts += [html_table(table_of(document, measure)) for measure in measures_of(document)]
     parts.append("<h2>The arms</h2><div class=\"words\">" + frame.table(arms, "the arms")

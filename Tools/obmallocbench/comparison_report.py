@@ -106,7 +106,7 @@ def noise_of(scenario: dict, measure: Measure) -> float:
 def mean_ratios(document: dict, measure: Measure, name: str) -> list[float]:
     """Return for each counted round the geometric mean over the scenarios of an arm's ratios."""
     rounds = zip(*(ratios_of(scenario, measure, name) for scenario in document["scenarios"]))
-    return [statistics.geometric_mean(ratios) for ratios in rounds]
+    return [statistics.geometric_mean(ratios) for ratios in rounds if all(ratios)]
 
 
 def floor_mebibytes(scenario: dict) -> float | None:
@@ -147,10 +147,9 @@ class Cell:
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """A measure's table. head: the columns' headings, after the first those of extra columns,
-    then of the arms. rows: lists of cells."""
+    """A table. head: the columns' headings. rows: lists of cells."""
 
-    measure: Measure
+    title: str
     head: list[str]
     rows: list[list[Cell]]
 
@@ -200,7 +199,7 @@ def ratio_cell(ratios: Sequence[float], noise: float) -> Cell:
 
 
 def table_of(document: dict, measure: Measure) -> Table:
-    """Return the table of a measure."""
+    """Return the table of a measure: one column an arm, after the scenario and what is extra."""
     arms = [arm["name"] for arm in document["arms"]]
     extra = measure.key == "released" and has_patched(document)
     rows = []
@@ -222,7 +221,39 @@ def table_of(document: dict, measure: Measure) -> Table:
                      *(Cell("1") if name == STOCK
                        else ratio_cell(mean_ratios(document, measure, name), noise)
                        for name in arms)])
-    return Table(measure, ["scenario", *(["live", "floor"] if extra else []), *arms], rows)
+    return Table(measure.title, ["scenario", *(["live", "floor"] if extra else []), *arms], rows)
+
+
+def least_other(document: dict, scenario: dict, measure: Measure) -> str:
+    """Return the least that an allocator held that is neither stock nor ours, and its name."""
+    medians = medians_of(document, scenario, measure)
+    others = [name for name in rivals(document) if name not in (STOCK, PATCHED)]
+    if not others:
+        return NOTHING
+    best = min(others, key=medians.__getitem__)
+    return f"{decimals(medians[best], 1)} {best}"
+
+
+def summary(document: dict) -> Table:
+    """Return the table for readers in a hurry: stock, patched, and the best of all others."""
+    measures = {measure.key: measure for measure in measures_of(document)}
+    last = document["idle"][-1]
+    times = table_of(document, measures["cpu"])
+    place = times.head.index(PATCHED)
+    rows = []
+    for scenario, time_row in zip(document["scenarios"], times.rows):
+        row = [Cell(scenario["title"]),
+               Cell(decimals(medians_of(document, scenario, measures["peak"])[STOCK], 1))]
+        for key in ("released", IDLE + last):
+            medians = medians_of(document, scenario, measures[key])
+            row += [Cell(decimals(medians[STOCK], 1)),
+                    Cell(decimals(medians[PATCHED], 1),
+                         medians[PATCHED] == min(medians[name] for name in rivals(document))),
+                    Cell(least_other(document, scenario, measures[key]))]
+        rows.append([*row, time_row[place]])
+    return Table("Stock, obmalloc, and the best of the other allocators, MiB",
+                 ["scenario", "peak", "released: stock", "patched", "best other",
+                  f"after {last} s: stock", "patched", "best other", "CPU patched / stock"], rows)
 
 
 def findings(document: dict) -> list[str]:
@@ -234,6 +265,8 @@ def findings(document: dict) -> list[str]:
     for measure in measures_of(document):
         if measure.is_time:
             ratios = mean_ratios(document, measure, PATCHED)
+            if not ratios:
+                continue
             noise = deviation(mean_ratios(document, measure, AGAIN))
             middle = statistics.median(ratios)
             words = f"{middle:.2f} of stock's"
@@ -320,12 +353,16 @@ def markdown_table(table: Table) -> str:
 
 def markdown(document: dict) -> str:
     """Return the summary in Markdown."""
-    parts = ["\n".join(f"- {sentence}" for sentence in findings(document))]
-    parts += [f"**{measure.title}**\n\n{markdown_table(table_of(document, measure))}"
-              for measure in measures_of(document)]
-    parts.append(f"{MEANINGS} Bold: {LEAST}")
+    parts = []
+    if has_patched(document):
+        parts += [markdown_table(summary(document)),
+                  "\n".join(f"- {sentence}" for sentence in findings(document))]
+    parts += [f"{MEANINGS} Bold: {LEAST}", " ".join(circumstances(document)),
+              "<details><summary>All allocators</summary>"]
+    for measure in measures_of(document):
+        table = table_of(document, measure)
+        parts.append(f"**{table.title}**\n\n{markdown_table(table)}")
     parts.append("\n".join(f"- `{arm['name']}`: {arm['meaning']}"
                            + (f" ({arm['version']})" if arm["version"] else "")
                            for arm in document["arms"]))
-    parts.append(" ".join(circumstances(document)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+    return "\n\n".join((*parts, "</details>")) + "\n"

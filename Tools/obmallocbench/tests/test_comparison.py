@@ -97,6 +97,12 @@ class Figures(unittest.TestCase):
         self.assertAlmostEqual(comparison_report.deviation([1.1, 2.0]), 1.0)
         self.assertEqual(comparison_report.deviation([]), 0.0)
 
+    def test_times_too_short_to_compare(self):
+        for scenario in self.document["scenarios"]:
+            for one in scenario["arms"][1]["runs"]:
+                one["phases"][2]["user_seconds"] = 1.0
+        self.assertIn("one burst", comparison_report.text(self.document, 200))
+
     def test_floor_is_not_known_of_several_processes(self):
         self.assertEqual(comparison_report.floor_mebibytes(self.burst), 39.0)
         self.assertIsNone(comparison_report.floor_mebibytes(self.document["scenarios"][1]))
@@ -129,6 +135,9 @@ class Figures(unittest.TestCase):
     def test_markdown(self):
         text = comparison_report.markdown(self.document)
         self.assertIn("| one burst | 0.5 | 39.0 | 90.0 | **40.0** | 60.0 | 90.0 |", text)
+        self.assertIn("| one burst | 90.0 | 90.0 | **40.0** | 60.0 jemalloc | 88.0 | **38.0** | "
+                      "58.0 jemalloc | 0.62 |", text)
+        self.assertIn("| prefork server | 90.0 | 90.0 | 61.0 | 60.0 jemalloc |", text)
         self.assertIn("greatest 0.50", text)
 
     def test_without_patched_nothing_is_found(self):
@@ -136,6 +145,7 @@ class Figures(unittest.TestCase):
         self.assertEqual(comparison_report.findings(self.document), [])
         self.assertIn("one burst", comparison_report.text(self.document, 100))
         self.assertIn("<svg", comparison_page.page(self.document))
+        self.assertIn("| one burst |", comparison_report.markdown(self.document))
 
 
 class Page(unittest.TestCase):
