@@ -27,8 +27,8 @@ import textwrap
 from pathlib import Path
 
 from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
-               document, experiment, field_suite, instructions, instructions_report, journal, machine, memory,
-               memory_report, picture, recording, replay, replay_report, table)
+               document, experiment, field_suite, instructions, instructions_report, journal,
+               machine, memory, memory_report, picture, recording, replay, replay_report, table)
 from .errors import BenchmarkError
 from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
                         SCENARIOS, TRACED, MemoryScenario, Scenario)

@@ -24,12 +24,14 @@ PEAK, TIMES, FLOOR = "#999999", "#0072b2", "#009e73"
 WIDTH, LEFT, RIGHT, ROW, TOP, BOTTOM = 560, 132, 66, 25, 8, 30       # SVG units
 DOT = 3.6
 STYLE = """
-.pair { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)); gap: 0 1.5rem }
+.pair { display: grid; gap: 0 1.5rem;
+        grid-template-columns: repeat(auto-fit, minmax(min(100%, 28rem), 1fr)) }
 .pair figure svg { outline: none; background: none }
 .pair figcaption { font-weight: bold; margin: .4rem 0 0 }
-.chart .ours { font-weight: bold } .chart .soft { fill: var(--soft) } .chart .row { fill: var(--soft); opacity: .6 }
+.chart .ours { font-weight: bold } .chart .row { fill: var(--soft); opacity: .6 }
 .chart .floor { stroke: #009e73; stroke-width: 1.5; stroke-dasharray: 5 3 }
-.chart .one { stroke: var(--ink); stroke-width: .8 } .chart .noise { fill: var(--faint); opacity: .35 }
+.chart .one { stroke: var(--ink); stroke-width: .8 }
+.chart .noise { fill: var(--faint); opacity: .35 }
 td strong { color: var(--link) }
 th, td { padding: .25rem .4rem; font-size: .85rem } thead th { white-space: normal }
 th:first-child { min-width: 7.5rem }
@@ -99,7 +101,8 @@ def chart(rows: Sequence[tuple[str, Sequence[Dots], str]], low: float, high: flo
         ours = ' class="ours"' if name == PATCHED else ""
         parts.append(f'<text x="{LEFT - 8}" y="{middle + 4:.1f}" text-anchor="end"{ours}>'
                      f'{html.escape(name)}</text>'
-                     f'<text x="{WIDTH}" y="{middle + 4:.1f}" text-anchor="end"{ours}>{words}</text>')
+                     f'<text x="{WIDTH}" y="{middle + 4:.1f}" text-anchor="end"{ours}>'
+                     f'{words}</text>')
         for place, dots in enumerate(kinds):
             # Each kind has a height of its own in the row, so that none hides another.
             y = middle + (place - (len(kinds) - 1) / 2) * (ROW - 8) / max(len(kinds), 3)
@@ -221,7 +224,8 @@ def page(document: dict) -> str:
                      + memory_chart(document, scenario) + times_chart(document, scenario)
                      + "</div>")
     parts.append("<h2>All allocators</h2>"
-                 f"<p>{html.escape(comparison_report.MEANINGS)} Strong: {comparison_report.LEAST}</p>")
+                 f"<p>{html.escape(comparison_report.MEANINGS)} Strong: "
+                 f"{comparison_report.LEAST}</p>")
     parts += [html_table(table_of(document, measure)) for measure in measures_of(document)]
     parts.append("<h2>The arms</h2><div class=\"words\">" + frame.table(arms, "the arms")
                  + "</div>")

@@ -290,7 +290,7 @@ def circumstances(document: dict) -> list[str]:
     """Return where, when and with what it was measured, one sentence each."""
     facts, repository, runs = document["machine"], document["repository"], document["runs"]
     stock = document["interpreters"]["stock"]
-    commit = (repository["commit"] or "none yet")[:12] + (" + changes" if repository["dirty"] else "")
+    commit = (repository["commit"] or "none yet")[:12] + " + changes" * bool(repository["dirty"])
     memory = facts["memory_bytes"]
     said = [f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores"
             + (f", {memory / 2**30:.0f} GiB" if memory else "")

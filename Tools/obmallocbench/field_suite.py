@@ -120,7 +120,8 @@ def run_suite(interpreters: dict[str, dict], words: Sequence[str], folder: Path,
     finally:
         for part in parts:
             part.unlink(missing_ok=True)
-    text = f"{table.strip()}\n\n{facts_of(experiment.finish_circumstances(facts), versions, words)}\n"
+    facts = experiment.finish_circumstances(facts)
+    text = f"{table.strip()}\n\n{facts_of(facts, versions, words)}\n"
     written.append(report / f"{SUITE}.md")
     write_whole(written[-1], text.encode("utf-8"))
     return text, written, failed
