@@ -1,7 +1,8 @@
 """What all allocators did in all scenarios, as figures, plain text and Markdown.
 
-A ratio of times is only said to differ from 1 when it does by more than the noise: the most by
-which the second run of stock in a round differed from the first.
+A ratio of times is only said to differ from 1 when all its pairs lie on the same side, and its
+median differs by more than the noise: the most by which the second run of stock in a round differed
+from the first.
 """
 from __future__ import annotations
 
@@ -16,16 +17,19 @@ from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios, u
 from .table import NOTHING, Column, decimals, fitting, render
 
 IDLE = "idle "
-WITHIN = "~"                        # after a ratio: within the noise
+EXTRA = ("live", "floor", "free")   # columns about patched, before those of the arms
+WITHIN = "~"                        # after a ratio that is not shown to differ from 1
 # The columns of arms that a narrow terminal does without, first those that stand last here.
 IMPORTANT = (STOCK, PATCHED, "jemalloc", "malloc", "mimalloc", "tcmalloc", "jemalloc+thread",
              "own-mimalloc", "background=1", "retain=all", AGAIN)
 MEANINGS = (
     "MiB: medians of the runs. released: after the work, when what is not needed was dropped. "
     "live: bytes in blocks of at most 512; floor: what the patched interpreter would hold if of "
-    "its arenas only pages with a live block were resident (both by its own count). prefork: PSS "
+    "its arenas only pages with a live block were resident (both by its own count); free: what the "
+    "C library's malloc keeps there of larger blocks, most of it resident. prefork: PSS "
     "of all processes. Times: the work alone, medians of the ratios to stock in the same round; "
-    f"{WITHIN}: no more than stock differs from itself.")
+    f"{WITHIN}: not shown to differ from 1, since stock differs as much from itself, or the pairs lie "
+    "on both sides.")
 
 LEAST = "the least, other settings of obmalloc aside."
 
@@ -132,6 +136,15 @@ def live_mebibytes(scenario: dict) -> float | None:
     return statistics.median(mark["allocator"]["live_bytes"] for mark in marks) / MEBIBYTE
 
 
+def malloc_free_mebibytes(scenario: dict) -> float | None:
+    """Return what the C library's malloc keeps free after the release under patched, in MiB; None
+    when it is not known."""
+    infos = [released(run).get("mallinfo") for run in counted_runs(arm_of(scenario, PATCHED))]
+    if not all(infos):
+        return None
+    return statistics.median(info["fordblks"] for info in infos) / MEBIBYTE
+
+
 def has_patched(document: dict) -> bool:
     """Return whether the patched interpreter with default settings is among the arms."""
     return any(arm["name"] == PATCHED for arm in document["arms"])
@@ -190,12 +203,17 @@ def memory_finding(document: dict, measure: Measure) -> str:
             + (f" (not in {'; '.join(beaten)})" if beaten else "") + ".")
 
 
+def is_shown(ratios: Sequence[float], noise: float) -> bool:
+    """Return whether ratios show that what they compare differs."""
+    return (deviation([statistics.median(ratios)]) > noise
+            and (max(ratios) < 1 or min(ratios) > 1))
+
+
 def ratio_cell(ratios: Sequence[float], noise: float) -> Cell:
-    """Return the median of ratios, marked when it lies within the noise."""
+    """Return the median of ratios, marked when they do not show a difference."""
     if not ratios:
         return Cell(NOTHING)
-    middle = statistics.median(ratios)
-    return Cell(f"{middle:.2f}" + (WITHIN if deviation([middle]) <= noise else ""))
+    return Cell(f"{statistics.median(ratios):.2f}" + WITHIN * (not is_shown(ratios, noise)))
 
 
 def table_of(document: dict, measure: Measure) -> Table:
@@ -212,7 +230,8 @@ def table_of(document: dict, measure: Measure) -> Table:
         else:
             if extra:
                 row += [Cell(decimals(value, 1))
-                        for value in (live_mebibytes(scenario), floor_mebibytes(scenario))]
+                        for value in (live_mebibytes(scenario), floor_mebibytes(scenario),
+                                      malloc_free_mebibytes(scenario))]
             row += memory_row(document, scenario, measure)
         rows.append(row)
     if measure.is_time and len(rows) > 1:
@@ -221,7 +240,7 @@ def table_of(document: dict, measure: Measure) -> Table:
                      *(Cell("1") if name == STOCK
                        else ratio_cell(mean_ratios(document, measure, name), noise)
                        for name in arms)])
-    return Table(measure.title, ["scenario", *(["live", "floor"] if extra else []), *arms], rows)
+    return Table(measure.title, ["scenario", *(EXTRA if extra else []), *arms], rows)
 
 
 def least_other(document: dict, scenario: dict, measure: Measure) -> str:
@@ -268,10 +287,9 @@ def findings(document: dict) -> list[str]:
             if not ratios:
                 continue
             noise = deviation(mean_ratios(document, measure, AGAIN))
-            middle = statistics.median(ratios)
-            words = f"{middle:.2f} of stock's"
-            if deviation([middle]) <= noise:
-                words += ", no more than stock differs from itself"
+            words = f"{statistics.median(ratios):.2f} of stock's"
+            if not is_shown(ratios, noise):
+                words += ", which does not show that it differs"
             said.append(f"{measure.title.partition(',')[0]}, geometric mean over the scenarios: "
                         f"{words} ({min(ratios):.2f} to {max(ratios):.2f} by round; stock against "
                         f"itself up to {1 + noise:.2f}).")

@@ -34,6 +34,7 @@ def small_run(number: int, cpu: float, end: int) -> dict:
                                               ("idle 10", cpu, end - 2))]
     marks[2]["allocator"] = {"resident_pages": RESIDENT_PAGES, "floor_pages": FLOOR_PAGES,
                              "page_size": 4096, "live_bytes": MEBIBYTE // 2}
+    marks[2]["mallinfo"] = {"fordblks": 3 * MEBIBYTE}
     return {**sample.run(number, cpu, end), "phases": marks, "date": "2005-01-23T00:00:00+00:00",
             "load_average": 0.5}
 
@@ -80,7 +81,7 @@ class Figures(unittest.TestCase):
 
     def test_memory_after_release_and_idling(self):
         self.assertEqual(self.cells("released"),
-                         ["one burst", "0.5", "39.0", "90.0", "40.0*", "60.0", "90.0"])
+                         ["one burst", "0.5", "39.0", "3.0", "90.0", "40.0*", "60.0", "90.0"])
         self.assertEqual(self.cells("idle 10")[1:], ["88.0", "38.0*", "58.0", "88.0"])
 
     def test_times_are_of_the_work_alone(self):
@@ -91,6 +92,12 @@ class Figures(unittest.TestCase):
     def test_a_ratio_within_the_noise_is_not_claimed(self):
         self.assertAlmostEqual(comparison_report.noise_of(self.burst, self.measures["cpu"]), 0.1)
         self.assertEqual(self.cells("cpu")[1:], ["1", "0.62", "1.05~", "1.02~"])
+
+    def test_pairs_on_both_sides_show_nothing(self):
+        self.assertTrue(comparison_report.is_shown([1.2, 1.3, 1.1], 0.1))
+        self.assertFalse(comparison_report.is_shown([1.2, 1.3, 0.9], 0.1))
+        self.assertFalse(comparison_report.is_shown([1.05, 1.3, 1.01], 0.1))
+        self.assertTrue(comparison_report.is_shown([0.8, 0.7], 0.1))
 
     def test_noise_is_the_same_up_and_down(self):
         self.assertAlmostEqual(comparison_report.deviation([0.5]), 1.0)
@@ -115,8 +122,7 @@ class Figures(unittest.TestCase):
                       cpu)
         for scenario in self.document["scenarios"]:
             scenario["arms"][1]["runs"] = copy.deepcopy(scenario["arms"][0]["runs"])
-        self.assertIn("no more than stock differs from itself",
-                      comparison_report.findings(self.document)[-1])
+        self.assertIn("does not show", comparison_report.findings(self.document)[-1])
 
     def test_other_settings_of_ours_do_not_compete(self):
         self.document["arms"][2].update(name="background=1", interpreter="patched")
@@ -134,7 +140,7 @@ class Figures(unittest.TestCase):
 
     def test_markdown(self):
         text = comparison_report.markdown(self.document)
-        self.assertIn("| one burst | 0.5 | 39.0 | 90.0 | **40.0** | 60.0 | 90.0 |", text)
+        self.assertIn("| one burst | 0.5 | 39.0 | 3.0 | 90.0 | **40.0** | 60.0 | 90.0 |", text)
         self.assertIn("| one burst | 90.0 | 90.0 | **40.0** | 60.0 jemalloc | 88.0 | **38.0** | "
                       "58.0 jemalloc | 0.62 |", text)
         self.assertIn("| prefork server | 90.0 | 90.0 | 61.0 | 60.0 jemalloc |", text)
