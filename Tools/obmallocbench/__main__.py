@@ -439,7 +439,7 @@ def run_suite(options: argparse.Namespace) -> int:
     """Run pyperformance on both interpreters, show the table, and return the exit status."""
     words = options.words[options.words[:1] == ["--"]:]
     interpreters = {name: machine.describe_interpreter(getattr(options, name))
-                    for name in field_suite.ARMS}
+                    for name in ("stock", "patched")}
     progress = Progress()
     with document.report_folder(options.report):
         try:
@@ -450,8 +450,8 @@ def run_suite(options: argparse.Namespace) -> int:
     print(text, end="")
     name_files(written)
     if failed:
-        raise BenchmarkError(f"without those that failed: {', '.join(failed)} (see the logs in "
-                             f"{options.report})")
+        raise BenchmarkError(f"without those that failed: {', '.join(failed)} (see "
+                             f"{options.report / field_suite.SUITE}.log)")
     return 0
 
 

@@ -1,7 +1,8 @@
 """pyperformance, the benchmarks that CPython's own developers use, on stock and patched.
 
 It comes from PyPI into a venv of ours, makes a venv for each interpreter, and measures; pyperf's
-table compares. Their files appear when both are whole.
+table compares. Each benchmark is run by stock, by patched, and by stock again before the next one
+begins: what stock differs from itself is noise. Files appear when all are whole.
 """
 from __future__ import annotations
 
@@ -17,10 +18,11 @@ from .errors import BenchmarkError
 from .figures import busy, unlike
 
 SUITE = "pyperformance"
-ARMS = ("stock", "patched")
+ARMS = {"stock": "stock", "patched": "patched", "stock-again": "stock"}    # to the interpreter
 OURS = ("-p", "--python", "-o", "--output", "--append", "--venv", "--manifest")
-COMPARE_SECONDS = 300.0
+ANSWER_SECONDS = 300.0
 FAILED_MARK = "ERROR: Benchmark "           # begins the line of one that failed
+NOISE = "stock-again is stock measured a second time: a difference that is no greater is noise."
 
 
 def suite_environment() -> dict[str, str]:
@@ -30,10 +32,42 @@ def suite_environment() -> dict[str, str]:
             if not name.startswith(("PYTHON", "LD_", "MALLOC_", "MIMALLOC_", "VIRTUAL_ENV"))}
 
 
-def run_command(python: Path, interpreter: str, output: Path, words: Sequence[str]) -> list[str]:
-    """Return the words that measure an interpreter; words: what the user adds."""
-    return [str(python), "-m", SUITE, "run", "--python", interpreter, "--output", str(output),
-            *words]
+def split_selection(words: Sequence[str]) -> tuple[str, list[str]]:
+    """Return which benchmarks the user's words select (as -b takes it, "" for all), and the
+    others of these words; BenchmarkError for what is ours to say."""
+    selection, others = "", []
+    left = list(words)
+    while left:
+        word = left.pop(0)
+        name, _, value = word.partition("=")
+        if name in OURS:
+            raise BenchmarkError(f"{word} is not for you to say: what runs, and where results go, "
+                                 "is settled")
+        if name not in ("-b", "--benchmarks"):
+            others.append(word)
+        elif value or left:
+            selection = value or left.pop(0)
+        else:
+            raise BenchmarkError(f"{word} says no benchmark")
+    return selection, others
+
+
+def list_command(python: Path, selection: str) -> list[str]:
+    """Return the words that list the benchmarks of a selection."""
+    return [str(python), "-m", SUITE, "list", *(["-b", selection] if selection else [])]
+
+
+def names_of(listed: str) -> list[str]:
+    """Return the benchmarks' names that the suite listed."""
+    return [line.removeprefix("- ") for line in listed.splitlines() if line.startswith("- ")]
+
+
+def run_command(python: Path, interpreter: str, name: str, output: Path,
+                words: Sequence[str]) -> list[str]:
+    """Return the words that measure an interpreter with a benchmark, and add what comes out to a
+    file; words: what the user adds."""
+    return [str(python), "-m", SUITE, "run", "--python", interpreter, "--benchmarks", name,
+            "--append", str(output), *words]
 
 
 def compare_command(python: Path, files: Sequence[Path]) -> list[str]:
@@ -42,39 +76,17 @@ def compare_command(python: Path, files: Sequence[Path]) -> list[str]:
             *map(str, files)]
 
 
-def refuse_ours(words: Sequence[str]) -> None:
-    """Raise BenchmarkError when the user's words say what we say ourselves."""
-    for word in words:
-        if word.partition("=")[0] in OURS:
-            raise BenchmarkError(f"{word} is not for you to say: what runs, and where results go, "
-                                 "is settled")
-
-
-def measure(command: Sequence[str], folder: Path, log: Path, output: Path,
-            progress: Callable[[str], None]) -> list[str]:
-    """Run the suite in a folder, everything that it says into a log, and return the names of the
-    benchmarks that failed; BenchmarkError when there is no result at all."""
-    failed, last = [], "it said nothing"
-    with open(log, "w", encoding="utf-8") as stream, \
-            subprocess.Popen(command, cwd=folder, env=suite_environment(), text=True,
-                             errors="replace", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                             stderr=subprocess.STDOUT) as child:
-        try:
-            for line in child.stdout:
-                stream.write(line)
-                last = line.strip() or last
-                if line.startswith(FAILED_MARK):
-                    failed.append(line.removeprefix(FAILED_MARK).split()[0])
-                if line.startswith("["):
-                    progress(last)
-        except BaseException:
-            child.kill()
-            raise
-    if not output.exists():
-        raise BenchmarkError(f"{SUITE} measured nothing: {last} (see {log})")
-    if child.returncode and not failed:
-        raise BenchmarkError(f"{SUITE} ended with status {child.returncode}: {last} (see {log})")
-    return failed
+def measure(command: Sequence[str], folder: Path, log: Path) -> bool:
+    """Run the suite in a folder, add what it says to a log, and return whether its benchmark was
+    measured; BenchmarkError when it is not the benchmark that failed."""
+    run = subprocess.run(command, cwd=folder, env=suite_environment(), text=True, errors="replace",
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    with open(log, "a", encoding="utf-8") as stream:
+        stream.write(run.stdout)
+    if run.returncode and FAILED_MARK not in run.stdout:
+        last = (run.stdout.strip().splitlines() or ["it said nothing"])[-1]
+        raise BenchmarkError(f"{SUITE} ended with status {run.returncode}: {last} (see {log})")
+    return run.returncode == 0
 
 
 def facts_of(facts: dict, versions: dict[str, str], words: Sequence[str]) -> str:
@@ -97,31 +109,39 @@ def run_suite(interpreters: dict[str, dict], words: Sequence[str], folder: Path,
 
     words: what the user adds to the suite's command. folder: for venvs. report: where files go.
     """
-    refuse_ours(words)
+    selection, others = split_selection(words)
     facts = experiment.circumstances(interpreters)
     progress(f"fetching {SUITE}", True)
     python, versions = packages.install_tool(SUITE, folder / "tool")
-    parts = [folder.resolve() / f"{name}.json" for name in ARMS]
-    failed = []
+    names = names_of(processes.output_of(list_command(python, selection), SUITE, ANSWER_SECONDS,
+                                         suite_environment()))
+    parts = {arm: folder.resolve() / f"{arm}.json" for arm in ARMS}
+    log = report / f"{SUITE}.log"
+    log.unlink(missing_ok=True)
+    failed: dict[str, None] = {}
     try:
-        for name, part in zip(ARMS, parts):
+        for part in parts.values():
             part.unlink(missing_ok=True)
-            progress(f"{SUITE}, {name}", True)
-            command = run_command(python, interpreters[name]["path"], part, words)
-            failed += [f"{one} ({name})" for one in measure(
-                command, folder, report / f"{SUITE}-{name}.log", part,
-                lambda line, name=name: progress(f"{SUITE}, {name}: {line}", False))]
-        table = processes.output_of(compare_command(python, parts), "pyperf", COMPARE_SECONDS,
-                                    suite_environment())
+        for number, name in enumerate(names):
+            for arm, interpreter in ARMS.items():
+                progress(f"{number + 1} of {len(names)}: {name}, {arm}", True)
+                path = interpreters[interpreter]["path"]
+                if not measure(run_command(python, path, name, parts[arm], others), folder, log):
+                    failed[name] = None
+        if not all(part.exists() for part in parts.values()):
+            raise BenchmarkError(f"no benchmark could be run: {', '.join(failed) or 'none known'} "
+                                 f"(see {log})")
+        table = processes.output_of(compare_command(python, list(parts.values())), "pyperf",
+                                    ANSWER_SECONDS, suite_environment())
         written = []
-        for name, part in zip(ARMS, parts):
-            written.append(report / f"{SUITE}-{name}.json")
+        for arm, part in parts.items():
+            written.append(report / f"{SUITE}-{arm}.json")
             write_whole(written[-1], part.read_bytes())
     finally:
-        for part in parts:
+        for part in parts.values():
             part.unlink(missing_ok=True)
     facts = experiment.finish_circumstances(facts)
-    text = f"{table.strip()}\n\n{facts_of(facts, versions, words)}\n"
+    text = f"{table.strip()}\n\n{NOISE} {facts_of(facts, versions, words)}\n"
     written.append(report / f"{SUITE}.md")
     write_whole(written[-1], text.encode("utf-8"))
-    return text, written, failed
+    return text, written, list(failed)

@@ -11,29 +11,48 @@ from .test_run import PYTHON, InFolder, run
 
 TABLE = "| Geometric mean | (ref) | 1.00x faster |"
 VERSIONS = {"pyperformance": "1.2", "pyperf": "3.4"}
-# $5 is the interpreter, $7 the output.
-STAND_IN = ('case "$2" in', 'pyperf) [ -s "$7" ] && [ -s "$8" ] && echo "' + TABLE + '";;',
-            'pyperformance) echo "[1/1] go..."; %s echo "{}" >"$7"; %s;;', "esac")
+# $5 is the interpreter, $7 the benchmark, $9 the file to which results are added.
+STAND_IN = ('case "$2 $3" in',
+            '"pyperf compare_to") [ -s "$7" ] && [ -s "$8" ] && [ -s "$9" ] && echo '
+            f'"{TABLE}";;',
+            '"pyperformance list") echo "benchmarks:"; echo "- go"; echo "- nbody";;',
+            '"pyperformance run") echo "[1/1] $7..."; %s echo "$7" >>"$9"; %s;;', "esac")
 
 
 class Commands(unittest.TestCase):
     def test_run(self):
         self.assertEqual(
-            field_suite.run_command(Path("/v/python"), "/i/python", Path("/r/a.json"),
-                                    ["--fast", "-b", "go"]),
-            ["/v/python", "-m", "pyperformance", "run", "--python", "/i/python", "--output",
-             "/r/a.json", "--fast", "-b", "go"])
+            field_suite.run_command(Path("/v/python"), "/i/python", "go", Path("/r/a.json"),
+                                    ["--fast"]),
+            ["/v/python", "-m", "pyperformance", "run", "--python", "/i/python", "--benchmarks",
+             "go", "--append", "/r/a.json", "--fast"])
+
+    def test_list(self):
+        self.assertEqual(field_suite.list_command(Path("p"), "go,-nbody"),
+                         ["p", "-m", "pyperformance", "list", "-b", "go,-nbody"])
+        self.assertEqual(field_suite.list_command(Path("p"), ""),
+                         ["p", "-m", "pyperformance", "list"])
+        self.assertEqual(field_suite.names_of("'go' benchmarks:\n- go\n- 2to3\n\nTotal: 2"),
+                         ["go", "2to3"])
 
     def test_compare(self):
         self.assertEqual(
             field_suite.compare_command(Path("/v/python"), [Path("a"), Path("b")]),
-            ["/v/python", "-m", "pyperf", "compare_to", "--table", "--table-format", "md", "a", "b"])
+            ["/v/python", "-m", "pyperf", "compare_to", "--table", "--table-format", "md", "a",
+             "b"])
+
+    def test_selection(self):
+        for words, selection, others in ((["--fast"], "", ["--fast"]),
+                                         (["--fast", "-b", "go"], "go", ["--fast"]),
+                                         (["--benchmarks=go,nbody", "-r"], "go,nbody", ["-r"])):
+            self.assertEqual(field_suite.split_selection(words), (selection, others))
+        with self.assertRaisesRegex(BenchmarkError, "no benchmark"):
+            field_suite.split_selection(["-b"])
 
     def test_what_is_settled_is_refused(self):
-        field_suite.refuse_ours(["--fast", "-b", "go"])
         for word in ("-o", "--output=x", "--python", "--append"):
             with self.assertRaisesRegex(BenchmarkError, "settled"):
-                field_suite.refuse_ours(["--fast", word])
+                field_suite.split_selection(["--fast", word])
 
     def test_no_variable_reaches_an_interpreter(self):
         with mock.patch.dict(os.environ, {"PYTHONMALLOC": "debug", "LD_PRELOAD": "x",
@@ -66,32 +85,37 @@ class Command(InFolder):
         self.assertIn(TABLE, output)
         self.assertIn("pyperformance 1.2, pyperf 3.4, with: --fast.", output)
         self.assertIn("same file", output)
-        self.assertEqual(self.results(), ["pyperformance-patched.json", "pyperformance-stock.json",
-                                          "pyperformance.md"])
+        self.assertEqual(self.results(), ["pyperformance-patched.json",
+                                          "pyperformance-stock-again.json",
+                                          "pyperformance-stock.json", "pyperformance.md"])
         self.assertIn(TABLE, (self.report / "pyperformance.md").read_text(encoding="utf-8"))
         self.assertEqual(list((self.folder / "venvs").iterdir()), [])
 
-    def test_what_failed_is_named_and_the_rest_is_there(self):
-        status, output, errors = self.suite("echo 'ERROR: Benchmark 2to3 failed: no wheel';",
-                                            "exit 1")
-        self.assertEqual(status, 2)
-        self.assertIn("without those that failed: 2to3 (stock), 2to3 (patched)",
-                      errors.splitlines()[-1])
-        self.assertIn(TABLE, output)
-        self.assertEqual(len(self.results()), 3)
+    def test_interpreters_take_turns(self):
+        _, _, errors = self.suite()
+        self.assertEqual(errors.splitlines()[1:], [
+            f"{number} of 2: {name}, {arm}" for number, name in ((1, "go"), (2, "nbody"))
+            for arm in ("stock", "patched", "stock-again")])
+        for path in self.report.glob("*.json"):
+            self.assertEqual(path.read_text(encoding="ascii"), "go\nnbody\n")
 
-    def test_no_result_is_one_line_and_no_file(self):
-        for before in ("echo sorry; exit 1;", "echo sorry; exit 0;"):
+    def test_what_failed_is_named_and_the_rest_is_there(self):
+        status, output, errors = self.suite(
+            'if [ "$7" = go ]; then echo "ERROR: Benchmark go failed: no wheel"; exit 1; fi;')
+        self.assertEqual(status, 2)
+        self.assertIn("without those that failed: go (see", errors.splitlines()[-1])
+        self.assertIn(TABLE, output)
+        self.assertEqual(len(self.results()), 4)
+        self.assertIn("no wheel", (self.report / "pyperformance.log").read_text(encoding="utf-8"))
+
+    def test_when_all_fail_there_is_no_result(self):
+        for before in ("echo 'ERROR: Benchmark x failed'; exit 1;", "echo sorry; exit 3;"):
             status, output, errors = self.suite(before)
             self.assertEqual((status, output), (2, ""))
-            self.assertIn("measured nothing: sorry", errors.splitlines()[-1])
+            self.assertRegex(errors.splitlines()[-1],
+                             "no benchmark could be run: go, nbody|status 3: sorry")
             self.assertEqual(self.results(), [])
-
-    def test_an_end_with_another_status_is_no_result(self):
-        status, _, errors = self.suite(after="exit 3")
-        self.assertEqual(status, 2)
-        self.assertIn("status 3", errors.splitlines()[-1])
-        self.assertEqual(self.results(), [])
+            self.assertEqual(list((self.folder / "venvs").iterdir()), [])
 
     def test_without_a_network(self):
         def no_pip(command, name, limit, environment=None):
