@@ -1,8 +1,8 @@
 """What all allocators did in all scenarios, as figures, plain text and Markdown.
 
-A ratio of times is only said to differ from 1 when all its pairs lie on the same side, and its
-median differs by more than the noise: the most by which the second run of stock in a round differed
-from the first.
+A ratio of times is only said to differ from 1 when there are some pairs, all lie on the same side,
+and their median differs by more than the noise: the most by which the second run of stock in a
+round differed from the first.
 """
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios, u
 from .table import NOTHING, Column, decimals, fitting, render
 
 IDLE = "idle "
+LEAST_PAIRS = 3                     # fewer show nothing
 EXTRA = ("live", "floor", "free")   # columns about patched, before those of the arms
 WITHIN = "~"                        # after a ratio that is not shown to differ from 1
 # The columns of arms that a narrow terminal does without, first those that stand last here.
@@ -28,8 +29,8 @@ MEANINGS = (
     "its arenas only pages with a live block were resident (both by its own count); free: what the "
     "C library's malloc keeps there of larger blocks, most of it resident. prefork: PSS "
     "of all processes. Times: the work alone, medians of the ratios to stock in the same round; "
-    f"{WITHIN}: not shown to differ from 1, since stock differs as much from itself, or the pairs lie "
-    "on both sides.")
+    f"{WITHIN}: not shown to differ from 1, since stock differs as much from itself, the pairs lie "
+    f"on both sides, or they are fewer than {LEAST_PAIRS}.")
 
 LEAST = "the least, other settings of obmalloc aside."
 
@@ -205,7 +206,7 @@ def memory_finding(document: dict, measure: Measure) -> str:
 
 def is_shown(ratios: Sequence[float], noise: float) -> bool:
     """Return whether ratios show that what they compare differs."""
-    return (deviation([statistics.median(ratios)]) > noise
+    return (len(ratios) >= LEAST_PAIRS and deviation([statistics.median(ratios)]) > noise
             and (max(ratios) < 1 or min(ratios) > 1))
 
 

@@ -42,8 +42,8 @@ def small_run(number: int, cpu: float, end: int) -> dict:
 def small_document() -> dict:
     """Return a document of two scenarios and four arms, a new one each time."""
     whole = sample.document()
-    times = {"stock": (2.0, 4.0), "patched": (1.0, 3.0), "jemalloc": (2.1, 4.2),
-             "stock-again": (2.2, 3.8)}
+    times = {"stock": (2.0, 4.0, 4.0), "patched": (1.0, 3.0, 2.5), "jemalloc": (2.1, 4.2, 4.2),
+             "stock-again": (2.2, 3.8, 4.0)}
     ends = {"stock": 90, "patched": RELEASED, "jemalloc": 60, "stock-again": 90}
     arms = [{"name": name, "runs": [{**small_run(number, cpu, ends[name]), "counted": number > 0}
                                     for number, cpu in enumerate((99.0, *cpus))]}
@@ -56,7 +56,7 @@ def small_document() -> dict:
                  for key, own in (("burst", arms), ("prefork", other))]
     return {
         **{key: whole[key] for key in document.CIRCUMSTANCES}, "format": comparison.FORMAT,
-        "idle": ["2", "10"], "runs": {"made": 3, "discarded": 1, "counted": 2},
+        "idle": ["2", "10"], "runs": {"made": 4, "discarded": 1, "counted": 3},
         "arms": [{"name": name, "meaning": f"<{name}>", "environment": {}, "library": "",
                   "library_sha256": "", "version": "jem 5" * (name == "jemalloc"),
                   "interpreter": "patched" if name == "patched" else "stock"} for name in times],
@@ -91,13 +91,16 @@ class Figures(unittest.TestCase):
 
     def test_a_ratio_within_the_noise_is_not_claimed(self):
         self.assertAlmostEqual(comparison_report.noise_of(self.burst, self.measures["cpu"]), 0.1)
-        self.assertEqual(self.cells("cpu")[1:], ["1", "0.62", "1.05~", "1.02~"])
+        self.assertEqual(self.cells("cpu")[1:], ["1", "0.62", "1.05~", "1.00~"])
 
     def test_pairs_on_both_sides_show_nothing(self):
         self.assertTrue(comparison_report.is_shown([1.2, 1.3, 1.1], 0.1))
         self.assertFalse(comparison_report.is_shown([1.2, 1.3, 0.9], 0.1))
         self.assertFalse(comparison_report.is_shown([1.05, 1.3, 1.01], 0.1))
-        self.assertTrue(comparison_report.is_shown([0.8, 0.7], 0.1))
+        self.assertTrue(comparison_report.is_shown([0.8, 0.7, 0.8], 0.1))
+
+    def test_few_pairs_show_nothing(self):
+        self.assertFalse(comparison_report.is_shown([0.8, 0.7], 0.1))
 
     def test_noise_is_the_same_up_and_down(self):
         self.assertAlmostEqual(comparison_report.deviation([0.5]), 1.0)
@@ -157,7 +160,7 @@ class Figures(unittest.TestCase):
 class Page(unittest.TestCase):
     def test_every_counted_run_is_a_dot_and_nothing_is_fetched(self):
         page = comparison_page.page(small_document())
-        counted, arms, scenarios = 2, 4, 2
+        counted, arms, scenarios = 3, 4, 2
         self.assertEqual(page.count("<circle"), scenarios * arms * counted * (4 + 1))
         self.assertNotRegex(page, r"https?:|src=|@import")
         self.assertIn("&lt;patched&gt;", page)
