@@ -1,33 +1,14 @@
 """One page that shows a heap: HTML with everything in it, and no network."""
 
-import html
 import json
-import os
 import time
 
 from obmalloc import _heap_map, _picture, _pins
+from obmalloc._page import document, file_text, table
 from obmalloc._text import counted, floor_text, owner_name, size
 
 MOST_ARENAS = 200               # that are drawn
 MOST_TYPES = 50                 # that are listed
-
-_HERE = os.path.dirname(os.path.abspath(__file__))
-
-
-def _file(name):
-    with open(os.path.join(_HERE, name), encoding='utf-8') as file:
-        return file.read()
-
-
-def _table(rows, caption):
-    """The first row is the head."""
-    head, *body = [[html.escape(str(cell)) for cell in row] for row in rows]
-    return ('<div class="scroll" role="region" tabindex="0" aria-label="' + html.escape(caption)
-            + '"><table><thead><tr>' + ''.join(f'<th scope="col">{cell}</th>' for cell in head)
-            + '</tr></thead><tbody>'
-            + ''.join('<tr>' + f'<th scope="row">{row[0]}</th>'
-                      + ''.join(f'<td>{cell}</td>' for cell in row[1:]) + '</tr>' for row in body)
-            + '</tbody></table></div>')
 
 
 def _over_time(samples):
@@ -51,7 +32,7 @@ def _over_time(samples):
     return (f'<h2>Over time</h2><p>{title}</p><ul class="key">{key}</ul>'
             + _picture.chart_svg(times, lines, title)
             + '<details><summary>The same as a table</summary>'
-            + _table(rows, 'memory over time') + '</details>')
+            + table(rows, 'memory over time') + '</details>')
 
 
 def _figures(stats, kernel):
@@ -81,9 +62,9 @@ def _figures(stats, kernel):
             blocks = row['live_blocks'] + row['free_blocks']
             classes.append((row['size'], f'{row["pools"]:,}', f'{row["live_blocks"]:,}',
                             f'{row["free_blocks"]:,}', f'{100 * row["live_blocks"] / blocks:.0f} %'))
-    return ('<h2>The figures</h2>' + _table(rows, 'what the arenas hold') + f'<p>{events}</p>'
+    return ('<h2>The figures</h2>' + table(rows, 'what the arenas hold') + f'<p>{events}</p>'
             + '<details><summary>By size of block</summary>'
-            + _table(classes, 'size classes') + '</details>')
+            + table(classes, 'size classes') + '</details>')
 
 
 def _key():
@@ -131,8 +112,8 @@ def _keepers(pins):
     return (f'<h2>Who keeps it</h2><p>{size(held)} of pages are held by live blocks, '
             f'{size(wasted)} of it beyond the blocks themselves. The owners of '
             f'{100 * pins.known:.0f} % of the bytes are known.</p>'
-            + _table(rows, 'types that keep pages')
-            + _table(cheapest, 'arenas that are cheap to empty'))
+            + table(rows, 'types that keep pages')
+            + table(cheapest, 'arenas that are cheap to empty'))
 
 
 def _owners(arena):
@@ -155,16 +136,9 @@ def page(*, title, stats, heap_map, kernel=None, pins=None, samples=()):
     lead = (f'{size(held)} held for {size(stats["live_bytes"])} of live blocks: '
             f'{floor_text(stats)}.')
     when = time.strftime('%Y-%m-%d %H:%M:%S')
-    return ('<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">'
-            '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; '
-            'style-src \'unsafe-inline\'; script-src \'unsafe-inline\'; img-src data:">'
-            '<link rel="icon" href="data:,">'
-            f'<title>{html.escape(title)} - obmalloc</title><style>{_file("report.css")}'
-            f'{_picture.STYLE}</style></head><body><main><h1>{html.escape(title)}</h1>'
-            f'<p class="lead">{lead}</p><p class="note">{when}</p>'
-            + _over_time(samples) + _keepers(pins) + _map(heap_map) + _figures(stats, kernel)
-            + f'</main><script>{_file("report.js")}</script></body></html>\n')
+    body = (f'<p class="lead">{lead}</p><p class="note">{when}</p>' + _over_time(samples)
+            + _keepers(pins) + _map(heap_map) + _figures(stats, kernel))
+    return document(title, body, _picture.STYLE, file_text('report.js'))
 
 
 # From the process that is looked at to the one that writes the page ------------------

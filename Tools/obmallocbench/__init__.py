@@ -16,6 +16,11 @@ The modules, each uses only those above it:
     native               the C programs, compiled when wanted
     replay               traces replayed against allocators, gathered in one document
     document             the documents' forms; reading them and writing them whole
+    journal              runs of a long measurement, appended one by one
+    packages             packages of PyPI that workloads import
+    allocators           the arms of `all`: interpreters with other allocators
+    comparison           every scenario under every allocator, gathered in one document
+    field_suite          pyperformance on stock and patched, compared by pyperf
     recording            traces of what a program asks of its allocator
     figures              medians, paired ratios, noise
     table                the figures as plain text
@@ -23,6 +28,8 @@ The modules, each uses only those above it:
     memory_report        figures, bars and text of the memory scenarios
     instructions_report  ratios, bars and text of the programs
     replay_report        figures and text of the replays
+    comparison_report    figures, tables and Markdown of the comparison
+    comparison_page      its page: tables, and every run a dot
     picture              the figures as SVG and PNG (needs Matplotlib)
     __main__             the command line
 

@@ -8,7 +8,11 @@
                   verdicts, write FOLDER/instructions.json
     record        record traces of what programs ask of their allocator
     replay        replay them against the core alone, print the table, write FOLDER/replay.json
-    draw          draw the picture of a report of obj again, without running anything
+    all           run many programs under many allocators, print the tables, write FOLDER/all.json,
+                  all.html and all.md; goes on where it stopped
+    pyperformance run pyperformance on both interpreters, print pyperf's table, write pyperf's
+                  results to FOLDER/pyperformance-*.json and the table to FOLDER/pyperformance.md
+    draw          draw the picture of obj, or the page of all, again, without running anything
     check         say PASS or FAIL for each bar of a report
 
 Exit status: 0; 1 when a bar is not cleared (--check, check); 2 when something went wrong, one line
@@ -22,16 +26,18 @@ import sys
 import textwrap
 from pathlib import Path
 
-from . import (bars, callgrind, document, experiment, instructions, instructions_report, machine,
-               memory, memory_report, picture, recording, replay, replay_report, table)
+from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
+               document, experiment, field_suite, instructions, instructions_report, journal,
+               machine, memory, memory_report, picture, recording, replay, replay_report, table)
 from .errors import BenchmarkError
-from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, SCENARIOS, TRACED,
-                        MemoryScenario, Scenario)
+from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
+                        SCENARIOS, TRACED, MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
 LIMIT_SECONDS = 600.0
 RUNS = 11
 ROUNDS, SAMPLES = 3, 200
+ALL_RUNS, IDLE = 5, "2,10"
 REPLAY_ARMS = ("core", "malloc")
 
 
@@ -61,6 +67,14 @@ def arm(text: str) -> replay.Arm:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
+def idle_seconds(text: str) -> str:
+    """Return text if it is seconds that rise, with commas between, for argparse."""
+    numbers = [float(part) for part in text.split(",")]
+    if numbers[0] <= 0 or sorted(set(numbers)) != numbers:
+        raise argparse.ArgumentTypeError(f"{text!r}: seconds above 0 that rise, such as {IDLE}")
+    return text
+
+
 def add_report(command: Parser) -> None:
     """Add where a report goes."""
     command.add_argument("--report", required=True, metavar="FOLDER", type=Path,
@@ -81,12 +95,18 @@ def add_traces(command: Parser) -> None:
                          metavar="NAME", help=f"some of: {', '.join(TRACED)}")
 
 
-def add_comparison(commands, name: str, words: str) -> Parser:
-    """Add a command that compares two interpreters and return its parser."""
+def add_interpreters(commands, name: str, words: str) -> Parser:
+    """Add a command that runs two interpreters and return its parser."""
     command = commands.add_parser(name, help=words, allow_abbrev=False)
     command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
     command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
     add_report(command)
+    return command
+
+
+def add_comparison(commands, name: str, words: str) -> Parser:
+    """Add a command that compares two interpreters, with bars, and return its parser."""
+    command = add_interpreters(commands, name, words)
     add_limit(command)
     command.add_argument("--check", action="store_true",
                          help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
@@ -176,6 +196,40 @@ def add_replay(commands) -> None:
     add_limit(command)
 
 
+def add_all(commands) -> None:
+    """Add the command that compares allocators."""
+    command = add_interpreters(commands, "all", "run many programs under many allocators")
+    add_limit(command)
+    command.set_defaults(function=run_all)
+    command.add_argument("--packages", metavar="FOLDER", type=Path, required=True,
+                         help="where packages of PyPI go that some scenarios import")
+    command.add_argument("--scenario", nargs="+", choices=tuple(REST_SCENARIOS), metavar="NAME",
+                         default=tuple(REST_SCENARIOS),
+                         help=f"some of: {', '.join(REST_SCENARIOS)}")
+    command.add_argument("--arm", nargs="+", choices=tuple(allocators.ALLOCATORS), metavar="NAME",
+                         default=tuple(allocators.ALLOCATORS),
+                         help=f"some of: {', '.join(allocators.ALLOCATORS)}; stock always runs, "
+                              "twice a round")
+    command.add_argument("--runs", type=number_from(comparison.DISCARDED + 1), default=ALL_RUNS,
+                         metavar="N",
+                         help=f"runs of each arm, the first is not counted (default {ALL_RUNS})")
+    command.add_argument("--idle", type=idle_seconds, default=IDLE, metavar="SECONDS",
+                         help="idle seconds after which the memory is read, with commas between "
+                              f"(default {IDLE})")
+    command.add_argument("--again", action="store_true", help="run what was measured as well")
+
+
+def add_suite(commands) -> None:
+    """Add the command that runs pyperformance."""
+    command = add_interpreters(commands, field_suite.SUITE,
+                               "run the benchmarks of CPython's developers")
+    command.set_defaults(function=run_suite)
+    command.add_argument("--venvs", metavar="FOLDER", type=Path, required=True,
+                         help="where it goes, and the venvs that it makes")
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT...",
+                         help="for pyperformance run (after --), such as: -- --fast -b go,nbody")
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -189,6 +243,8 @@ def parser() -> Parser:
     add_instructions(commands)
     add_record(commands)
     add_replay(commands)
+    add_all(commands)
+    add_suite(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = commands.add_parser(name, help=words, allow_abbrev=False)
@@ -202,16 +258,19 @@ CHECKS = {experiment.FORMAT: bars.check, memory.FORMAT: memory_report.check,
 
 
 class Progress:
-    """One line on the terminal that is written over; nothing when the output is not a terminal."""
+    """One line on the terminal that is written over. When the output is not a terminal: a line of
+    its own for what is a milestone, else nothing."""
 
-    def __init__(self, stream=sys.stderr):
-        self.stream = stream
-        self.shown = stream.isatty()
+    def __init__(self, stream=None):
+        self.stream = sys.stderr if stream is None else stream
+        self.shown = self.stream.isatty()
 
-    def __call__(self, text: str) -> None:
+    def __call__(self, text: str, milestone: bool = False) -> None:
         if self.shown:
             self.stream.write(f"\r\x1b[K{text}")
-            self.stream.flush()
+        elif milestone:
+            self.stream.write(f"{text}\n")
+        self.stream.flush()
 
 
 def name_files(written: list[Path]) -> None:
@@ -361,11 +420,50 @@ def run_replay(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_all(options: argparse.Namespace) -> int:
+    """Run many programs under many allocators, show what came out, and return the exit status."""
+    def work(interpreters: dict, progress: Progress) -> dict:
+        with journal.Journal(options.report / "all.journal") as done:
+            return comparison.compare(
+                [REST_SCENARIOS[name] for name in options.scenario], options.arm, interpreters,
+                options.runs, options.idle, options.packages, done, options.limit, options.again,
+                progress)
+    result, report = measure(options, "all", work)
+    written = [report, *comparison_page.write(result, options.report)]
+    print(comparison_report.text(result, shutil.get_terminal_size().columns))
+    name_files(written)
+    return 0
+
+
+def run_suite(options: argparse.Namespace) -> int:
+    """Run pyperformance on both interpreters, show the table, and return the exit status."""
+    words = options.words[options.words[:1] == ["--"]:]
+    interpreters = {name: machine.describe_interpreter(getattr(options, name))
+                    for name in ("stock", "patched")}
+    progress = Progress()
+    with document.report_folder(options.report):
+        try:
+            text, written, failed = field_suite.run_suite(interpreters, words, options.venvs,
+                                                          options.report, progress)
+        finally:
+            progress("")
+    print(text, end="")
+    name_files(written)
+    if failed:
+        raise BenchmarkError(f"without those that failed: {', '.join(failed)} (see "
+                             f"{options.report / field_suite.SUITE}.log)")
+    return 0
+
+
 def run_draw(options: argparse.Namespace) -> int:
     """Draw the picture of a report and return the exit status."""
-    if document.read(options.file)["format"] != experiment.FORMAT:
-        raise BenchmarkError(f"{options.file} has no picture: only obj has one")
-    name_files(picture.picture_of(options.file))
+    report = document.read(options.file)
+    if report["format"] == comparison.FORMAT:
+        name_files(comparison_page.write(report, options.file.parent))
+    elif report["format"] == experiment.FORMAT:
+        name_files(picture.picture_of(options.file))
+    else:
+        raise BenchmarkError(f"{options.file} has no picture: only obj and all have one")
     return 0
 
 
@@ -386,7 +484,9 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"obmallocbench: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print("obmallocbench: interrupted, nothing written", file=sys.stderr)
+        kept = ("what was measured is kept, the same command goes on" if options.function is run_all
+                else "nothing written")
+        print(f"obmallocbench: interrupted, {kept}", file=sys.stderr)
         return INTERRUPTED
 
 

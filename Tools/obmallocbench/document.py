@@ -61,8 +61,19 @@ REPLAY_FORM = {
                           "purge_calls": int, "purged_pages": int, "refaults": int,
                           "arenas_peak": int}]}],
 }
+COMPARISON_FORMAT = "obmallocbench all 1"      # here, since what measures it reads documents too
+COMPARISON_FORM = {
+    **CIRCUMSTANCES, "idle": [str], "runs": {"made": int, "discarded": int, "counted": int},
+    "arms": [{"name": str, "meaning": str, "interpreter": str, "environment": dict,
+              "library": str, "library_sha256": str, "version": str}],
+    "skipped": list,
+    "scenarios": [{"key": str, "title": str, "parameters": dict, "resident": str, "packages": dict,
+                   "arms": [{"name": str, "runs": [{**RUN, "date": str,
+                                                    "load_average": NUMBER}]}]}],
+}
 FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
-         instructions.FORMAT: INSTRUCTIONS_FORM, replay.FORMAT: REPLAY_FORM}
+         instructions.FORMAT: INSTRUCTIONS_FORM, replay.FORMAT: REPLAY_FORM,
+         COMPARISON_FORMAT: COMPARISON_FORM}
 
 
 def problems(value, form=FORM, place: str = "report") -> list[str]:

@@ -121,6 +121,11 @@ def same_file(document: dict) -> bool:
 
 def remarks(document: dict) -> list[str]:
     """Return the sentences that a reader of the figures must know: noise, and unlike arms."""
+    return unlike(document) + noise(document)
+
+
+def unlike(document: dict) -> list[str]:
+    """Return a sentence for each thing in which the interpreters differ, or not at all."""
     interpreters = document["interpreters"]
     stock, patched = interpreters["stock"], interpreters["patched"]
     said = []
@@ -133,7 +138,7 @@ def remarks(document: dict) -> list[str]:
         said.append("stock and patched are different versions of Python.")
     said += [f"{name} is a script: the times include it."
              for name, interpreter in interpreters.items() if interpreter["is_script"]]
-    return said + noise(document)
+    return said
 
 
 def busy(document: dict) -> list[str]:

@@ -128,8 +128,12 @@ def timed_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], li
     """Run the workload once, alone. Return its figures: seconds, bytes, and its own phases."""
     with Process(arm, scenario, parameters, limit) as process:
         process.wait()
-        document = process.document()
-        usage = process.usage
+        return result_of(process)
+
+
+def result_of(process: Process) -> dict:
+    """Return the figures of a process that has ended: seconds, bytes, and its own phases."""
+    document, usage = process.document(), process.usage
     outside = usage.ru_maxrss * KIBIBYTE
     return {
         "real_seconds": process.real,

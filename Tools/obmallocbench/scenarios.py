@@ -145,6 +145,45 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
     ),
 )}
 
+
+@dataclasses.dataclass(frozen=True)
+class RestScenario(Workload):
+    """A workload that does its work, releases what it does not need, and rests, under many
+    allocators. options: those that are given, all but idle.
+
+    key: how it is called. packages: of PyPI, that it imports. resident: what its rss_bytes are,
+    RSS of one process or PSS of several.
+    """
+
+    key: str
+    packages: tuple[str, ...] = ()
+    resident: str = "RSS"
+
+
+REST_SCENARIOS = {scenario.key: scenario for scenario in (
+    RestScenario("obj", "Obj, twice a burst", {"objects": 600_000}, "obj"),
+    RestScenario("survivors", "0.1 % survivors", {"triples": 1_000_000, "permille": 1},
+                 "survivors-0.1"),
+    RestScenario("survivors", "1 % survivors", {"triples": 1_000_000, "permille": 10},
+                 "survivors-1"),
+    RestScenario("survivors", "10 % survivors", {"triples": 1_000_000, "permille": 100},
+                 "survivors-10"),
+    RestScenario("sessions", "sessions", {"sessions": 1500}, "sessions"),
+    RestScenario("burst", "one burst", {"mebibytes": 200}, "burst"),
+    RestScenario("cycles", "cycles", {"mebibytes": 50, "cycles": 10, "light_seconds": 1}, "cycles"),
+    RestScenario("churn", "churn", {"items": 600_000}, "churn"),
+    RestScenario("json_document", "JSON document", {"orders": 40_000}, "json"),
+    RestScenario("syntax_trees", "syntax trees", {"modules": 60}, "ast"),
+    RestScenario("pickled", "pickles", {"records": 30_000}, "pickle"),
+    RestScenario("sqlite_rows", "SQLite rows", {"rows": 250_000}, "sqlite"),
+    RestScenario("etl", "ETL", {"rows": 150_000}, "etl"),
+    RestScenario("flask_sessions", "Flask, sessions", {"requests": 1000, "visitors": 600}, "flask",
+                 ("flask",)),
+    RestScenario("graph", "networkx graph", {"nodes": 60_000}, "graph", ("networkx",)),
+    RestScenario("prefork", "prefork server", {"articles": 300_000, "requests": 2000}, "prefork",
+                 resident="PSS"),
+)}
+
 # The ten are judged together; the eleventh is a bar of its own.
 PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",
                  "closures", "bytes")

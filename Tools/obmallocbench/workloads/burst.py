@@ -13,7 +13,7 @@ SLEEP_SECONDS = 0.05        # before the resident set is read
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"mebibytes": 200})
+    parameters = measure.options({"mebibytes": 200, "idle": ""})
     places = triples.places_for(triples.count_of(parameters["mebibytes"]))
     recorder = measure.Recorder("burst", malloc=True)
     gc.collect()
@@ -23,6 +23,7 @@ def main():
     triples.empty(places)
     time.sleep(SLEEP_SECONDS)
     recorder.mark("asleep")
+    recorder.rest(parameters)
     recorder.finish(parameters, {"allocator": measure.allocator_stats()})
 
 

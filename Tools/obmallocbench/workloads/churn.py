@@ -74,7 +74,7 @@ def make_wave(items, sorts, first, last):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"items": 600000})
+    parameters = measure.options({"items": 600000, "idle": ""})
     items = Items()
     chance = random.Random(SEED)
     recorder = measure.Recorder("churn", malloc=True)
@@ -85,6 +85,7 @@ def main():
         sorts = chance.sample(list(measure.integers(SORTS)), SORTS_OF_WAVE)
         make_wave(items, sorts, 1000 + wave * size, 1000 + (wave + 1) * size)
     recorder.mark("ebbed")
+    recorder.rest(parameters)
     recorder.finish(parameters, live.figures_of(items.places + items.long_places))
 
 

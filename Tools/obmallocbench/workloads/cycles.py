@@ -27,7 +27,7 @@ def be_lightly_active(seconds):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"mebibytes": 50, "cycles": 20, "light_seconds": 2})
+    parameters = measure.options({"mebibytes": 50, "cycles": 20, "light_seconds": 2, "idle": ""})
     places = triples.places_for(triples.count_of(parameters["mebibytes"]))
     recorder = measure.Recorder("cycles", malloc=True)
     gc.collect()
@@ -38,6 +38,7 @@ def main():
     recorder.mark("cycled")
     be_lightly_active(parameters["light_seconds"])
     recorder.mark("quiet")
+    recorder.rest(parameters)
     recorder.finish(parameters, {"allocator": measure.allocator_stats()})
 
 

@@ -236,13 +236,21 @@ class Recorder:
             figures["mallinfo"] = mallinfo()
         return figures
 
+    def cpu(self):
+        """Return (user, system) CPU time of all that is measured (float, seconds)."""
+        return cpu_seconds()
+
+    def peak(self):
+        """Return the most that was resident of all that is measured (int, bytes), or None."""
+        return peak_rss_bytes()
+
     def mark(self, phase):
         """Note that the phase (str) ends now. The clocks are read before the memory.
 
         measuring_seconds is the time that reading the memory took: it belongs to no phase.
         """
         wall = clock()
-        user, system = cpu_seconds()
+        user, system = self.cpu()
         figures = self.memory()
         figures["phase"] = phase
         figures["wall_seconds"] = wall - self.origin
@@ -250,6 +258,26 @@ class Recorder:
         figures["system_seconds"] = system
         figures["measuring_seconds"] = clock() - wall
         self.phases.append(figures)
+
+    def rest(self, parameters):
+        """With seconds in parameters["idle"] ("2,10"): sleep, mark "idle 2" and "idle 10", so long
+        after the last mark, write the line, and end the process.
+
+        A first line says that the work is done: what is measured next may begin. So that it is not
+        disturbed, nothing follows but sleep: no figures are reckoned, no interpreter is torn down.
+        """
+        if not parameters["idle"]:
+            return
+        released = self.phases[-1]
+        released["allocator"] = allocator_stats()
+        sys.stdout.write("resting\n")
+        sys.stdout.flush()
+        for seconds in parameters["idle"].split(","):
+            end = released["wall_seconds"] + float(seconds)
+            time.sleep(max(end - (clock() - self.origin), 0))
+            self.mark("idle " + seconds)
+        self.finish(parameters)
+        os._exit(0)
 
     def finish(self, parameters, figures=None):
         """Write the line. parameters: what the run was given (dictionary: str to number or str).
@@ -263,7 +291,7 @@ class Recorder:
             "start_epoch_seconds": self.epoch,
             "phases": self.phases,
             "figures": figures or {},
-            "peak_rss_bytes": peak_rss_bytes(),
+            "peak_rss_bytes": self.peak(),
         }
         sys.stdout.write(to_json(document) + "\n")
         sys.stdout.flush()

@@ -36,7 +36,7 @@ def be_quiet(seconds):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"objects": 1000000, "quiet_milliseconds": 0})
+    parameters = measure.options({"objects": 1000000, "quiet_milliseconds": 0, "idle": ""})
     recorder = measure.Recorder("obj")
     recorder.mark("start")
     kept = allocate(parameters["objects"])
@@ -49,6 +49,7 @@ def main():
     recorder.mark("freed again")
     be_quiet(parameters["quiet_milliseconds"] / 1000.0)
     recorder.mark("end")
+    recorder.rest(parameters)
     recorder.finish(parameters)
 
 

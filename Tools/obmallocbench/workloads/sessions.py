@@ -78,7 +78,7 @@ def drain(site, peak):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"sessions": 1500})
+    parameters = measure.options({"sessions": 1500, "idle": ""})
     peak = parameters["sessions"]
     site = Site(peak)
     recorder = measure.Recorder("sessions", malloc=True)
@@ -88,6 +88,7 @@ def main():
     recorder.mark("peak")
     drain(site, peak)
     recorder.mark("drained")
+    recorder.rest(parameters)
     recorder.finish(parameters, live.figures_of(site.places))
 
 

@@ -25,7 +25,7 @@ def free_but_some(places, share):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"triples": 2000000, "permille": 10})
+    parameters = measure.options({"triples": 2000000, "permille": 10, "idle": ""})
     places = triples.places_for(parameters["triples"])
     recorder = measure.Recorder("survivors", cgroup=True, malloc=True)
     gc.collect()
@@ -34,6 +34,7 @@ def main():
     recorder.mark("made")
     free_but_some(places, parameters["permille"] / 1000.0)
     recorder.mark("freed")
+    recorder.rest(parameters)
     recorder.finish(parameters, live.figures_of(places))
 
 

@@ -1,0 +1,387 @@
+"""What all allocators did in all scenarios, as figures, plain text and Markdown.
+
+A ratio of times is only said to differ from 1 when there are some pairs, all lie on the same side,
+and their median differs by more than the noise: the most by which the second run of stock in a
+round differed from the first.
+"""
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+import textwrap
+from typing import Callable, Sequence
+
+from .allocators import AGAIN, PATCHED, STOCK
+from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios, unlike
+from .table import NOTHING, Column, decimals, fitting, render
+
+IDLE = "idle "
+LEAST_PAIRS = 3                     # fewer show nothing
+EXTRA = ("live", "floor", "free")   # columns about patched, before those of the arms
+WITHIN = "~"                        # after a ratio that is not shown to differ from 1
+# The columns of arms that a narrow terminal does without, first those that stand last here.
+IMPORTANT = (STOCK, PATCHED, "jemalloc", "malloc", "mimalloc", "tcmalloc", "jemalloc+thread",
+             "own-mimalloc", "background=1", "retain=all", AGAIN)
+MEANINGS = (
+    "MiB: medians of the runs. released: after the work, when what is not needed was dropped. "
+    "live: bytes in blocks of at most 512; floor: what the patched interpreter would hold if of "
+    "its arenas only pages with a live block were resident (both by its own count); free: what the "
+    "C library's malloc keeps there of larger blocks, most of it resident. prefork: PSS "
+    "of all processes. Times: the work alone, medians of the ratios to stock in the same round; "
+    f"{WITHIN}: not shown to differ from 1, since stock differs as much from itself, the pairs lie "
+    f"on both sides, or they are fewer than {LEAST_PAIRS}.")
+
+LEAST = "the least, other settings of obmalloc aside."
+
+
+def released(run: dict) -> dict:
+    """Return the mark (dictionary) at the end of a run's work."""
+    return [mark for mark in run["phases"] if not mark["phase"].startswith(IDLE)][-1]
+
+
+def mark_after(run: dict, idle: str) -> dict:
+    """Return the mark after so many idle seconds (text)."""
+    return next(mark for mark in run["phases"] if mark["phase"] == IDLE + idle)
+
+
+def cpu(run: dict) -> float:
+    """Return the CPU seconds of the work."""
+    return cpu_seconds(released(run)) - cpu_seconds(run["phases"][0])
+
+
+def wall(run: dict) -> float:
+    """Return the seconds that the work took, without reading the memory in between."""
+    last, first = released(run), run["phases"][0]
+    before = run["phases"][:run["phases"].index(last)]
+    return (last["wall_seconds"] - first["wall_seconds"]
+            - sum(mark.get("measuring_seconds", 0.0) for mark in before))
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """A figure of a run. value: from a run to MiB, or to seconds if it is a time."""
+
+    key: str
+    title: str
+    value: Callable[[dict], float]
+    is_time: bool = False
+
+
+def measures_of(document: dict) -> list[Measure]:
+    """Return the measures in the order of their tables."""
+    def mebibytes(mark: dict) -> float:
+        return mark["rss_bytes"] / MEBIBYTE
+    return [
+        Measure("released", "RSS after release, MiB", lambda run: mebibytes(released(run))),
+        *(Measure(IDLE + seconds, f"RSS after {seconds} idle seconds, MiB",
+                  lambda run, seconds=seconds: mebibytes(mark_after(run, seconds)))
+          for seconds in document["idle"]),
+        Measure("peak", "Peak RSS, MiB", lambda run: run["peak_rss_bytes"] / MEBIBYTE),
+        Measure("cpu", "CPU time, × stock", cpu, True),
+        Measure("wall", "Wall time, × stock", wall, True),
+    ]
+
+
+def arm_of(scenario: dict, name: str) -> dict:
+    """Return a scenario's arm (dictionary) called name."""
+    return next(arm for arm in scenario["arms"] if arm["name"] == name)
+
+
+def values_of(scenario: dict, measure: Measure, name: str) -> list[float]:
+    """Return what the counted runs of an arm measured, in order."""
+    return [measure.value(run) for run in counted_runs(arm_of(scenario, name))]
+
+
+def ratios_of(scenario: dict, measure: Measure, name: str) -> tuple[float, ...]:
+    """Return an arm's paired ratios to stock."""
+    return paired_ratios(values_of(scenario, measure, name), values_of(scenario, measure, STOCK))
+
+
+def deviation(ratios: Sequence[float]) -> float:
+    """Return the most by which ratios differ from 1, up or down, as a factor minus 1."""
+    return max((math.exp(abs(math.log(ratio))) for ratio in ratios if ratio > 0), default=1.0) - 1
+
+
+def noise_of(scenario: dict, measure: Measure) -> float:
+    """Return the noise of a time in a scenario: how far stock is from itself."""
+    return deviation(ratios_of(scenario, measure, AGAIN))
+
+
+def mean_ratios(document: dict, measure: Measure, name: str) -> list[float]:
+    """Return for each counted round the geometric mean over the scenarios of an arm's ratios."""
+    rounds = zip(*(ratios_of(scenario, measure, name) for scenario in document["scenarios"]))
+    return [statistics.geometric_mean(ratios) for ratios in rounds if all(ratios)]
+
+
+def floor_mebibytes(scenario: dict) -> float | None:
+    """Return the least that an allocator could hold after the release that moves nothing, in MiB:
+    what patched holds, less what of its arenas is resident without a live block. None when it is
+    not known."""
+    found = []
+    for run in counted_runs(arm_of(scenario, PATCHED)):
+        mark = released(run)
+        said = mark.get("allocator")
+        if scenario["resident"] != "RSS" or not said:
+            return None
+        spare = (said["resident_pages"] - said["floor_pages"]) * said["page_size"]
+        found.append((mark["rss_bytes"] - spare) / MEBIBYTE)
+    return statistics.median(found)
+
+
+def live_mebibytes(scenario: dict) -> float | None:
+    """Return the bytes in live blocks after the release in MiB, None when they are not known."""
+    marks = [released(run) for run in counted_runs(arm_of(scenario, PATCHED))]
+    if scenario["resident"] != "RSS" or not all(mark.get("allocator") for mark in marks):
+        return None
+    return statistics.median(mark["allocator"]["live_bytes"] for mark in marks) / MEBIBYTE
+
+
+def malloc_free_mebibytes(scenario: dict) -> float | None:
+    """Return what the C library's malloc keeps free after the release under patched, in MiB; None
+    when it is not known."""
+    infos = [released(run).get("mallinfo") for run in counted_runs(arm_of(scenario, PATCHED))]
+    if not all(infos):
+        return None
+    return statistics.median(info["fordblks"] for info in infos) / MEBIBYTE
+
+
+def has_patched(document: dict) -> bool:
+    """Return whether the patched interpreter with default settings is among the arms."""
+    return any(arm["name"] == PATCHED for arm in document["arms"])
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """A cell: its text, and whether it is the least of its row's arms, our other settings aside."""
+
+    text: str
+    least: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table. head: the columns' headings. rows: lists of cells."""
+
+    title: str
+    head: list[str]
+    rows: list[list[Cell]]
+
+
+def medians_of(document: dict, scenario: dict, measure: Measure) -> dict[str, float]:
+    """Return for each arm's name its median, to the decimal that is shown."""
+    return {arm["name"]: round(statistics.median(values_of(scenario, measure, arm["name"])), 1)
+            for arm in document["arms"]}
+
+
+def rivals(document: dict) -> list[str]:
+    """Return the names of the arms of which one holds least: obmalloc competes as it is by
+    default."""
+    return [arm["name"] for arm in document["arms"]
+            if (arm["interpreter"] == STOCK or arm["name"] == PATCHED) and arm["name"] != AGAIN]
+
+
+def memory_row(document: dict, scenario: dict, measure: Measure) -> list[Cell]:
+    """Return a row's cells, one an arm, that of the least memory marked."""
+    medians, names = medians_of(document, scenario, measure), rivals(document)
+    least = min(medians[name] for name in names)
+    return [Cell(decimals(value, 1), value == least and name in names)
+            for name, value in medians.items()]
+
+
+def memory_finding(document: dict, measure: Measure) -> str:
+    """Return in how many scenarios the patched interpreter holds least, and by how much not in
+    the others."""
+    count, beaten = len(document["scenarios"]), []
+    for scenario in document["scenarios"]:
+        medians = medians_of(document, scenario, measure)
+        best = min(rivals(document), key=medians.__getitem__)
+        if medians[best] < medians[PATCHED]:
+            beaten.append(f"{scenario['title']}: {best} {medians[best]:.1f}, {PATCHED} "
+                          f"{medians[PATCHED]:.1f} MiB")
+    return (f"{measure.title.removesuffix(', MiB')}: {PATCHED} holds least in "
+            f"{count - len(beaten)} of {count} scenarios"
+            + (f" (not in {'; '.join(beaten)})" if beaten else "") + ".")
+
+
+def is_shown(ratios: Sequence[float], noise: float) -> bool:
+    """Return whether ratios show that what they compare differs."""
+    return (len(ratios) >= LEAST_PAIRS and deviation([statistics.median(ratios)]) > noise
+            and (max(ratios) < 1 or min(ratios) > 1))
+
+
+def ratio_cell(ratios: Sequence[float], noise: float) -> Cell:
+    """Return the median of ratios, marked when they do not show a difference."""
+    if not ratios:
+        return Cell(NOTHING)
+    return Cell(f"{statistics.median(ratios):.2f}" + WITHIN * (not is_shown(ratios, noise)))
+
+
+def table_of(document: dict, measure: Measure) -> Table:
+    """Return the table of a measure: one column an arm, after the scenario and what is extra."""
+    arms = [arm["name"] for arm in document["arms"]]
+    extra = measure.key == "released" and has_patched(document)
+    rows = []
+    for scenario in document["scenarios"]:
+        row = [Cell(scenario["title"])]
+        if measure.is_time:
+            noise = noise_of(scenario, measure)
+            row += [Cell("1") if name == STOCK
+                    else ratio_cell(ratios_of(scenario, measure, name), noise) for name in arms]
+        else:
+            if extra:
+                row += [Cell(decimals(value, 1))
+                        for value in (live_mebibytes(scenario), floor_mebibytes(scenario),
+                                      malloc_free_mebibytes(scenario))]
+            row += memory_row(document, scenario, measure)
+        rows.append(row)
+    if measure.is_time and len(rows) > 1:
+        noise = deviation(mean_ratios(document, measure, AGAIN))
+        rows.append([Cell("geometric mean"),
+                     *(Cell("1") if name == STOCK
+                       else ratio_cell(mean_ratios(document, measure, name), noise)
+                       for name in arms)])
+    return Table(measure.title, ["scenario", *(EXTRA if extra else []), *arms], rows)
+
+
+def least_other(document: dict, scenario: dict, measure: Measure) -> str:
+    """Return the least that an allocator held that is neither stock nor ours, and its name."""
+    medians = medians_of(document, scenario, measure)
+    others = [name for name in rivals(document) if name not in (STOCK, PATCHED)]
+    if not others:
+        return NOTHING
+    best = min(others, key=medians.__getitem__)
+    return f"{decimals(medians[best], 1)} {best}"
+
+
+def summary(document: dict) -> Table:
+    """Return the table for readers in a hurry: stock, patched, and the best of all others."""
+    measures = {measure.key: measure for measure in measures_of(document)}
+    last = document["idle"][-1]
+    times = table_of(document, measures["cpu"])
+    place = times.head.index(PATCHED)
+    rows = []
+    for scenario, time_row in zip(document["scenarios"], times.rows):
+        row = [Cell(scenario["title"]),
+               Cell(decimals(medians_of(document, scenario, measures["peak"])[STOCK], 1))]
+        for key in ("released", IDLE + last):
+            medians = medians_of(document, scenario, measures[key])
+            row += [Cell(decimals(medians[STOCK], 1)),
+                    Cell(decimals(medians[PATCHED], 1),
+                         medians[PATCHED] == min(medians[name] for name in rivals(document))),
+                    Cell(least_other(document, scenario, measures[key]))]
+        rows.append([*row, time_row[place]])
+    return Table("Stock, obmalloc, and the best of the other allocators, MiB",
+                 ["scenario", "peak", "released: stock", "patched", "best other",
+                  f"after {last} s: stock", "patched", "best other", "CPU patched / stock"], rows)
+
+
+def findings(document: dict) -> list[str]:
+    """Return what was found about the patched interpreter, one sentence each."""
+    if not has_patched(document):
+        return []
+    said = [memory_finding(document, measure) for measure in measures_of(document)
+            if not measure.is_time and measure.key != "peak"]
+    for measure in measures_of(document):
+        if measure.is_time:
+            ratios = mean_ratios(document, measure, PATCHED)
+            if not ratios:
+                continue
+            noise = deviation(mean_ratios(document, measure, AGAIN))
+            words = f"{statistics.median(ratios):.2f} of stock's"
+            if not is_shown(ratios, noise):
+                words += ", which does not show that it differs"
+            said.append(f"{measure.title.partition(',')[0]}, geometric mean over the scenarios: "
+                        f"{words} ({min(ratios):.2f} to {max(ratios):.2f} by round; stock against "
+                        f"itself up to {1 + noise:.2f}).")
+    return said
+
+
+def loads(document: dict) -> str:
+    """Return a sentence about the load average as the counted runs began."""
+    found = [run["load_average"] for scenario in document["scenarios"]
+             for arm in scenario["arms"] for run in counted_runs(arm)]
+    return (f"Load average as the runs began: median {statistics.median(found):.2f}, greatest "
+            f"{max(found):.2f}; this command alone makes about 1.")
+
+
+def circumstances(document: dict) -> list[str]:
+    """Return where, when and with what it was measured, one sentence each."""
+    facts, repository, runs = document["machine"], document["repository"], document["runs"]
+    stock = document["interpreters"]["stock"]
+    commit = (repository["commit"] or "none yet")[:12] + " + changes" * bool(repository["dirty"])
+    memory = facts["memory_bytes"]
+    said = [f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores"
+            + (f", {memory / 2**30:.0f} GiB" if memory else "")
+            + f"; {facts['kernel']}, {facts.get('c_library')}, transparent huge pages "
+            f"{facts['transparent_huge_pages'] or 'unknown'}.",
+            f"CPython {stock['version'].split()[0]}, {stock['compiler']}, configured with "
+            f"{stock['configured_with'] or 'nothing'}; obmalloc commit {commit}; "
+            f"{document['date'][:10]}.",
+            f"{runs['counted']} runs of each arm counted, arms in turn, {runs['discarded']} "
+            "discarded before.", loads(document)]
+    versions = dict.fromkeys(arm["version"] for arm in document["arms"] if arm["version"])
+    found = {name: version for scenario in document["scenarios"]
+             for name, version in scenario["packages"].items()}
+    if versions or found:
+        said.append("Versions: " + ", ".join(
+            (*versions, *(f"{name} {version}" for name, version in found.items()))) + ".")
+    said += [f"Skipped: {one['name']}: {one['reason'].rstrip('.')}." for one in document["skipped"]]
+    return said + unlike(document) + busy(document)[:-1]
+
+
+def columns_of(table: Table) -> list[Column]:
+    """Return a table's columns for the terminal; the least figures bear a star."""
+    columns = []
+    for number, cells in enumerate(zip(*table.rows)):
+        heading = table.head[number]
+        rank = IMPORTANT.index(heading) if heading in IMPORTANT[2:] else 0
+        columns.append(Column(heading, tuple(cell.text + "*" * cell.least for cell in cells),
+                              rank, number == 0))
+    return columns
+
+
+def text(document: dict, width: int) -> str:
+    """Return everything that the terminal shows of a document."""
+    paragraphs = []
+    left_out: dict[str, None] = {}
+    for measure in measures_of(document):
+        table = table_of(document, measure)
+        columns = columns_of(table)
+        kept = fitting(columns, width)
+        left_out.update(dict.fromkeys(column.heading for column in columns if column not in kept))
+        paragraphs.append(f"{measure.title}\n{render(kept)}")
+    if left_out:
+        paragraphs.append(textwrap.fill(f"Not shown, since the terminal is narrow: "
+                                        f"{', '.join(left_out)}.", width))
+    paragraphs.append(textwrap.fill(f"{MEANINGS} *: {LEAST}", width))
+    paragraphs.append("\n".join(textwrap.fill(line, width, subsequent_indent="  ")
+                                for line in (*findings(document), *circumstances(document))))
+    return "\n\n".join(paragraphs)
+
+
+def markdown_table(table: Table) -> str:
+    """Return a table in Markdown, the least figures bold."""
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cells) + " |"
+    body = [[f"**{cell.text}**" if cell.least else cell.text for cell in row]
+            for row in table.rows]
+    return "\n".join([line(table.head), "|---" + "|---:" * (len(table.head) - 1) + "|",
+                      *map(line, body)])
+
+
+def markdown(document: dict) -> str:
+    """Return the summary in Markdown."""
+    parts = []
+    if has_patched(document):
+        parts += [markdown_table(summary(document)),
+                  "\n".join(f"- {sentence}" for sentence in findings(document))]
+    parts += [f"{MEANINGS} Bold: {LEAST}", " ".join(circumstances(document)),
+              "<details><summary>All allocators</summary>"]
+    for measure in measures_of(document):
+        table = table_of(document, measure)
+        parts.append(f"**{table.title}**\n\n{markdown_table(table)}")
+    parts.append("\n".join(f"- `{arm['name']}`: {arm['meaning']}"
+                           + (f" ({arm['version']})" if arm["version"] else "")
+                           for arm in document["arms"]))
+    return "\n\n".join((*parts, "</details>")) + "\n"
