@@ -84,6 +84,15 @@ class History(unittest.TestCase):
         history.stock.append(self.run_of())
         self.assertEqual(history.verdict("a"), REGRESSION)
 
+    def test_stock_has_no_say_about_our_own_tests(self):
+        history = FileHistory("test_obmalloc", self.run_of(a=FAIL, b=PASS))
+        self.assertFalse(history.needs_stock())
+        self.assertEqual(history.verdict("a"), REGRESSION)
+        self.assertEqual(self.totals(history), (1, 1, 0))
+        crash = FileHistory("test_obmalloc", FileRun(False, Result(CRASH, "SIGSEGV")))
+        self.assertFalse(crash.needs_stock())
+        self.assertEqual(crash.verdict(FILE), REGRESSION)
+
     def test_case_hidden_by_a_timeout(self):
         history = FileHistory(
             "test_x", FileRun(False, Result(FAIL, "timed out")))
