@@ -199,33 +199,24 @@ obm_must_be_foreign(const struct obm_heap *heap, const void *block)
     }
 }
 
-/* Verified always, where the first block of a full page is freed: that it is one.
-   Pages are aligned to their size. */
-static void
-verify_start(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+/* Whether block can be no live block of the pool, which is verified always: it was
+   freed last, or lies in the middle of a block of a full page.  Pages are aligned to
+   their size. */
+static bool
+is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
-    uint32_t size = (uint32_t)obm_class_size(pool->size_class);
-    uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
-    if (OBM_UNLIKELY(offset % size != 0)) {
-        obm_fatal(heap, "%p is freed, which is not the start of a block: it lies %u bytes "
-                  "into page %u of arena %u, whose blocks have %u bytes", block,
-                  (unsigned)offset, (unsigned)pool->page,
-                  (unsigned)obm_pool_arena(heap, pool), (unsigned)size);
+    if (pool->state != OBM_POOL_FULL) {
+        return pool->free == block;
     }
+    uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
+    return offset % (uint32_t)obm_class_size(pool->size_class) != 0;
 }
 
 /* Put a block that nobody holds back into its pool, whatever the pool's state. */
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (pool->free == block) {
-        obm_fatal(heap, "block %p of %zu bytes (page %u of arena %u) is freed twice", block,
-                  obm_class_size(pool->size_class), (unsigned)pool->page,
-                  (unsigned)obm_pool_arena(heap, pool));
-        return;
-    }
     if (pool->state == OBM_POOL_FULL) {
-        verify_start(heap, pool, block);
         obm_pool_was_full(heap, pool, block);
     }
     else if (pool->state == OBM_POOL_FREE || obm_pool_live(heap, pool) == 0) {
@@ -255,7 +246,10 @@ put_retired(struct obm_heap *heap, void *block)
 static void
 empty_quarantine(struct obm_heap *heap)
 {
-    for (unsigned i = 0; i < OBM_QUARANTINE_BLOCKS && heap->secure.quarantine != NULL; i++) {
+    if (heap->secure.quarantine == NULL) {
+        return;
+    }
+    for (unsigned i = 0; i < OBM_QUARANTINE_BLOCKS; i++) {
         void *block = obm_secure_release(heap, i);
         if (block != NULL) {
             put_retired(heap, block);
@@ -271,9 +265,13 @@ free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
         obm_check_on_the_way(heap, pool, block);
     }
     if (!heap->settings.secure) {
+        if (OBM_UNLIKELY(is_a_mistake(heap, pool, block))) {
+            obm_must_be_live(heap, pool, block, 2);
+        }
         put_in_pool(heap, pool, block);
         return;
     }
+    obm_must_be_live(heap, pool, block, 1);
     obm_secure_retire(heap, pool, block);
     void *leaves = obm_secure_quarantine(heap, block);
     if (leaves != NULL) {

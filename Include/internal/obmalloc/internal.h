@@ -90,8 +90,7 @@ OBM_API void *obm_secure_take(struct obm_heap *heap, struct obm_pool *pool);
 OBM_API void obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool,
                             void *block);
 
-/* The caller of free() gives up a block.  Ends the process if it does not hold
-   it; fills it otherwise. */
+/* The caller of free() gives up a block, which he holds.  It is filled. */
 OBM_API void obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool,
                                void *block);
 
@@ -484,6 +483,11 @@ OBM_API bool obm_check_pool(const struct obm_heap *heap, const struct obm_pool *
 OBM_API bool obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
                              const void *block, int level,
                              char message[OBM_CHECK_MESSAGE_SIZE]);
+
+/* End the process with what obm_check_block() says, unless block is a live block of
+   pool. */
+OBM_API void obm_must_be_live(const struct obm_heap *heap, const struct obm_pool *pool,
+                              const void *block, int level);
 
 /* What check levels 1 to 3 verify as the program runs: a pool and a block
    whenever a call takes the slow way (from level 2 on every free does), the

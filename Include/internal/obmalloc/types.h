@@ -189,7 +189,7 @@ struct obm_os {
     /* Whether anything is mapped where the address lies; true if that cannot be
        known. */
     bool (*is_mapped)(const void *address);
-    /* A number that nobody can guess. */
+    /* A number that nobody can guess, as far as the system has one. */
     uint64_t (*entropy)(void);
     uint64_t (*now)(void);  /* nanoseconds, never running backwards */
     /* Print the message and end the process. */

@@ -6,41 +6,39 @@ from .building import ExtensionTest
 from .helpers import ChildTest
 
 
-class MisuseTests(ExtensionTest, ChildTest):
-    """The checks find what C code does wrong, and say so in one line."""
+class DeathTest(ExtensionTest, ChildTest):
+    """Tests of children that end with one line."""
 
     setup = 'import _testobmalloc'
 
-    def check_death(self, code, level, message):
-        err = self.run_dying_child(code,
-                                   PYTHONOBMALLOC=f'check={level}')
+    def check_death(self, code, message, **env):
+        err = self.run_dying_child(code, **env)
         self.assertEqual(len(err), 1, err)
         self.assertRegex(err[0], '^obmalloc: .*' + message)
+
+
+class MisuseTests(DeathTest):
+    """The checks find what C code does wrong, and say so in one line."""
 
     def test_freed_twice(self):
         for level in 2, 3:
             with self.subTest(level=level):
-                self.check_death('_testobmalloc.free_twice(200)', level, 'free already')
+                self.check_death('_testobmalloc.free_twice(200)', 'free already',
+                                 PYTHONOBMALLOC=f'check={level}')
 
     def test_middle_of_a_block(self):
         for level in 2, 3:
             with self.subTest(level=level):
-                self.check_death('_testobmalloc.free_middle(200)', level,
-                                 'not the start of a block')
+                self.check_death('_testobmalloc.free_middle(200)',
+                                 'not the start of a block',
+                                 PYTHONOBMALLOC=f'check={level}')
 
 
-class AlwaysFoundTests(ExtensionTest, ChildTest):
+class AlwaysFoundTests(DeathTest):
     """Found without any setting."""
 
-    setup = 'import _testobmalloc'
-
-    def check_death(self, code, message):
-        err = self.run_dying_child(code)
-        self.assertEqual(len(err), 1, err)
-        self.assertRegex(err[0], '^obmalloc: .*' + message)
-
     def test_freed_twice(self):
-        self.check_death('_testobmalloc.free_twice(200)', 'is freed twice')
+        self.check_death('_testobmalloc.free_twice(200)', 'is free already')
 
     def test_middle_of_a_block_of_a_full_page(self):
         # Enough neighbours for every page but the last to be full.
@@ -49,7 +47,7 @@ class AlwaysFoundTests(ExtensionTest, ChildTest):
             _testobmalloc.stash(490)
             kept += [bytes(490 - 33) for number in range(1000)]
             _testobmalloc.free_stash_middle()
-            ''', 'which is not the start of a block')
+            ''', 'is not the start of a block')
 
     def test_freed_twice_with_the_arena_released_between(self):
         self.check_death('''
@@ -64,21 +62,14 @@ class AlwaysFoundTests(ExtensionTest, ChildTest):
             ''', 'its arena went back to the system|no block of its page is in use')
 
 
-class SecureTests(ExtensionTest, ChildTest):
+class SecureTests(DeathTest):
     """PYTHONOBMALLOC=secure=1 finds more, and a program runs as always."""
-
-    setup = 'import _testobmalloc'
 
     def environment(self):
         return {**super().environment(), 'PYTHONOBMALLOC': 'secure=1'}
 
-    def check_death(self, code, message):
-        err = self.run_dying_child(code)
-        self.assertEqual(len(err), 1, err)
-        self.assertRegex(err[0], '^obmalloc: .*' + message)
-
     def test_freed_twice(self):
-        self.check_death('_testobmalloc.free_twice(200)', 'is freed twice')
+        self.check_death('_testobmalloc.free_twice(200)', 'is free already')
 
     def test_freed_twice_after_many_others(self):
         self.check_death('''
@@ -87,7 +78,7 @@ class SecureTests(ExtensionTest, ChildTest):
             for number in range(20000):
                 bytes(300)
             _testobmalloc.free_stash()
-            ''', 'freed twice')
+            ''', 'is free already|no block of which is in use')
 
     def test_middle_of_a_block(self):
         self.check_death('_testobmalloc.free_middle(200)', 'not the start of a block')
