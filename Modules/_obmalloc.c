@@ -7,6 +7,7 @@
 #  ifndef Py_BUILD_CORE_BUILTIN
 #    define Py_BUILD_CORE_MODULE 1
 #  endif
+#  define PY_SSIZE_T_CLEAN          /* before 3.13 "y#" takes it to mean Py_ssize_t */
 #  include "Python.h"
 #  include <stdbool.h>
 #  include "_obmalloc_compat.h"

@@ -266,7 +266,7 @@ class BackgroundEmbeddingTests(test_embedding.EmbeddingProgram):
     def test_every_life_has_its_own(self):
         self.run_embedding('plain', 4, 'start_thread()', PYTHONOBMALLOC='background=1')
 
-    @unittest.skipIf(sys.version_info < (3, 11), 'daemon threads crash the next life of this '
+    @unittest.skipIf(sys.version_info < (3, 13), 'daemon threads crash the next life of this '
                      "version, with the system's malloc too")
     def test_a_life_that_ends_while_it_sleeps(self):
         self.run_embedding('plain', 4, '''

@@ -51,12 +51,12 @@ class AlwaysFoundTests(DeathTest):
 
     def test_freed_twice_with_the_arena_released_between(self):
         self.check_death('''
+            import obmalloc
             kept = fill(20)
             _testobmalloc.stash(440)
             kept += fill(20)
             _testobmalloc.free_stash()
             del kept
-            import obmalloc
             obmalloc.trim()
             _testobmalloc.free_stash()
             ''', 'its arena went back to the system|no block of its page is in use')

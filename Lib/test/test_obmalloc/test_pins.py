@@ -1,11 +1,12 @@
 """obmalloc.pins(): it names the planted culprits, and nobody else."""
 
 import json
+import textwrap
 import unittest
 
 import obmalloc
 
-from .helpers import ChildTest
+from .helpers import INTERPRETERS, ChildTest
 
 # Many short-lived objects, and among them some of the same sizes that stay.
 PLANTED = '''
@@ -177,8 +178,7 @@ class PinsTests(ChildTest):
 
     def test_in_a_subinterpreter(self):
         # With its own allocator state, and with that of the main interpreter.
-        self.check_child("""
-            import _interpreters
+        self.check_child(INTERPRETERS + textwrap.dedent("""
             import textwrap
             code = textwrap.dedent('''
                 import obmalloc
@@ -192,12 +192,9 @@ class PinsTests(ChildTest):
                 assert obmalloc.heap_map().kinds()['used'] > 0
                 obmalloc.check()
                 ''')
-            for kind in 'isolated', 'legacy':
-                interpreter = _interpreters.create(kind)
-                problem = _interpreters.run_string(interpreter, code)
-                assert problem is None, problem
-                _interpreters.destroy(interpreter)
-            """)
+            for kind in KINDS:
+                life(code, *kind)
+            """))
 
     def test_while_threads_allocate(self):
         self.check_child("""
