@@ -9,6 +9,7 @@ arena came or went is thrown away and read again.
 Nothing here needs an interpreter with obmalloc.
 """
 
+import contextlib
 import os
 import struct
 import sys
@@ -36,6 +37,7 @@ NUMBERS = '''
 
 _ATTEMPTS = 20
 _MOST_ARENAS = 1 << 22          # more than that is no heap, but something misread
+_MOST_BYTES = 1 << 30           # of one read, as well
 
 
 class OutsideError(Exception):
@@ -44,6 +46,16 @@ class OutsideError(Exception):
 
 class _Torn(Exception):
     """The program changed it while it was read."""
+
+
+@contextlib.contextmanager
+def _only_sense(name):
+    """Numbers that lead nowhere are no error of ours: the program's memory may hold
+    anything at all."""
+    try:
+        yield
+    except (ArithmeticError, LookupError, MemoryError, ValueError, struct.error):
+        raise OutsideError(f'the heap of {name} makes no sense: it is damaged, or no heap') from None
 
 
 # Where the layout stands --------------------------------------------------------
@@ -130,6 +142,11 @@ class Reader:
     def __init__(self, read, layout, name):
         self._read = read
         self._name = name
+        with _only_sense(name):
+            self._take_layout(layout)
+
+    def _take_layout(self, layout):
+        read, name = self._read, self._name
         head = struct.Struct('=16sIIII')
         magic, order, version, size, width = head.unpack(read(layout, head.size))
         if magic != MAGIC:
@@ -137,14 +154,25 @@ class Reader:
         if order != 0x01020304:
             raise OutsideError(f'{name} has another byte order: read it on such a machine')
         whole = head.size + 4 * len(NUMBERS) + width
-        if version != LAYOUT_VERSION or size != whole + (-whole) % width:
+        if version != LAYOUT_VERSION or width not in (4, 8) or size != whole + (-whole) % width:
             raise OutsideError(f'{name} has layout {version} of obmalloc, this is for layout '
                                f'{LAYOUT_VERSION}: use the obmalloc that belongs to it')
         rest = read(layout + head.size, size - head.size)
         self._at = dict(zip(NUMBERS, struct.unpack_from(f'={len(NUMBERS)}I', rest)))
+        at = self._at
+        sizes = [at[name] for name in NUMBERS if name.startswith('sizeof_')]
+        if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
+                or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
+                or at['max_arena_pages'] >= 1 << 16 or at['size_classes'] > 1 << 8):
+            raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'
         self._signed_word = '=q' if width == 8 else '=i'
         self._heap, = struct.unpack_from(self._word, rest, len(rest) - width)
+
+    def _read_some(self, address, size):
+        if size > _MOST_BYTES:
+            raise ValueError(size)
+        return self._read(address, size)
 
     def _field(self, data, name, shape=None, base=0):
         return struct.unpack_from(shape or self._word, data, base + self._at[name])[0]
@@ -152,14 +180,14 @@ class Reader:
     def _head(self):
         """The heap itself, and the arena objects."""
         at = self._at
-        heap = self._read(self._heap, at['sizeof_heap'])
+        heap = self._read_some(self._heap, at['sizeof_heap'])
         ever = self._field(heap, 'arenas_ever', '=I')
         if self._field(heap, 'page_size') == 0 or ever == 0:
             raise OutsideError(f'{self._name} has not set up its heap yet')
         if not 0 < ever < _MOST_ARENAS:
             raise _Torn
         arenas = self._field(heap, 'arenas')
-        return heap, self._read(arenas, ever * at['sizeof_arena']) if arenas else b''
+        return heap, self._read_some(arenas, ever * at['sizeof_arena']) if arenas else b''
 
     def _describe(self, kinds, classes, live, run_dirty, run_purged, run_pages, page_size):
         """The pages of an arena, four bytes each, as _heap_map.HeapMap takes them."""
@@ -188,7 +216,7 @@ class Reader:
         if not 0 < count <= at['max_arena_pages']:
             raise _Torn
         size = at['sizeof_pool']
-        data = self._read(self._field(objects, 'arena_pools', base=base), count * size)
+        data = self._read_some(self._field(objects, 'arena_pools', base=base), count * size)
         low = 0 if sys.byteorder == 'little' else 4
         states = [byte >> low & 15 for byte in data[at['pool_state']::size]]
         classes = data[at['pool_state'] - 1::size]
@@ -237,13 +265,18 @@ class Reader:
     def read(self, resident=None):
         """(statistics as obmalloc.stats() has them, an obmalloc._heap_map.HeapMap), of
         one moment.  resident: as in HeapMap."""
-        heap, objects, arenas = self._snapshot()
-        heap_map = self._map_of(heap, arenas, resident)
-        return self._stats(heap, objects, heap_map), heap_map
+        with _only_sense(self._name):
+            heap, objects, arenas = self._snapshot()
+            heap_map = self._map_of(heap, arenas, resident)
+            return self._stats(heap, objects, heap_map), heap_map
 
     def totals(self):
         """(used pages, dirty pages) of all arenas, in bytes, from what the arenas count
         themselves: cheap enough to be asked many times a second."""
+        with _only_sense(self._name):
+            return self._totals()
+
+    def _totals(self):
         for _ in range(_ATTEMPTS):
             try:
                 heap, objects = self._head()
@@ -337,7 +370,7 @@ def _memory_of(pid):
             while len(parts) < size:
                 try:
                     part = os.pread(file, size - len(parts), address + len(parts))
-                except OSError:     # unmapped meanwhile, or never mapped
+                except (OSError, OverflowError):    # unmapped meanwhile, or never mapped
                     raise _Torn from None
                 if not part:
                     raise OutsideError(f'process {pid} is gone')

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import struct
 import subprocess
 import sys
 import textwrap
@@ -192,35 +193,84 @@ objects = fill(12)[::3] + fill(2)
 class DamageTests(unittest.TestCase):
     """Whatever is read, the answer is figures that add up, or one line."""
 
-    def test_memory_that_lies(self):
+    ROUNDS = 150
+
+    def setUp(self):
         try:
-            reader = _outside.open_process(os.getpid())
+            self.read = _outside._memory_of(os.getpid())
+            self.layout = _outside._find_layout(os.getpid())
         except _outside.OutsideError as error:
             self.skipTest(str(error))
+
+    def lie(self, from_the_layout_on):
         seed = random.randrange(1 << 32)
         rng = random.Random(seed)
-        read = reader._read
 
         def lying(address, size):
-            if size > 1 << 28:
-                raise _outside.OutsideError('nobody has so much')
-            data = bytearray(read(address, size))
+            data = bytearray(self.read(address, size))
             for _ in range(rng.randrange(3)):
-                data[rng.randrange(size)] ^= 1 << rng.randrange(8)
+                word = rng.randrange(size) & -rng.choice((1, 4, 8))
+                count = min(rng.choice((1, 4, 8)), size - word)
+                data[word:word + count] = rng.choice((
+                    bytes(count), b'\xff' * count, b'\x7f' * count, rng.randbytes(count),
+                    bytes([data[word] ^ 1 << rng.randrange(8)]) + data[word + 1:word + count]))
             return bytes(data)
         outcomes = set()
-        with mock.patch.object(reader, '_read', lying), \
-                mock.patch.object(_outside, '_ATTEMPTS', 1):
-            for _ in range(150):
-                with self.subTest(seed=seed):
-                    try:
-                        stats, heap_map = reader.read()
-                        outcomes.add('figures')
-                        self.assertEqual(stats['arenas'], len(heap_map.arenas))
-                        list(map(list, heap_map.arenas))
-                    except _outside.OutsideError:
-                        outcomes.add('refused')
-        self.assertEqual(outcomes, {'figures', 'refused'})
+        with mock.patch.object(_outside, '_ATTEMPTS', 1), self.subTest(seed=seed):
+            for _ in range(self.ROUNDS):
+                try:
+                    reader = _outside.Reader(lying if from_the_layout_on else self.read,
+                                             self.layout, 'the liar')
+                    reader._read = lying
+                    stats, heap_map = reader.read()
+                    outcomes.add('figures')
+                    self.assertEqual(stats['arenas'], len(heap_map.arenas))
+                    list(map(list, heap_map.arenas))
+                    reader.totals()
+                except _outside.OutsideError:
+                    outcomes.add('refused')
+            self.assertEqual(outcomes, {'figures', 'refused'})
+
+    def test_memory_that_lies(self):
+        self.lie(from_the_layout_on=False)
+
+    def test_layout_that_lies(self):
+        self.lie(from_the_layout_on=True)
+
+    def test_pointer_that_no_process_can_have(self):
+        for address in (1 << 63, (1 << 64) - 1, 1 << 64):
+            with self.subTest(address=address), self.assertRaises(_outside._Torn):
+                self.read(address, 8)
+
+    def check_refused(self, **numbers):
+        reader = _outside.Reader(self.read, self.layout, 'the liar')
+        at = dict(reader._at, **numbers)
+        head = self.read(self.layout, 32)
+        tail = self.read(self.layout + 32 + 4 * len(at), 16)
+
+        def lying(address, size):
+            if address == self.layout:
+                return head[:size]
+            if address == self.layout + 32:
+                return (struct.pack(f'={len(at)}I', *at.values()) + tail)[:size]
+            return self.read(address, size)
+        with self.subTest(numbers), self.assertRaisesRegex(_outside.OutsideError, 'makes no sense'):
+            _outside.Reader(lying, self.layout, 'the liar').read()
+
+    def test_numbers_that_would_never_end(self):
+        self.check_refused(sizeof_run=0)
+        self.check_refused(runs_per_arena=0xffffffff)
+        self.check_refused(sizeof_pool=0)
+        self.check_refused(sizeof_pool=0x7fffffff)
+        self.check_refused(sizeof_heap=0xffffffff)
+        self.check_refused(size_classes=0xffffffff)
+        self.check_refused(page_size=0xffffff)
+
+    def test_width_that_no_machine_has(self):
+        head = bytearray(self.read(self.layout, 32))
+        head[28:32] = bytes(4)
+        with self.assertRaisesRegex(_outside.OutsideError, 'this is for layout'):
+            _outside.Reader(lambda address, size: bytes(head[:size]), self.layout, 'the liar')
 
 
 class StatsOfMapTests(unittest.TestCase):
