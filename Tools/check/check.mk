@@ -22,7 +22,7 @@ CLANG   ?= clang
 CORE_FILES := os size_class arena_map arena check retention pool alloc stats heap_map dump
 TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
               test_pool test_alloc test_stats test_heap_map test_check test_dump test_random
-HELPERS    := harness fake_os
+HELPERS    := harness expect fake_os
 HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h)
 CORE       := $(CORE_FILES:%=Objects/obmalloc/%.c)
 

@@ -3,7 +3,6 @@
 #include "harness.h"
 
 #include <setjmp.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,65 +34,18 @@ harness_register(struct harness_test *test)
     last_link = &test->next;
 }
 
-/* Failures ------------------------------------------------------------------------- */
-
-static void
-report(const char *file, int line, const char *format, va_list arguments)
+void
+harness_failed(const char *text)
 {
     failures++;
-    printf("%s:%d: ", file, line);
-    vprintf(format, arguments);
-    putchar('\n');
+    puts(text);
     fflush(stdout);
 }
 
 void
-harness_fail(const char *file, int line, const char *format, ...)
+harness_end(void)
 {
-    va_list arguments;
-    va_start(arguments, format);
-    report(file, line, format, arguments);
-    va_end(arguments);
-}
-
-void
-harness_stop(const char *file, int line, const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    report(file, line, format, arguments);
-    va_end(arguments);
     longjmp(test_end, 1);
-}
-
-bool
-harness_compare(const char *file, int line, const char *text, uintmax_t actual,
-                enum harness_relation relation, uintmax_t expected)
-{
-    static const char *const words[] = {"", "anything but ", "at most ", "at least "};
-    bool holds = relation == HARNESS_EQUAL ? actual == expected
-                 : relation == HARNESS_DIFFERENT ? actual != expected
-                 : relation == HARNESS_AT_MOST ? actual <= expected
-                 : actual >= expected;
-    if (!holds) {
-        harness_fail(file, line, "%s is %ju (0x%jx), expected %s%ju (0x%jx)", text, actual,
-                     actual, words[relation], expected, expected);
-    }
-    return holds;
-}
-
-bool
-harness_text(const char *file, int line, const char *text, const char *actual,
-             const char *expected, bool whole)
-{
-    bool holds = actual != NULL
-                 && (whole ? strcmp(actual, expected) == 0 : strstr(actual, expected) != NULL);
-    if (!holds) {
-        harness_fail(file, line, "%s is \"%s\", expected %s\"%s\"", text,
-                     actual != NULL ? actual : "(null)", whole ? "" : "it to contain ",
-                     expected);
-    }
-    return holds;
 }
 
 /* Running -------------------------------------------------------------------------- */

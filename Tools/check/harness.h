@@ -38,7 +38,12 @@ void harness_register(struct harness_test *test);
     } \
     static void name(void)
 
-/* Record a failure; harness_stop() also ends the test. */
+/* Record a failure; harness_stop() also ends the test.  In a program that is
+   not the harness, a fuzzer say, these two come from that program: take the text
+   of a failure, and end the test. */
+void harness_failed(const char *text);
+void harness_end(void) __attribute__((noreturn));
+
 void harness_fail(const char *file, int line, const char *format, ...) OBM_PRINTF(3, 4);
 void harness_stop(const char *file, int line, const char *format, ...)
     OBM_PRINTF(3, 4) __attribute__((noreturn));
