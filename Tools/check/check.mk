@@ -9,6 +9,9 @@
 #   COUNTS=FILE                               also writes {"passed": ...} there
 #   CHECK_SKIP_32=1                           a machine without 32-bit libraries
 #   SEED=N build/check/test_random            replays a random test
+#   FUZZ_SECONDS=N                            how long to fuzz (20; 0: not at all)
+#
+# Every variant also runs the inputs of Tools/fuzz/corpus again.
 
 .SUFFIXES:
 .DEFAULT_GOAL := check
@@ -23,11 +26,15 @@ CORE_FILES := os size_class arena_map arena check retention pool alloc stats hea
 TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
               test_pool test_alloc test_stats test_heap_map test_check test_dump test_random
 HELPERS    := harness expect fake_os
-HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h)
+FUZZ       := Tools/fuzz
+CORPUS     := $(wildcard $(FUZZ)/corpus/*)
+HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h $(FUZZ)/*.h)
 CORE       := $(CORE_FILES:%=Objects/obmalloc/%.c)
 
+FUZZ_SECONDS := 20
+
 WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
-COMMON     := -std=c11 -O2 -g $(WARNINGS) -IInclude/internal -I$(SOURCE)
+COMMON     := -std=c11 -O2 -g $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
 
 # --- What this machine can do ------------------------------------------------
 
@@ -62,7 +69,8 @@ compiler_c99      := $(GCC)
 
 # The variants that run tests; c99 only compiles the core, for old CPythons.
 run_variants := $(filter-out c99,$(VARIANTS))
-results := $(foreach v,$(run_variants),$(TESTS:%=$(BUILD)/$(v)/%.log)) \
+results := $(foreach v,$(run_variants),$(TESTS:%=$(BUILD)/$(v)/%.log) $(BUILD)/$(v)/corpus.log) \
+           $(BUILD)/fuzz.log \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
 .PHONY: check everything FORCE
@@ -76,7 +84,7 @@ check:
 	@mkdir -p $(BUILD)
 	@rm -f $(results)
 	+@$(MAKE) --no-print-directory -k -f $(SOURCE)/check.mk $(jobs) everything \
-	  VARIANTS='$(VARIANTS)' >$(BUILD)/build.log 2>&1 || true
+	  VARIANTS='$(VARIANTS)' FUZZ_SECONDS='$(FUZZ_SECONDS)' >$(BUILD)/build.log 2>&1 || true
 	@CHECK_HAVE_CLANG='$(have_clang)' CHECK_SKIP_32='$(CHECK_SKIP_32)' COUNTS='$(COUNTS)' \
 	  sh $(SOURCE)/summary.sh $(BUILD) $(results)
 
@@ -105,16 +113,46 @@ $(TESTS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(SOURCE)/%.c $(HELPERS:%=$(BUILD)/
 	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
 	  $$< $$(filter %.o,$$^) -o $$@
 
+$(BUILD)/$(1)/replay: $(FUZZ)/replay.c $(FUZZ)/operations.c $(filter-out %/harness.o,$(HELPERS:%=$(BUILD)/$(1)/%.o)) \
+        $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
+        $(HEADERS) $(SOURCE)/check.mk
+	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
+	  $(FUZZ)/replay.c $(FUZZ)/operations.c $$(filter %.o,$$^) -o $$@
+
+$(BUILD)/$(1)/corpus.log: $(BUILD)/$(1)/replay FORCE
+	$$< $(CORPUS) >$$@ 2>&1 </dev/null || true
+
 $(TESTS:%=$(BUILD)/$(1)/%.log): $(BUILD)/$(1)/%.log: $(BUILD)/$(1)/% FORCE
 	$$< >$$@ 2>&1 </dev/null || true
 endef
 
-# Only the sub-make that builds asks what the sanitizers need.
+# Only the sub-make that builds asks what the sanitizers and the fuzzer need.
 ifneq ($(filter everything $(BUILD)/%,$(MAKECMDGOALS)),)
 compiler_sanitize := $(if $(call runs,$(GCC) $(SANITIZE),gcc),$(GCC),$(CLANG))
+fuzzer_there := $(shell mkdir -p $(BUILD) && echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
+                  $(CLANG) -fsanitize=fuzzer -x c - -o $(BUILD)/probe-fuzzer 2>/dev/null && echo yes)
 endif
 
 $(foreach v,$(run_variants),$(eval $(call variant_rules,$(v))))
+
+# --- A little fuzzing ------------------------------------------------------------------
+# Inputs that no one has tried, for a short time; make fuzz does it for longer.
+
+$(BUILD)/fuzz.log: FORCE
+ifeq ($(FUZZ_SECONDS),0)
+	echo 'fuzzing: skipped, as FUZZ_SECONDS=0 asks' >$@; echo '0 passed, 0 failed' >>$@
+else ifeq ($(fuzzer_there),)
+	echo 'fuzzing: skipped, since clang with libFuzzer was not found (Debian: libclang-rt-VERSION-dev)' >$@
+	echo '0 passed, 0 failed' >>$@
+else
+	+$(MAKE) --no-print-directory -f $(FUZZ)/fuzz.mk CLANG='$(CLANG)' build/fuzz/libfuzzer
+	rm -rf $(BUILD)/fuzz-corpus; mkdir -p build/fuzz/findings $(BUILD)/fuzz-corpus
+	seed=$$(date +%s); echo "seed $$seed; a finding is replayed by build/fuzz/replay -v FILE" >$@; \
+	if build/fuzz/libfuzzer -seed=$$seed -verbosity=0 -max_total_time=$(FUZZ_SECONDS) -max_len=512 \
+	  -timeout=100 -artifact_prefix=build/fuzz/findings/ \
+	  $(BUILD)/fuzz-corpus $(FUZZ)/corpus >>$@ 2>&1 </dev/null; \
+	then echo '1 passed, 0 failed' >>$@; else echo '0 passed, 1 failed' >>$@; fi
+endif
 
 # --- C99 ------------------------------------------------------------------------------
 

@@ -65,7 +65,7 @@ static void
 run_in_child(const struct harness_test *test, size_t page_size)
 {
     alarm(TIME_LIMIT_SECONDS);
-    _exit(run_here(test, page_size) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+    harness_leave(run_here(test, page_size) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
 static bool

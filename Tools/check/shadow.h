@@ -49,12 +49,15 @@ shadow_write(struct shadow *shadow, unsigned char first)
     }
 }
 
+/* No early end, so that the compiler takes many bytes at a time. */
 static OBM_UNUSED void
 shadow_verify(const struct shadow *shadow, size_t size)
 {
+    unsigned char difference = 0;
     for (size_t i = 0; i < size; i++) {
-        REQUIRE_SHADOW(shadow->block[i] == (unsigned char)(shadow->first + i * 7));
+        difference |= shadow->block[i] ^ (unsigned char)(shadow->first + i * 7);
     }
+    REQUIRE_SHADOW(difference == 0);
 }
 
 /* The heap is valid, and has as many blocks as the program holds of it. */

@@ -4,7 +4,8 @@
 #   summary.sh BUILD LOG...
 #
 # A log that is missing, or that does not end with its counts, is a failure:
-# the test could not be built, or the whole of it crashed.
+# the test could not be built, or the whole of it crashed.  What a log says was
+# skipped is told.
 
 build=$1
 shift
@@ -22,6 +23,7 @@ add_log() {
         passed=$((passed + ${counts%% *}))
         fails=${counts#*, }
         failed=$((failed + ${fails%% *}))
+        grep '^[a-z ]*: skipped' "$1"
         [ "${fails%% *}" = 0 ] && return
     elif [ -f "$1" ]; then
         failed=$((failed + 1))
