@@ -147,7 +147,7 @@ else ifeq ($(fuzzer_there),)
 else
 	+$(MAKE) --no-print-directory -f $(FUZZ)/fuzz.mk CLANG='$(CLANG)' build/fuzz/libfuzzer
 	rm -rf $(BUILD)/fuzz-corpus; mkdir -p build/fuzz/findings $(BUILD)/fuzz-corpus
-	seed=$$(date +%s); echo "seed $$seed; a finding is replayed by build/fuzz/replay -v FILE" >$@; \
+	seed=$$(date +%s); echo "seed $$seed; a finding is replayed by build/check/pages/replay -v FILE" >$@; \
 	if build/fuzz/libfuzzer -seed=$$seed -verbosity=0 -max_total_time=$(FUZZ_SECONDS) -max_len=512 \
 	  -timeout=100 -artifact_prefix=build/fuzz/findings/ \
 	  $(BUILD)/fuzz-corpus $(FUZZ)/corpus >>$@ 2>&1 </dev/null; \
