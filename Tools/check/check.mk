@@ -9,6 +9,7 @@
 #   COUNTS=FILE                               also writes {"passed": ...} there
 #   CHECK_SKIP_32=1                           a machine without 32-bit libraries
 #   SEED=N build/check/test_random            replays a random test
+#   make -f Tools/check/check.mk coverage     lines and branches of the core reached
 #   FUZZ_SECONDS=N                            how long to fuzz (20; 0: not at all)
 #
 # Every variant also runs the inputs of Tools/fuzz/corpus again.
@@ -66,6 +67,8 @@ compiler_malloc   := $(GCC)
 options_malloc    := -DOBM_ARENAS_USE_MALLOC=1
 options_sanitize  := $(SANITIZE)
 compiler_c99      := $(GCC)
+compiler_coverage := $(GCC)
+options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 
 # The variants that run tests; c99 only compiles the core, for old CPythons.
 run_variants := $(filter-out c99,$(VARIANTS))
@@ -73,7 +76,7 @@ results := $(foreach v,$(run_variants),$(TESTS:%=$(BUILD)/$(v)/%.log) $(BUILD)/$
            $(BUILD)/fuzz.log \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
-.PHONY: check everything FORCE
+.PHONY: check everything coverage FORCE
 FORCE:
 
 # --- All of it -------------------------------------------------------------------
@@ -93,6 +96,21 @@ everything: $(results) $(if $(filter test_random,$(TESTS)),$(if $(filter gcc,$(V
 # The name under which a random test is replayed.
 $(BUILD)/test_random: $(BUILD)/gcc/test_random
 	ln -sf gcc/test_random $@
+
+# --- Coverage ----------------------------------------------------------------------
+# Of the core, by the unit tests, the random test and the corpus.  Lines of the
+# headers too, but not their branches: each inlined copy of a function would count,
+# and some can go one way only.  What is not reached, and why: InternalDocs/testing.md.
+
+LINES_AT_LEAST    := 95
+BRANCHES_AT_LEAST := 90
+GCOVR := gcovr --root . --filter Objects/obmalloc/
+
+coverage:
+	@rm -f $(BUILD)/coverage/*.gcda
+	+@$(MAKE) --no-print-directory -f $(SOURCE)/check.mk check VARIANTS=coverage FUZZ_SECONDS=0
+	@$(GCOVR) --filter Include/internal/obmalloc/ --fail-under-line $(LINES_AT_LEAST) $(BUILD)/coverage
+	@$(GCOVR) --branches --fail-under-branch $(BRANCHES_AT_LEAST) $(BUILD)/coverage
 
 # --- One variant -------------------------------------------------------------------
 # A test's log ends with its counts; a missing log is a failure (summary.sh).
