@@ -25,7 +25,8 @@ CLANG   ?= clang
 
 CORE_FILES := os size_class arena_map arena check retention pool alloc stats heap_map dump
 TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
-              test_pool test_alloc test_stats test_heap_map test_check test_dump test_random
+              test_pool test_alloc test_stats test_heap_map test_check test_dump test_faults \
+              test_random
 HELPERS    := harness expect fake_os
 FUZZ       := Tools/fuzz
 CORPUS     := $(wildcard $(FUZZ)/corpus/*)
@@ -36,6 +37,9 @@ FUZZ_SECONDS := 20
 
 WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
 COMMON     := -std=c11 -O2 -g $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
+
+# test_faults stands in front of these.
+WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=prctl
 
 # --- What this machine can do ------------------------------------------------
 
@@ -129,7 +133,7 @@ $(TESTS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(SOURCE)/%.c $(HELPERS:%=$(BUILD)/
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
         $(HEADERS) $(SOURCE)/check.mk
 	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
-	  $$< $$(filter %.o,$$^) -o $$@
+	  $$< $$(filter %.o,$$^) $$(if $$(filter %/test_faults,$$@),$$(WRAP)) -o $$@
 
 $(BUILD)/$(1)/replay: $(FUZZ)/replay.c $(FUZZ)/operations.c $(filter-out %/harness.o,$(HELPERS:%=$(BUILD)/$(1)/%.o)) \
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \

@@ -345,7 +345,9 @@ foreign_alloc(void *context, size_t size)
 {
     struct foreign_allocator *foreign = context;
     size_t page = operations.page_size;
-    char *start = foreign->refuse ? NULL : map_anywhere(size + 2 * page);
+    fake.foreign_calls++;
+    bool refuse = foreign->refuse || is_to_fail(fake.foreign_calls, fake.fail_foreign);
+    char *start = refuse ? NULL : map_anywhere(size + 2 * page);
     if (start == NULL) {
         fake.refused++;
         return NULL;

@@ -60,6 +60,17 @@ shadow_verify(const struct shadow *shadow, size_t size)
     REQUIRE_SHADOW(difference == 0);
 }
 
+/* Of an arena that went back no descriptor tells. */
+static OBM_UNUSED void
+world_check_released(const struct obm_heap *heap)
+{
+    for (obm_arena_index i = 1; heap->window >= 0 && i < heap->arenas_ever; i++) {
+        uintptr_t place = heap->window_base + ((uintptr_t)i << heap->geometry.arena_shift);
+        REQUIRE_SHADOW(heap->arenas[i].address != 0
+                       || obm_find_pool(heap, (void *)place) == NULL);
+    }
+}
+
 /* The heap is valid, and has as many blocks as the program holds of it. */
 static OBM_UNUSED void
 world_check_heap(const struct world *world)
@@ -69,6 +80,7 @@ world_check_heap(const struct world *world)
     if (!obm_check_heap(world->heap, 3, message)) {
         harness_stop(__FILE__, __LINE__, "%s: %s", world_run, message);
     }
+    world_check_released(world->heap);
     for (size_t i = 0; i < world->count; i++) {
         small += !world->shadows[i].system;
     }
