@@ -26,7 +26,7 @@ CLANG   ?= clang
 CORE_FILES := os size_class arena_map arena check retention pool alloc stats heap_map dump
 TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
               test_pool test_alloc test_stats test_heap_map test_check test_dump test_faults \
-              test_random
+              test_threads test_random
 HELPERS    := harness expect fake_os
 FUZZ       := Tools/fuzz
 CORPUS     := $(wildcard $(FUZZ)/corpus/*)
@@ -36,7 +36,7 @@ CORE       := $(CORE_FILES:%=Objects/obmalloc/%.c)
 FUZZ_SECONDS := 20
 
 WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
-COMMON     := -std=c11 -O2 -g $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
+COMMON     := -std=c11 -O2 -g -pthread $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
 
 # test_faults stands in front of these.
 WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=prctl
@@ -48,12 +48,14 @@ have_clang := $(shell command -v $(CLANG) 2>/dev/null)
 runs = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
          $(1) -x c - -o $(BUILD)/probe-$(2) 2>/dev/null && $(BUILD)/probe-$(2) && echo yes)
 
+THREADS  := -fsanitize=thread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
 # --- Variants ------------------------------------------------------------------
-# compiler_V, options_V; single_V=yes compiles the core as static.c, with the test.
+# compiler_V, options_V; single_V=yes compiles the core as static.c, with the test;
+# tests_V: it runs only these, and no corpus.
 
-ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc c99 $(if $(have_clang),clang)
+ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc threads c99 $(if $(have_clang),clang)
 VARIANTS     := $(ALL_VARIANTS)
 
 compiler_gcc      := $(GCC)
@@ -70,13 +72,16 @@ options_pages     := -DOBM_FIXED_PAGE_SHIFT=0
 compiler_malloc   := $(GCC)
 options_malloc    := -DOBM_ARENAS_USE_MALLOC=1
 options_sanitize  := $(SANITIZE)
+options_threads   := $(THREADS)
+tests_threads     := test_threads
 compiler_c99      := $(GCC)
 compiler_coverage := $(GCC)
 options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 
 # The variants that run tests; c99 only compiles the core, for old CPythons.
 run_variants := $(filter-out c99,$(VARIANTS))
-results := $(foreach v,$(run_variants),$(TESTS:%=$(BUILD)/$(v)/%.log) $(BUILD)/$(v)/corpus.log) \
+logs = $(or $(filter $(tests_$(1)),$(TESTS)),$(if $(tests_$(1)),,$(TESTS) corpus))
+results := $(foreach v,$(run_variants),$(patsubst %,$(BUILD)/$(v)/%.log,$(call logs,$(v)))) \
            $(BUILD)/fuzz.log \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
@@ -150,6 +155,7 @@ endef
 
 # Only the sub-make that builds asks what the sanitizers and the fuzzer need.
 ifneq ($(filter everything $(BUILD)/%,$(MAKECMDGOALS)),)
+compiler_threads := $(if $(call runs,$(GCC) $(THREADS),gcc),$(GCC),$(CLANG))
 compiler_sanitize := $(if $(call runs,$(GCC) $(SANITIZE),gcc),$(GCC),$(CLANG))
 fuzzer_there := $(shell mkdir -p $(BUILD) && echo 'int LLVMFuzzerTestOneInput(void) { return 0; }' | \
                   $(CLANG) -fsanitize=fuzzer -x c - -o $(BUILD)/probe-fuzzer 2>/dev/null && echo yes)

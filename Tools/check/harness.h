@@ -96,6 +96,15 @@ struct harness_place {
 #  if __has_feature(address_sanitizer)
 #    define HARNESS_ADDRESS_SANITIZER 1
 #  endif
+#  if __has_feature(thread_sanitizer)
+#    define HARNESS_THREAD_SANITIZER 1
+#  endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#  define HARNESS_THREAD_SANITIZER 1
+#endif
+#ifndef HARNESS_THREAD_SANITIZER
+#  define HARNESS_THREAD_SANITIZER 0
 #endif
 #ifndef HARNESS_ADDRESS_SANITIZER
 #  define HARNESS_ADDRESS_SANITIZER 0
