@@ -10,6 +10,7 @@
 #   CHECK_SKIP_32=1                           a machine without 32-bit libraries
 #   SEED=N build/check/test_random            replays a random test
 #   make -f Tools/check/check.mk coverage     lines and branches of the core reached
+#   make -f Tools/check/check.mk check-machines   other machines, in qemu-user
 #   FUZZ_SECONDS=N                            how long to fuzz (20; 0: not at all)
 #
 # Every variant also runs the inputs of Tools/fuzz/corpus again.
@@ -48,6 +49,7 @@ have_clang := $(shell command -v $(CLANG) 2>/dev/null)
 runs = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
          $(1) -x c - -o $(BUILD)/probe-$(2) 2>/dev/null && $(BUILD)/probe-$(2) && echo yes)
 
+EMULATED := -DTIME_LIMIT_SECONDS=600 -DCHECK_EMULATED=1
 THREADS  := -fsanitize=thread
 SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 
@@ -75,6 +77,16 @@ options_sanitize  := $(SANITIZE)
 options_threads   := $(THREADS)
 tests_threads     := test_threads
 compiler_c99      := $(GCC)
+# Other machines (check-machines): run_V runs a program of theirs.  Static, so that
+# it needs no file of theirs; clang, since Debian's cross compilers of GCC exclude
+# gcc-multilib.
+compiler_s390x    := $(CLANG) --target=s390x-linux-gnu
+options_s390x     := -static $(EMULATED)
+run_s390x         := qemu-s390x
+compiler_aarch64  := $(CLANG) --target=aarch64-linux-gnu
+options_aarch64   := -static $(EMULATED)
+run_aarch64       := qemu-aarch64
+compiler_musl     := musl-gcc
 compiler_coverage := $(GCC)
 options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 
@@ -85,7 +97,7 @@ results := $(foreach v,$(run_variants),$(patsubst %,$(BUILD)/$(v)/%.log,$(call l
            $(BUILD)/fuzz.log \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
-.PHONY: check everything coverage FORCE
+.PHONY: check everything coverage check-machines FORCE
 FORCE:
 
 # --- All of it -------------------------------------------------------------------
@@ -121,6 +133,21 @@ coverage:
 	@$(GCOVR) --filter Include/internal/obmalloc/ --fail-under-line $(LINES_AT_LEAST) $(BUILD)/coverage
 	@$(GCOVR) --branches --fail-under-branch $(BRANCHES_AT_LEAST) $(BUILD)/coverage
 
+# --- Other machines ------------------------------------------------------------------
+# Those that compile here and run, on this kernel, in qemu-user.
+
+MACHINES := s390x aarch64 musl
+works = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
+          $(compiler_$(1)) $(options_$(1)) -x c - -o $(BUILD)/probe-$(1) 2>/dev/null && \
+          $(run_$(1)) $(BUILD)/probe-$(1) 2>/dev/null && echo $(1))
+
+check-machines: machines = $(foreach m,$(MACHINES),$(call works,$(m)))
+check-machines:
+	+@there='$(machines)'; \
+	for m in $(MACHINES); do case " $$there " in *" $$m "*) ;; *) echo "$$m: skipped: no compiler, C library or qemu for it here";; esac; done; \
+	[ -n "$$there" ] || { echo 'obmalloc: no other machine can be tried here' >&2; exit 1; }; \
+	$(MAKE) --no-print-directory -f $(SOURCE)/check.mk check VARIANTS="$$there" FUZZ_SECONDS=0
+
 # --- One variant -------------------------------------------------------------------
 # A test's log ends with its counts; a missing log is a failure (summary.sh).
 
@@ -147,10 +174,10 @@ $(BUILD)/$(1)/replay: $(FUZZ)/replay.c $(FUZZ)/operations.c $(filter-out %/harne
 	  $(FUZZ)/replay.c $(FUZZ)/operations.c $$(filter %.o,$$^) -o $$@
 
 $(BUILD)/$(1)/corpus.log: $(BUILD)/$(1)/replay FORCE
-	$$< $(CORPUS) >$$@ 2>&1 </dev/null || true
+	$$(run_$(1)) $$< $(CORPUS) >$$@ 2>&1 </dev/null || true
 
 $(TESTS:%=$(BUILD)/$(1)/%.log): $(BUILD)/$(1)/%.log: $(BUILD)/$(1)/% FORCE
-	$$< >$$@ 2>&1 </dev/null || true
+	$$(run_$(1)) $$< >$$@ 2>&1 </dev/null || true
 endef
 
 # Only the sub-make that builds asks what the sanitizers and the fuzzer need.
