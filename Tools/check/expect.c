@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define TEXT_SIZE 1024u
@@ -67,6 +68,18 @@ harness_text(const char *file, int line, const char *text, const char *actual,
                      expected);
     }
     return holds;
+}
+
+/* Of the processor, since another program may use it; and, for one that waits for
+   ever, much longer by the clock. */
+#define CLOCK_SHARE 20u
+
+void
+harness_limit_time(unsigned seconds)
+{
+    struct rlimit limit = {seconds, seconds + 1};
+    setrlimit(RLIMIT_CPU, &limit);
+    alarm(CLOCK_SHARE * seconds);
 }
 
 /* Only a build that measures coverage has this. */

@@ -66,7 +66,7 @@ run_here(const struct harness_test *test, size_t page_size)
 static void
 run_in_child(const struct harness_test *test, size_t page_size)
 {
-    alarm(TIME_LIMIT_SECONDS);
+    harness_limit_time(TIME_LIMIT_SECONDS);
     harness_leave(run_here(test, page_size) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 

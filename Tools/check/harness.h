@@ -50,6 +50,9 @@ void harness_stop(const char *file, int line, const char *format, ...)
 
 enum harness_relation { HARNESS_EQUAL, HARNESS_DIFFERENT, HARNESS_AT_MOST, HARNESS_AT_LEAST };
 
+/* End this process after so many seconds. */
+void harness_limit_time(unsigned seconds);
+
 /* End a child process at once, with what it printed and measured. */
 void harness_leave(int status) __attribute__((noreturn));
 

@@ -129,7 +129,6 @@ static const struct scenario scenarios[] = {
     {"many arenas", "", play_many_arenas, false, false},
     {"many arenas outside", "", play_many_arenas, true, false},
 };
-#define SCENARIOS (sizeof(scenarios) / sizeof(scenarios[0]))
 
 /* Kinds of calls ------------------------------------------------------------------- */
 
@@ -191,23 +190,26 @@ fault(const struct scenario *scenario, const struct kind *kind, size_t n, bool l
 }
 
 static void
-fail_every_call(const struct kind *kind)
+fail_every_call(const struct scenario *scenario)
 {
-    for (size_t i = 0; i < SCENARIOS; i++) {
-        for (size_t n = 1; fault(&scenarios[i], kind, n, false); n++) {
+    for (size_t kind = 0; kind < KINDS; kind++) {
+        for (size_t n = 1; fault(scenario, &kinds[kind], n, false); n++) {
             if (n <= LATER_TOO) {
-                fault(&scenarios[i], kind, n, true);
+                fault(scenario, &kinds[kind], n, true);
             }
         }
     }
     EXPECT_DIFFERENT(passed, 0);
-    tell_passed(kind->name);
+    tell_passed(scenario->name);
 }
 
-TEST(every_map_fails_in_turn) { fail_every_call(&kinds[0]); }
-TEST(every_purge_fails_in_turn) { fail_every_call(&kinds[1]); }
-TEST(every_advice_fails_in_turn) { fail_every_call(&kinds[2]); }
-TEST(every_foreign_arena_fails_in_turn) { fail_every_call(&kinds[3]); }
+TEST(faults_in_the_window) { fail_every_call(&scenarios[0]); }
+TEST(faults_where_nothing_is_retained) { fail_every_call(&scenarios[1]); }
+TEST(faults_outside_the_window) { fail_every_call(&scenarios[2]); }
+TEST(faults_with_huge_pages) { fail_every_call(&scenarios[3]); }
+TEST(faults_in_foreign_arenas) { fail_every_call(&scenarios[4]); }
+TEST(faults_with_many_arenas) { fail_every_call(&scenarios[5]); }
+TEST(faults_with_many_arenas_outside) { fail_every_call(&scenarios[6]); }
 
 /* The real system ------------------------------------------------------------------ */
 

@@ -98,7 +98,7 @@ run_apart(const char *name, bool verbose)
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        alarm(TIME_LIMIT_SECONDS);
+        harness_limit_time(TIME_LIMIT_SECONDS);
         bool good = run_file(name, verbose);
         harness_leave(good ? EXIT_SUCCESS : EXIT_FAILURE);
     }
