@@ -39,7 +39,7 @@ FUZZ_SECONDS := 20
 WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
 COMMON     := -std=c11 -O2 -g -pthread $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
 
-# test_faults stands in front of these.
+# test_faults stands in front of these, unless memory comes from calloc().
 WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=prctl
 
 # --- What this machine can do ------------------------------------------------
@@ -165,7 +165,7 @@ $(TESTS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(SOURCE)/%.c $(HELPERS:%=$(BUILD)/
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
         $(HEADERS) $(SOURCE)/check.mk
 	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
-	  $$< $$(filter %.o,$$^) $$(if $$(filter %/test_faults,$$@),$$(WRAP)) -o $$@
+	  $$< $$(filter %.o,$$^) $$(if $$(filter %/test_faults,$$@),$(if $(filter malloc,$(1)),,$$(WRAP))) -o $$@
 
 $(BUILD)/$(1)/replay: $(FUZZ)/replay.c $(FUZZ)/operations.c $(filter-out %/harness.o,$(HELPERS:%=$(BUILD)/$(1)/%.o)) \
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
