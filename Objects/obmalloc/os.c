@@ -421,14 +421,16 @@ os_page_size(void)
 #endif
 }
 
+/* Of several threads that ask first, one writes. */
 const struct obm_os *
 obm_os_system(void)
 {
     static struct obm_os os = {0, os_map, os_unmap, os_purge, os_advise_huge, os_first_touch,
                                os_split_huge, os_guard, os_is_mapped, os_entropy,
                                os_now, os_fatal};
-    if (os.page_size == 0) {
-        os.page_size = os_page_size();
+    size_t unknown = 0;
+    if (OBM_PUBLISHED(&os.page_size) == unknown) {
+        (void)OBM_ATOMIC_SWAP(&os.page_size, unknown, os_page_size());
     }
     return &os;
 }

@@ -1,7 +1,7 @@
 """python3 Tools/build COMMAND: what the goals of the makefile call.
 
-The variables VERSION, SUITE, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON
-and TREE are read from the environment, where the makefile puts them.
+The variables VERSION, SUITE, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON,
+TREE, SECONDS and MERGE are read from the environment, where the makefile puts them.
 """
 
 import sys
@@ -15,6 +15,7 @@ import os
 from pathlib import Path
 
 import dist
+import fuzz
 import install
 import interpreter
 import package
@@ -42,6 +43,7 @@ def parse(arguments):
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
     commands.add_parser("wheel", help="the same as a wheel, in dist/")
+    commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
     commands.add_parser("test", help="run all tests of VERSION")
     commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
@@ -69,6 +71,8 @@ def main(arguments):
         package.preload()
     elif options.command == "wheel":
         package.wheel()
+    elif options.command == "fuzz":
+        return fuzz.fuzz()
     else:
         releases = [release] if options.command == "test" else versions.find_all("all")
         return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))

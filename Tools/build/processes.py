@@ -15,7 +15,7 @@ from places import shown
 PROGRESS_SECONDS = 15.0
 # What our make hands down to us, and nobody below should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
-         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES"}
+         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE"}
 _MAKES = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS"}
 # Lines of a log that tell why, best first.
 _TELLING = (

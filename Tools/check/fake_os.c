@@ -126,17 +126,21 @@ map_at(void *hint, size_t size)
     return place == MAP_FAILED ? NULL : place;
 }
 
+/* Whether the call with this number fails if the call number `at` does. */
+static bool
+is_to_fail(size_t call, size_t at)
+{
+    return at != 0 && (call == at || (fake.fail_all_later && call > at));
+}
+
 static bool
 map_is_refused(const void *hint)
 {
-    if (fake.fail_map != 0
-        && (fake.map_calls == fake.fail_map
-            || (fake.fail_all_later && fake.map_calls > fake.fail_map))) {
-        return true;
-    }
-    return hint != NULL
-           && (fake.refuse_hints
-               || (fake.refuse_hints_from != 0 && (uintptr_t)hint >= fake.refuse_hints_from));
+    return is_to_fail(fake.map_calls, fake.fail_map)
+           || (hint != NULL
+               && (fake.refuse_hints
+                   || (fake.refuse_hints_from != 0
+                       && (uintptr_t)hint >= fake.refuse_hints_from)));
 }
 
 static void *
@@ -144,11 +148,10 @@ fake_map(void *hint, size_t size)
 {
     fake.map_calls++;
     EXPECT_EQUAL((uintptr_t)hint % operations.page_size, 0);
-    if (map_is_refused(hint)) {
-        return NULL;
-    }
-    void *address = hint != NULL ? map_at(hint, size) : map_anywhere(size);
+    void *address = map_is_refused(hint) ? NULL
+                    : hint != NULL ? map_at(hint, size) : map_anywhere(size);
     if (address == NULL) {
+        fake.refused++;
         return NULL;
     }
 #ifdef MADV_NOHUGEPAGE
@@ -184,7 +187,7 @@ fake_purge(void *address, size_t size)
         harness_fail(__FILE__, __LINE__, "purge of %zu bytes at %p, a part of a huge page",
                      size, address);
     }
-    if (fake.refuse_purges) {
+    if (fake.refuse_purges || is_to_fail(fake.purge_calls, fake.fail_purge)) {
         return false;
     }
     if (madvise(address, size, MADV_DONTNEED) != 0) {
@@ -205,7 +208,8 @@ fake_advise_huge(void *address, size_t size, bool huge)
     struct mapping *mapping = mapping_of(address, size, "advice");
     *(huge ? &fake.huge_advices : &fake.small_advices) += 1;
     EXPECT_EQUAL(size, mapping->size);
-    mapping->advised = huge && !fake.no_huge_pages;
+    mapping->advised = huge && !fake.no_huge_pages
+                       && !is_to_fail(fake.huge_advices, fake.fail_advice);
     mapping->huge = mapping->huge || mapping->advised;
     return mapping->advised;
 }
@@ -375,11 +379,11 @@ foreign_alloc(void *context, size_t size)
 {
     struct foreign_allocator *foreign = context;
     size_t page = operations.page_size;
-    if (foreign->refuse) {
-        return NULL;
-    }
-    char *start = map_anywhere(size + 2 * page);
+    fake.foreign_calls++;
+    bool refuse = foreign->refuse || is_to_fail(fake.foreign_calls, fake.fail_foreign);
+    char *start = refuse ? NULL : map_anywhere(size + 2 * page);
     if (start == NULL) {
+        fake.refused++;
         return NULL;
     }
     memset(start, FOREIGN_GARBAGE, size + 2 * page);

@@ -26,6 +26,9 @@ struct fake_purge {
 struct fake_os {
     /* Set by the test. */
     size_t fail_map;            /* the map call with this number fails; 0: none */
+    size_t fail_purge;          /* likewise, a purge */
+    size_t fail_advice;         /* likewise, advice to use a huge page */
+    size_t fail_foreign;        /* likewise, an arena of a foreign allocator */
     bool fail_all_later;        /* and so do those after it */
     bool refuse_hints;
     uintptr_t refuse_hints_from;    /* hints at or above are refused; 0: none */
@@ -49,6 +52,8 @@ struct fake_os {
     size_t first_touches;
     size_t splits;
     size_t guarded_bytes;       /* ever */
+    size_t foreign_calls;       /* for an arena */
+    size_t refused;             /* maps, those of a foreign allocator included */
     size_t mapped_bytes;        /* now */
     size_t mappings;            /* now */
     struct fake_purge purges[FAKE_PURGES];  /* that succeeded, the first ones */

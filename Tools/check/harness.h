@@ -38,12 +38,23 @@ void harness_register(struct harness_test *test);
     } \
     static void name(void)
 
-/* Record a failure; harness_stop() also ends the test. */
+/* Record a failure; harness_stop() also ends the test.  In a program that is
+   not the harness, a fuzzer say, these two come from that program: take the text
+   of a failure, and end the test. */
+void harness_failed(const char *text);
+void harness_end(void) __attribute__((noreturn));
+
 void harness_fail(const char *file, int line, const char *format, ...) OBM_PRINTF(3, 4);
 void harness_stop(const char *file, int line, const char *format, ...)
     OBM_PRINTF(3, 4) __attribute__((noreturn));
 
 enum harness_relation { HARNESS_EQUAL, HARNESS_DIFFERENT, HARNESS_AT_MOST, HARNESS_AT_LEAST };
+
+/* End this process after so many seconds. */
+void harness_limit_time(unsigned seconds);
+
+/* End a child process at once, with what it printed and measured. */
+void harness_leave(int status) __attribute__((noreturn));
 
 bool harness_compare(const char *file, int line, const char *text, uintmax_t actual,
                      enum harness_relation relation, uintmax_t expected);
@@ -88,6 +99,15 @@ struct harness_place {
 #  if __has_feature(address_sanitizer)
 #    define HARNESS_ADDRESS_SANITIZER 1
 #  endif
+#  if __has_feature(thread_sanitizer)
+#    define HARNESS_THREAD_SANITIZER 1
+#  endif
+#endif
+#if defined(__SANITIZE_THREAD__)
+#  define HARNESS_THREAD_SANITIZER 1
+#endif
+#ifndef HARNESS_THREAD_SANITIZER
+#  define HARNESS_THREAD_SANITIZER 0
 #endif
 #ifndef HARNESS_ADDRESS_SANITIZER
 #  define HARNESS_ADDRESS_SANITIZER 0

@@ -40,14 +40,20 @@ no_complaint_expected(const char *line, void *data)
 
 /* A heap on the fake system. */
 static OBM_UNUSED struct obm_heap *
+heap_with(const struct obm_settings *settings)
+{
+    struct obm_heap *heap = calloc(1, sizeof(*heap));
+    REQUIRE(heap != NULL);
+    REQUIRE(obm_heap_init(heap, fake_os_system(), settings));
+    return heap;
+}
+
+static OBM_UNUSED struct obm_heap *
 heap_new(const char *settings_text)
 {
     struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
-    struct obm_heap *heap = calloc(1, sizeof(*heap));
-    REQUIRE(heap != NULL);
     obm_settings_parse(&settings, settings_text, no_complaint_expected, NULL);
-    REQUIRE(obm_heap_init(heap, fake_os_system(), &settings));
-    return heap;
+    return heap_with(&settings);
 }
 
 static OBM_UNUSED void

@@ -4,12 +4,14 @@
 #   summary.sh BUILD LOG...
 #
 # A log that is missing, or that does not end with its counts, is a failure:
-# the test could not be built, or the whole of it crashed.
+# the test could not be built, or the whole of it crashed.  What a log says was
+# skipped is told.
 
 build=$1
 shift
 passed=0
 failed=0
+faults=0
 
 # The last line of a log, if it gives counts.
 counts_of() {
@@ -22,6 +24,10 @@ add_log() {
         passed=$((passed + ${counts%% *}))
         fails=${counts#*, }
         failed=$((failed + ${fails%% *}))
+        grep '^[a-z ]*: skipped' "$1"
+        for count in $(sed -n 's/^faults passed: \([0-9]*\) .*/\1/p' "$1"); do
+            faults=$((faults + count))
+        done
         [ "${fails%% *}" = 0 ] && return
     elif [ -f "$1" ]; then
         failed=$((failed + 1))
@@ -67,6 +73,7 @@ if [ -n "$unbuilt" ]; then
     echo "    (all of it: $build/build.log)"
 fi
 [ -n "$CHECK_HAVE_CLANG" ] || echo "clang: not found, so its variant is skipped (Debian: clang)"
+[ "$faults" = 0 ] || echo "fault injection: $faults calls of the system failed, one at a time, and nothing was lost"
 echo "$passed passed, $failed failed"
 if [ -n "$COUNTS" ]; then
     printf '{"passed":%d,"failed":%d,"skipped":0}\n' "$passed" "$failed" >"$COUNTS"

@@ -195,6 +195,41 @@ TEST(every_heap_has_a_window_of_its_own)
     heap_end(two);
 }
 
+/* Descriptors are mapped for more arenas than there are. */
+TEST(an_address_in_the_window_without_an_arena_belongs_to_nobody)
+{
+    struct obm_heap *one = heap_new(""), *two = heap_new("");
+    char *of_one = obm_malloc(one, LARGE);
+    obm_malloc(two, LARGE);
+    EXPECT(!obm_belongs_to_other_heap(two, of_one + one->geometry.arena_size));
+    EXPECT(!obm_free(two, of_one + one->geometry.arena_size));
+    obm_heap_close(one, false);
+    free(one);
+    heap_end(two);
+}
+
+/* The heaps after that find their arenas through the map. */
+TEST(a_process_has_a_number_of_windows_and_no_more)
+{
+    enum { HEAPS = OBM_MAX_WINDOWS + 16 };
+    static struct obm_heap heaps[HEAPS + 1];
+    const struct obm_settings settings = {.retain = OBM_RETAIN_AUTO};
+    for (unsigned i = 0; i <= HEAPS; i++) {
+        REQUIRE(obm_heap_init(&heaps[i], fake_os_system(), &settings));
+        obm_window_address(&heaps[i], 1);
+    }
+    EXPECT_EQUAL(heaps[HEAPS].window, -1);
+    void *block = obm_malloc(&heaps[HEAPS], LARGE);
+    EXPECT(!arena_object_of(&heaps[HEAPS], block)->in_window);
+    EXPECT_VALID(&heaps[HEAPS]);
+    for (unsigned i = 0; i <= HEAPS; i++) {
+        obm_heap_close(&heaps[i], false);
+    }
+    EXPECT_EQUAL(fake.mapped_bytes, 0);
+    EXPECT_DIFFERENT(obm_window_address(&heaps[HEAPS], 1), 0);
+    obm_heap_close(&heaps[HEAPS], false);
+}
+
 TEST(a_window_given_up_is_taken_again)
 {
     struct obm_heap *one = heap_new("");

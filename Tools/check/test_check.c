@@ -307,6 +307,13 @@ TEST(a_run_missing_from_the_list_of_partly_used_ones)
     expect_found(&scene, 2, "", "");
 }
 
+TEST(a_partial_list_that_is_empty_at_both_ends)
+{
+    struct scene scene = scene_new();
+    scene.heap->partial[LARGE_CLASS] = scene.heap->partial_last[LARGE_CLASS] = 0;
+    expect_found(&scene, 2, "0 runs in the partial list", "1 have a partly used page");
+}
+
 TEST(a_partial_list_whose_neighbour_does_not_know_it)
 {
     struct scene scene = scene_new();
@@ -613,6 +620,25 @@ TEST(an_arena_in_use_among_the_unused_ones)
     expect_found(&scene, 2, "", "");
 }
 
+TEST(unused_arenas_that_go_in_a_circle)
+{
+    struct scene scene = scene_new();
+    alarm(CIRCLE_SECONDS);
+    scene.heap->arenas[3].next = 3;
+    expect_found(&scene, 2, "2 unused arenas are listed", "expected 1");
+}
+
+/* Outside the window, descriptors follow the number of their arena. */
+TEST(descriptors_that_name_another_arena)
+{
+    struct scene scene = {.heap = heap_new("")};
+    fake.refuse_hints = true;
+    void *block = obm_malloc(scene.heap, LARGE);
+    struct obm_arena_object *arena = arena_object_of(scene.heap, block);
+    *(obm_arena_index *)(void *)(arena->pools - 1) = 0;
+    expect_found(&scene, 2, "descriptor of page 0 of arena 1", "");
+}
+
 /* The heap ------------------------------------------------------------------------- */
 
 TEST(a_heap_that_miscounts_its_arenas)
@@ -636,6 +662,14 @@ TEST(a_low_water_mark_above_the_dirty_pages)
     scene.heap->retention.low_water = scene.heap->retention.dirty + 1;
     expect_found(&scene, 1, says("", scene.heap->retention.dirty),
                  says("", scene.heap->retention.low_water));
+}
+
+TEST(a_high_water_mark_below_the_dirty_pages)
+{
+    struct scene scene = scene_new();
+    scene.heap->retention.high_water = scene.heap->retention.dirty - 1;
+    expect_found(&scene, 1, says("dirty ", scene.heap->retention.dirty),
+                 says("high_water ", scene.heap->retention.high_water));
 }
 
 TEST(an_allowance_below_the_base)
@@ -675,6 +709,22 @@ TEST(a_live_block_is_live_at_every_level)
         EXPECT(obm_check_block(heap, obm_find_pool(heap, block), block, level, message));
     }
     heap_end(heap);
+}
+
+/* Only level 3 counts the free list; below it a circle must not be followed for
+   ever either. */
+TEST(a_live_block_beside_a_free_list_that_goes_in_a_circle)
+{
+    struct obm_heap *heap = heap_new("");
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    void *live = obm_calloc(heap, LARGE);
+    void *block = obm_calloc(heap, LARGE);
+    EXPECT(obm_free(heap, block));
+    *(void **)block = block;
+    alarm(CIRCLE_SECONDS);
+    EXPECT(obm_check_block(heap, obm_find_pool(heap, live), live, 2, message));
+    obm_heap_close(heap, false);
+    free(heap);
 }
 
 TEST(what_is_not_a_live_block_is_told_apart)

@@ -10,6 +10,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#ifndef CHECK_EMULATED
+#  define CHECK_EMULATED 0
+#endif
+
 #define PATTERN 0x5A
 #define CLOCK_READINGS 10000
 
@@ -126,7 +130,7 @@ TEST(purging_what_is_not_mapped_is_refused)
     size_t page = os()->page_size;
     char *address = map_pages(2);
     os()->unmap(address, 2 * page);
-    EXPECT(!os()->purge(address, page));
+    EXPECT(!os()->purge(address, page) || CHECK_EMULATED);  /* qemu says yes */
 }
 
 #endif
@@ -204,6 +208,9 @@ TEST(fatal_prints_the_message_and_aborts)
     fatal_in_child(text, sizeof(text), &status);
     EXPECT(WIFSIGNALED(status));
     EXPECT_EQUAL(WTERMSIG(status), SIGABRT);
+    if (CHECK_EMULATED) {
+        text[strcspn(text, "\n") + 1] = '\0';    /* qemu says so too */
+    }
     EXPECT_TEXT(text, "obmalloc: the end\n");
 }
 

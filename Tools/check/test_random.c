@@ -11,38 +11,21 @@
 
    runs that one and nothing else. */
 
-#include "heaps.h"
+#include "shadow.h"
 
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
 
 #define HEAPS 3u
-#define SHADOWS 30000u              /* blocks of a heap at a time, at most */
 #define OPERATIONS 300000u
-#define LARGEST (2 * OBM_SMALL_MAX) /* half of the sizes are the system's */
 #define CHECK_EVERY 10007u          /* operations */
 #define MISFORTUNE_EVERY 700u
 #define TIDE_EVERY 50000u           /* growing and shrinking take turns */
 
-/* A block that the program holds. */
-struct shadow {
-    unsigned char *block;
-    size_t size;
-    unsigned char first;            /* what its bytes begin with */
-    bool system;                    /* from the system's malloc */
-};
-
-struct world {
-    struct obm_heap *heap;
-    struct shadow shadows[SHADOWS];
-    size_t count;
-};
-
 static struct world worlds[HEAPS];
 static struct foreign_allocator foreign;
 static uint64_t state;
-static uint64_t seed_in_force;
 
 /* Chance --------------------------------------------------------------------------- */
 
@@ -79,123 +62,30 @@ random_size(void)
     return common[below(sizeof(common) / sizeof(common[0]))];
 }
 
-/* The shadow ----------------------------------------------------------------------- */
-
-#define REQUIRE_SEEDED(condition) \
-    do { \
-        if (!(condition)) { \
-            harness_stop(__FILE__, __LINE__, "SEED=%llu: %s", \
-                         (unsigned long long)seed_in_force, #condition); \
-        } \
-    } while (0)
-
 /* No two blocks hold the same row of bytes, but for chance. */
-static void
-shadow_write(struct shadow *shadow)
+static unsigned char
+random_byte(void)
 {
-    shadow->first = (unsigned char)random_number();
-    for (size_t i = 0; i < shadow->size; i++) {
-        shadow->block[i] = (unsigned char)(shadow->first + i * 7);
-    }
+    return (unsigned char)random_number();
 }
 
-static void
-shadow_verify(const struct shadow *shadow, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        REQUIRE_SEEDED(shadow->block[i] == (unsigned char)(shadow->first + i * 7));
-    }
-}
-
-static void
-world_check(const struct world *world)
-{
-    char message[OBM_CHECK_MESSAGE_SIZE];
-    size_t small = 0;
-    if (!obm_check_heap(world->heap, 3, message)) {
-        harness_stop(__FILE__, __LINE__, "SEED=%llu: %s", (unsigned long long)seed_in_force,
-                     message);
-    }
-    for (size_t i = 0; i < world->count; i++) {
-        shadow_verify(&world->shadows[i], world->shadows[i].size);
-        small += !world->shadows[i].system;
-    }
-    REQUIRE_SEEDED(obm_allocated_blocks(world->heap) == (ptrdiff_t)small);
-}
-
-static int
-by_address(const void *one, const void *other)
-{
-    const struct shadow *a = one, *b = other;
-    return (a->block > b->block) - (a->block < b->block);
-}
-
-/* Sorts the shadows, which are in no order anyway. */
-static void
-world_check_overlap(struct world *world)
-{
-    qsort(world->shadows, world->count, sizeof(struct shadow), by_address);
-    for (size_t i = 1; i < world->count; i++) {
-        const struct shadow *before = &world->shadows[i - 1];
-        REQUIRE_SEEDED(before->block + before->size <= world->shadows[i].block);
-    }
-}
-
-/* Operations, as an adapter does them ---------------------------------------------- */
-
-/* Memory for the block, from the heap or else from the system. */
-static void
-get_block(struct world *world, struct shadow *shadow, size_t size, bool cleared)
-{
-    shadow->size = size;
-    shadow->block = cleared ? obm_calloc(world->heap, size) : obm_malloc(world->heap, size);
-    shadow->system = shadow->block == NULL;
-    if (shadow->system) {
-        shadow->block = cleared ? calloc(1, size) : malloc(size);
-        REQUIRE_SEEDED(shadow->block != NULL);
-        REQUIRE_SEEDED(obm_block_size(world->heap, shadow->block) == 0);
-        return;
-    }
-    REQUIRE_SEEDED((uintptr_t)shadow->block % OBM_ALIGNMENT == 0);
-    REQUIRE_SEEDED(size <= OBM_SMALL_MAX);
-    REQUIRE_SEEDED(obm_block_size(world->heap, shadow->block)
-                   == obm_class_size((unsigned)obm_size_class(size)));
-}
-
-static void
-put_block(struct world *world, const struct shadow *shadow)
-{
-    bool ours = obm_free(world->heap, shadow->block);
-    REQUIRE_SEEDED(ours == !shadow->system);
-    if (!ours) {
-        free(shadow->block);
-    }
-}
-
-static void
-operation_allocate(struct world *world)
-{
-    if (world->count == SHADOWS) {
-        return;
-    }
-    struct shadow *shadow = &world->shadows[world->count];
-    bool cleared = one_in(3);
-    get_block(world, shadow, random_size(), cleared);
-    for (size_t i = 0; cleared && i < shadow->size; i++) {
-        REQUIRE_SEEDED(shadow->block[i] == 0);
-    }
-    shadow_write(shadow);
-    world->count++;
-}
+/* Operations ----------------------------------------------------------------------- */
 
 static void
 operation_free(struct world *world)
 {
     if (world->count != 0) {
-        struct shadow *shadow = &world->shadows[below((uint32_t)world->count)];
-        shadow_verify(shadow, shadow->size);
-        put_block(world, shadow);
-        *shadow = world->shadows[--world->count];
+        world_free(world, below((uint32_t)world->count));
+    }
+}
+
+static void
+operation_reallocate(struct world *world)
+{
+    if (world->count != 0) {
+        uint32_t number = below((uint32_t)world->count);
+        size_t size = random_size();
+        world_reallocate(world, number, size, random_byte());
     }
 }
 
@@ -207,29 +97,6 @@ operation_drain(struct world *world)
     while (world->count > kept) {
         operation_free(world);
     }
-}
-
-static void
-operation_reallocate(struct world *world)
-{
-    if (world->count == 0) {
-        return;
-    }
-    struct shadow *shadow = &world->shadows[below((uint32_t)world->count)];
-    struct shadow old = *shadow;
-    size_t size = random_size();
-    size_t kept = size < old.size ? size : old.size;
-    if (obm_stays_in_place(obm_block_size(world->heap, old.block), size)) {
-        shadow->size = size;
-    }
-    else {
-        get_block(world, shadow, size, false);
-        memcpy(shadow->block, old.block, kept);
-        put_block(world, &old);
-    }
-    shadow->first = old.first;
-    shadow_verify(shadow, kept);
-    shadow_write(shadow);
 }
 
 /* What the machine does to a program. */
@@ -262,7 +129,9 @@ operate(struct world *world, bool growing)
     uint32_t choice = below(100);
     const uint32_t allocations = growing ? 80 : 12, others = 8;
     if (choice < allocations) {
-        operation_allocate(world);
+        bool cleared = one_in(3);
+        size_t size = random_size();
+        world_allocate(world, size, cleared, random_byte());
     }
     else if (choice < allocations + others) {
         operation_reallocate(world);
@@ -299,7 +168,6 @@ worlds_open(void)
     }
 }
 
-/* When everything is free, everything goes back. */
 static void
 worlds_close(void)
 {
@@ -308,22 +176,18 @@ worlds_close(void)
         while (worlds[w].count != 0) {
             operation_free(&worlds[w]);
         }
-        obm_trim(worlds[w].heap);
-        world_check(&worlds[w]);
-        REQUIRE_SEEDED(worlds[w].heap->arena_count == 0);
-        REQUIRE_SEEDED(worlds[w].heap->map.count == 0);
-        REQUIRE_SEEDED(worlds[w].heap->retention.dirty == 0);
+        world_empty(&worlds[w]);
         obm_heap_close(worlds[w].heap, false);
         free(worlds[w].heap);
     }
-    REQUIRE_SEEDED(foreign.arenas == 0);
-    REQUIRE_SEEDED(fake.mapped_bytes == 0);
+    REQUIRE_SHADOW(foreign.arenas == 0);
+    REQUIRE_SHADOW(fake.mapped_bytes == 0);
 }
 
 static void
 run_seed(uint64_t seed)
 {
-    seed_in_force = seed;
+    snprintf(world_run, sizeof(world_run), "SEED=%llu", (unsigned long long)seed);
     state = (seed + 1) * UINT64_C(0x9e3779b97f4a7c15) | 1;
     fake.entropy = seed;
     worlds_open();
