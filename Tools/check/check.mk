@@ -40,7 +40,8 @@ WARNINGS   := -Wall -Wextra -Wundef -Wshadow -Werror
 COMMON     := -std=c11 -O2 -g -pthread $(WARNINGS) -IInclude/internal -I$(SOURCE) -I$(FUZZ)
 
 # test_faults stands in front of these, unless memory comes from calloc().
-WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=prctl
+WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=mprotect \
+              -Wl,--wrap=prctl
 
 # --- What this machine can do ------------------------------------------------
 

@@ -262,10 +262,12 @@ fake_os_resident_pages(const void *address, size_t size)
 static bool
 fake_guard(void *address, size_t size)
 {
+    fake.guard_calls++;
     mapping_of(address, size, "guard");
     EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
     EXPECT_EQUAL(size % operations.page_size, 0);
-    if (fake.refuse_guards || mprotect(address, size, PROT_NONE) != 0) {
+    if (fake.refuse_guards || is_to_fail(fake.guard_calls, fake.fail_guard)
+        || mprotect(address, size, PROT_NONE) != 0) {
         return false;
     }
     fake.guarded_bytes += size;

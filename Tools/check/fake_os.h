@@ -28,6 +28,7 @@ struct fake_os {
     size_t fail_map;            /* the map call with this number fails; 0: none */
     size_t fail_purge;          /* likewise, a purge */
     size_t fail_advice;         /* likewise, advice to use a huge page */
+    size_t fail_guard;          /* likewise, a guard page */
     size_t fail_foreign;        /* likewise, an arena of a foreign allocator */
     bool fail_all_later;        /* and so do those after it */
     bool refuse_hints;
@@ -51,6 +52,7 @@ struct fake_os {
     size_t small_advices;
     size_t first_touches;
     size_t splits;
+    size_t guard_calls;
     size_t guarded_bytes;       /* ever */
     size_t foreign_calls;       /* for an arena */
     size_t refused;             /* maps, those of a foreign allocator included */

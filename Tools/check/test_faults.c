@@ -8,7 +8,7 @@
 
    The fake system refuses what the core asks of os.c.  The real one refuses what
    os.c asks of it: check.mk lets the linker put functions of ours in front of
-   mmap(), munmap(), madvise() and prctl(). */
+   mmap(), munmap(), madvise(), mprotect() and prctl(). */
 
 #include "shadow.h"
 
@@ -128,6 +128,8 @@ static const struct scenario scenarios[] = {
     {"foreign arenas", "check=3", play_tides, false, true},
     {"many arenas", "", play_many_arenas, false, false},
     {"many arenas outside", "", play_many_arenas, true, false},
+    {"secure", "secure=1,check=3", play_tides, false, false},
+    {"secure outside", "secure=1,retain=none", play_tides, true, false},
 };
 
 /* Kinds of calls ------------------------------------------------------------------- */
@@ -142,6 +144,7 @@ static const struct kind kinds[] = {
     {"map", &fake.fail_map, &fake.map_calls},
     {"purge", &fake.fail_purge, &fake.purge_calls},
     {"advice", &fake.fail_advice, &fake.huge_advices},
+    {"guard", &fake.fail_guard, &fake.guard_calls},
     {"foreign arena", &fake.fail_foreign, &fake.foreign_calls},
 };
 #define KINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -164,7 +167,8 @@ end(void)
 {
     world_check(&world);
     world_check_overlap(&world);
-    fake.fail_map = fake.fail_purge = fake.fail_advice = fake.fail_foreign = 0;
+    fake.fail_map = fake.fail_purge = fake.fail_advice = fake.fail_guard = 0;
+    fake.fail_foreign = 0;
     grow();
     world_empty(&world);
     obm_heap_close(world.heap, false);
@@ -210,13 +214,15 @@ TEST(faults_with_huge_pages) { fail_every_call(&scenarios[3]); }
 TEST(faults_in_foreign_arenas) { fail_every_call(&scenarios[4]); }
 TEST(faults_with_many_arenas) { fail_every_call(&scenarios[5]); }
 TEST(faults_with_many_arenas_outside) { fail_every_call(&scenarios[6]); }
+TEST(faults_in_secure_mode) { fail_every_call(&scenarios[7]); }
+TEST(faults_in_secure_mode_outside) { fail_every_call(&scenarios[8]); }
 
 /* The real system ------------------------------------------------------------------ */
 
 #if !OBM_ARENAS_USE_MALLOC && defined(__linux__)
 
-enum { MMAP, MUNMAP, MADVISE, PRCTL, CALLS };
-static const char *const call_names[CALLS] = {"mmap", "munmap", "madvise", "prctl"};
+enum { MMAP, MUNMAP, MADVISE, MPROTECT, PRCTL, CALLS };
+static const char *const call_names[CALLS] = {"mmap", "munmap", "madvise", "mprotect", "prctl"};
 
 static struct {
     bool watched;               /* calls are counted, and may fail */
@@ -246,11 +252,13 @@ refuses(int call)
 void *__real_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __real_munmap(void *address, size_t size);
 int __real_madvise(void *address, size_t size, int advice);
+int __real_mprotect(void *address, size_t size, int protection);
 int __real_prctl(int option, ...);
 
 void *__wrap_mmap(void *address, size_t size, int protection, int flags, int file, off_t offset);
 int __wrap_munmap(void *address, size_t size);
 int __wrap_madvise(void *address, size_t size, int advice);
+int __wrap_mprotect(void *address, size_t size, int protection);
 int __wrap_prctl(int option, ...);
 
 void *
@@ -289,6 +297,12 @@ int
 __wrap_madvise(void *address, size_t size, int advice)
 {
     return refuses(MADVISE) ? -1 : __real_madvise(address, size, advice);
+}
+
+int
+__wrap_mprotect(void *address, size_t size, int protection)
+{
+    return refuses(MPROTECT) ? -1 : __real_mprotect(address, size, protection);
 }
 
 int
@@ -352,7 +366,7 @@ play_on_system(const char *settings_text, int call, size_t n, bool later, bool o
 static void
 fail_every_system_call(int call)
 {
-    static const char *const settings[] = {"check=3", "hugepages=always"};
+    static const char *const settings[] = {"check=3", "hugepages=always", "secure=1"};
     if (fake_os_page_size() != obm_os_system()->page_size) {
         return;
     }
@@ -376,6 +390,7 @@ fail_every_system_call(int call)
 TEST(every_mmap_fails_in_turn) { fail_every_system_call(MMAP); }
 TEST(every_munmap_fails_in_turn) { fail_every_system_call(MUNMAP); }
 TEST(every_madvise_fails_in_turn) { fail_every_system_call(MADVISE); }
+TEST(every_mprotect_fails_in_turn) { fail_every_system_call(MPROTECT); }
 TEST(every_prctl_fails_in_turn) { fail_every_system_call(PRCTL); }
 
 TEST(a_kernel_that_takes_a_hint_as_a_wish)
