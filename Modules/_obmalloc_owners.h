@@ -13,7 +13,9 @@
      the program own beside their objects, by the fields of their structs.
 
    Of each object the type of one other that refers to it is remembered too, its
-   holder: "str in list" says more than "str".
+   holder: "str in list" says more than "str".  What the dict of an instance of
+   the program's own classes refers to is the instance's: since 3.11 most have no
+   dict any more, and "str in dict" would say nothing.
 
    Everything else stays unknown: objects that only C variables or the locals
    of C functions refer to, the free lists of the basic types, and whatever
@@ -92,6 +94,7 @@ struct owners {
     uint32_t *holders;                  /* likewise */
     struct owners_holders holder_types;
     uint32_t holder;                    /* number of the type that is visited */
+    uint32_t lesser_holder;             /* of one whose place it takes; 0: of none */
     struct owners_queue queue;
     struct owners_seen seen;
     struct owners_type *types;          /* open addressing, by what all blocks of a row share */
@@ -416,8 +419,11 @@ owners_visit(PyObject *object, void *data)
     if (first) {
         *slot = (uintptr_t)object;
     }
-    if (slot != NULL && owners->holders[slot - owners->slots] == 0) {
-        owners->holders[slot - owners->slots] = owners->holder;
+    if (slot != NULL) {
+        uint32_t *holder = &owners->holders[slot - owners->slots];
+        if (*holder == 0 || *holder == owners->lesser_holder) {
+            *holder = owners->holder;
+        }
     }
     if (PyObject_GC_IsTracked(object)) {
         return 0;       /* its turn comes, or came */
@@ -450,6 +456,24 @@ owners_visit_code(struct owners *owners, PyCodeObject *code)
     }
 }
 
+/* The attributes of an instance, where they lie in a dict. */
+static void
+owners_visit_attributes(struct owners *owners, PyObject *object)
+{
+#if PY_VERSION_HEX < 0x030b0000
+    PyObject **dict = PyType_HasFeature(Py_TYPE(object), Py_TPFLAGS_HEAPTYPE) && !PyType_Check(object)
+                      ? _PyObject_GetDictPtr(object) : NULL;
+    if (dict != NULL && *dict != NULL && PyDict_CheckExact(*dict)) {
+        owners->lesser_holder = owners_holder_number(owners, &PyDict_Type);
+        PyDict_Type.tp_traverse(*dict, owners_visit, owners);
+        owners->lesser_holder = 0;
+    }
+#else
+    (void)owners;
+    (void)object;
+#endif
+}
+
 /* Follow the references of an object that is sound. */
 static void
 owners_follow(struct owners *owners, PyObject *object)
@@ -462,6 +486,7 @@ owners_follow(struct owners *owners, PyObject *object)
     else if (Py_TYPE(object)->tp_traverse != NULL) {
         Py_TYPE(object)->tp_traverse(object, owners_visit, owners);
     }
+    owners_visit_attributes(owners, object);
     owners->holder = 0;
 }
 

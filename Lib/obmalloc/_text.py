@@ -24,7 +24,7 @@ class Style:
         stream = sys.stdout if stream is None else stream
         terminal = stream.isatty()
         if width is None:
-            width = shutil.get_terminal_size().columns if terminal or 'COLUMNS' in os.environ else 80
+            width = shutil.get_terminal_size().columns or 80 if terminal or 'COLUMNS' in os.environ else 80
         if colour is None:
             # See no-color.org: any value but an empty one counts.
             colour = (not os.environ.get('NO_COLOR') and os.environ.get('TERM') != 'dumb'

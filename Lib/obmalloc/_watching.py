@@ -135,7 +135,7 @@ def watch(pid, interval, count, out):
                 samples.take()
                 if live:
                     style = _text.Style(out)
-                    rows = shutil.get_terminal_size().lines
+                    rows = shutil.get_terminal_size().lines or 24     # 3.9 may say 0
                     lines = _screen(pid, reader, samples, style, rows)
                     out.write('\x1b[H' + ''.join(f'{line}\x1b[K\n' for line in lines) + '\x1b[J')
                 else:

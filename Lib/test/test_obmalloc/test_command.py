@@ -106,8 +106,9 @@ class ProgramTests(CommandTest):
                 __main__.late = [Mine() for _ in range(500)]
             threading.Thread(target=work).start()
             ''')
-        out = self.command('pins', 'threads.py').stdout
-        self.assertRegex(out, r'__main__\.Mine in list +500 ')
+        data = json.loads(self.command('pins', '--json', 'threads.py').stdout)
+        self.assertEqual([row['blocks'] for row in data['types']
+                          if (row['type'], row['holder']) == ('__main__.Mine', 'list')], [500])
 
     def test_a_module_and_a_package(self):
         os.mkdir(os.path.join(self.folder, 'package'))

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import time
 import unittest
 from unittest import mock
 from test.support import SHORT_TIMEOUT
@@ -44,6 +45,16 @@ may_read = unittest.skipUnless(os.path.exists('/proc/self/mem') and readable(),
                                'the system does not let us read another process')
 
 
+def wait_until_it_waits(pid):
+    """Until the process sleeps: what it did to write its line is then done."""
+    deadline = time.monotonic() + SHORT_TIMEOUT
+    while time.monotonic() < deadline:
+        with open(f'/proc/{pid}/stat') as file:
+            if file.read().rpartition(')')[2].split()[0] == 'S':
+                return
+        time.sleep(0.001)
+
+
 class ReadingTest(ChildTest):
     """Tests that compare the outside of a child with its inside."""
 
@@ -56,7 +67,9 @@ class ReadingTest(ChildTest):
         self.addCleanup(child.wait)
         self.addCleanup(child.kill)
         self.addCleanup(child.stdin.close)
-        return child, child.stdout.readline()
+        line = child.stdout.readline()
+        wait_until_it_waits(child.pid)
+        return child, line
 
     def check_agrees(self, code, **env):
         child, line = self.start(code + WAIT, **env)
