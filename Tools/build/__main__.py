@@ -44,6 +44,7 @@ def parse(arguments):
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
     commands.add_parser("wheel", help="the same as a wheel, in dist/")
     commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
+    commands.add_parser("soak", help="run the storms of Tools/soak for SECONDS")
     commands.add_parser("test", help="run all tests of VERSION")
     commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
@@ -73,6 +74,8 @@ def main(arguments):
         package.wheel()
     elif options.command == "fuzz":
         return fuzz.fuzz()
+    elif options.command == "soak":
+        return suite.soak(release)
     else:
         releases = [release] if options.command == "test" else versions.find_all("all")
         return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))

@@ -17,7 +17,7 @@ from typing import Optional
 import files
 import places
 from errors import BuildError, say
-from processes import clean_environment, run_logged, telling_line
+from processes import clean_environment, run_logged, seconds_wanted, telling_line
 from places import shown
 
 DEFAULT_SECONDS = 60
@@ -26,13 +26,6 @@ INPUT_TIMEOUT_SECONDS = 60  # an input that takes longer is a finding
 MINIMISE_SECONDS = 60
 _DONE = re.compile(rb"^#(\d+)\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)/", re.M)
 _ARTIFACT = re.compile(rb"Test unit written to (\S+)")
-
-
-def _seconds() -> int:
-    text = os.environ.get("SECONDS", "") or str(DEFAULT_SECONDS)
-    if not text.isdecimal() or int(text) < 1:
-        raise BuildError(f"SECONDS={text} is not a number of seconds: say for example SECONDS=600")
-    return int(text)
 
 
 def _merge_wanted() -> bool:
@@ -105,7 +98,7 @@ def _there(program: str) -> bool:
 
 def fuzz() -> int:
     """Run the fuzzer; the exit status is 1 after a finding."""
-    seconds, merge = _seconds(), _merge_wanted()
+    seconds, merge = seconds_wanted(DEFAULT_SECONDS), _merge_wanted()
     fuzzer = Fuzzer()
     fuzzer.build()
     say(f"fuzzing for {seconds} s (log: {shown(fuzzer.log)})")

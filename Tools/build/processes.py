@@ -46,6 +46,14 @@ def jobs() -> int:
     return int(text)
 
 
+def seconds_wanted(default: int) -> int:
+    """How long a goal that takes a time is to last: SECONDS=, else the default."""
+    text = os.environ.get("SECONDS", "") or str(default)
+    if not text.isdecimal() or int(text) < 1:
+        raise BuildError(f"SECONDS={text} is not a number of seconds: say for example SECONDS=600")
+    return int(text)
+
+
 def telling_line(log: Path, start: int = 0) -> str:
     """The line of a log, from byte start on, that says best why a program failed; may be empty."""
     lines = [line.strip() for line in log.read_bytes()[start:].decode(errors="replace").splitlines()]

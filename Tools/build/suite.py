@@ -23,12 +23,15 @@ import package
 import places
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
-from processes import clean_environment, jobs
+from processes import clean_environment, jobs, seconds_wanted
 from versions import Release
 
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 PYTHONS_VARIABLE = "OBMALLOC_PYTHONS"   # interpreters for Tools/preload, separated by colons
 REGRESSION_TIMEOUT_SECONDS = 1200
+SOAK_SECONDS = 30                   # in make test
+LONG_SOAK_SECONDS = 1200            # make soak
+SOAK_SINCE = (3, 9)                 # the first series on which its storms run
 REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
 PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
 _UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
@@ -67,6 +70,8 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
         return
     regression, suite = f"regression-{number}", f"suite-{number}"
     _step(regression, lambda: _regression(patched, regression))
+    if release.series >= SOAK_SINCE:
+        _step(f"soak-{number}", lambda: _soak(patched, f"soak-{number}", SOAK_SECONDS, job_count))
     if with_suite and release.series >= PRELOAD_SINCE:
         preload = f"preload-{number}"
         _step(preload, lambda: _preload(stock, preload))
@@ -76,6 +81,23 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
             sys.executable, "Tools/regrtest/compare.py", "--patched", places.shown(patched.python),
             "--stock", places.shown(stock.python), "--jobs", str(job_count),
             "--report", places.shown(report), "--counts", places.shown(counts_file(suite))]))
+
+
+def soak(release: Release) -> int:
+    """make soak: the storms of Tools/soak for SECONDS."""
+    seconds = seconds_wanted(LONG_SOAK_SECONDS)
+    patched = Build(release, VARIANTS["obmalloc"])
+    if release.series < SOAK_SINCE:
+        raise BuildError(f"the storms of Tools/soak need Python {SOAK_SINCE[0]}.{SOAK_SINCE[1]} or later: "
+                         f"{release.number} is older")
+    build(release, VARIANTS["obmalloc"])
+    places.COUNTS.mkdir(parents=True, exist_ok=True)
+    return _soak(patched, f"soak-{release.number}", seconds, jobs())
+
+
+def _soak(patched: Build, step: str, seconds: int, job_count: int) -> int:
+    return _call(step, [sys.executable, "Tools/soak", "--python", places.shown(patched.python),
+                        "--seconds", str(seconds), "--jobs", str(job_count)])
 
 
 def _step(name: str, action: Callable[[], int]) -> bool:

@@ -1,0 +1,165 @@
+"""python3 Tools/soak --python PYTHON [--seconds N] [--seed N]: all storms, for so long.
+
+Every storm of storms.py runs in turn, in a process of its own, as many at a time
+as --jobs says, each for a slice of the time and with settings that the seed draws;
+check=3 always.  Of each failure the line is printed that draws it again.  The
+exit status is 0 if nothing failed.
+"""
+
+import argparse
+import concurrent.futures
+import dataclasses
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+STORMS_FILE = Path(__file__).with_name("storms.py")
+NAMES = ("lives", "fragments", "sessions", "interpreters", "forks", "processes", "signals",
+         "depths", "exhaustion", "refusals")
+ONCE = "lives"                  # first, and for the whole time if need be
+SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "background=1",
+            "secure=1", "secure=1,retain=none")
+SLICE_SECONDS = 15
+SHORTEST_SLICE_SECONDS = 2
+PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
+COUNTS_VARIABLE = "OBMALLOC_COUNTS"
+
+
+@dataclasses.dataclass
+class Slice:
+    """One storm for some seconds."""
+    name: str
+    seed: int
+    seconds: float
+    settings: str
+
+    def command(self, python):
+        return [python, str(STORMS_FILE), self.name, str(self.seed), f"{self.seconds:g}"]
+
+    def shown(self, python):
+        return f"PYTHONOBMALLOC={self.settings} " + " ".join(self.command(python))
+
+
+def slices(seconds, jobs, seed):
+    """The storms to run, an endless number; each of them in every round of all."""
+    rng = random.Random(seed)
+    length = min(SLICE_SECONDS, max(SHORTEST_SLICE_SECONDS, seconds * jobs / (len(NAMES) - 1)))
+
+    def one(name, how_long):
+        settings = ",".join(filter(None, ("check=3", rng.choice(SETTINGS))))
+        return Slice(name, rng.randrange(1 << 32), how_long, settings)
+    yield one(ONCE, seconds)
+    while True:
+        for name in rng.sample(NAMES[1:], len(NAMES) - 1):
+            yield one(name, length)
+
+
+def run_slice(python, piece):
+    """(what went wrong or "", rounds)."""
+    environment = {**os.environ, "PYTHONOBMALLOC": piece.settings, "PYTHONMALLOC": "pymalloc",
+                   "PYTHONDONTWRITEBYTECODE": "1"}
+    child = subprocess.Popen(piece.command(python), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
+                             start_new_session=True)
+    try:
+        out, err = child.communicate(timeout=piece.seconds + PATIENCE_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(child.pid, signal.SIGKILL)
+        out, err = child.communicate()
+        return f"still running {PATIENCE_SECONDS} seconds after its end\n{err}", 0
+    if child.returncode != 0:
+        return f"status {child.returncode}\n{err}", 0
+    if err:
+        return f"wrote to standard error\n{err}", 0
+    try:
+        return "", json.loads(out.splitlines()[-1])["rounds"]
+    except (ValueError, LookupError):
+        return f"said no number of rounds, but {out[-200:]!r}", 0
+
+
+class Soak:
+    """A run: what is to come, and what has been."""
+
+    def __init__(self, python, seconds, jobs, seed):
+        self.python = python
+        self.deadline = time.monotonic() + seconds
+        self.coming = slices(seconds, jobs, seed)
+        self.left = set(NAMES)          # each runs once at least
+        self.lock = threading.Lock()
+        self.rounds = dict.fromkeys(NAMES, 0)
+        self.passed = 0
+        self.failed = 0
+
+    def next_slice(self):
+        """The next one; None: the time is up."""
+        with self.lock:
+            if time.monotonic() >= self.deadline and not self.left:
+                return None
+            piece = next(self.coming)
+            self.left.discard(piece.name)
+            return piece
+
+    def work(self):
+        """Run slices, one after another; a storm that only the time has cut off is left out."""
+        while (piece := self.next_slice()) is not None:
+            problem, rounds = run_slice(self.python, piece)
+            with self.lock:
+                self.rounds[piece.name] += rounds
+                self.passed += not problem
+                self.failed += bool(problem)
+                if problem:
+                    print(f"obmalloc: {piece.name} failed: {problem.rstrip()}\n"
+                          f"again: {piece.shown(self.python)}", flush=True)
+
+
+def parse(arguments):
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="Tools/soak", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", required=True, help="an interpreter with obmalloc")
+    parser.add_argument("--seconds", type=float, default=1200)
+    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seed", type=int, default=None)
+    options = parser.parse_args(arguments)
+    if not options.seconds > 0 or options.jobs < 1:
+        parser.error("--seconds and --jobs must be positive")
+    return options
+
+
+def has_obmalloc(python):
+    """Whether the interpreter runs and has obmalloc."""
+    try:
+        return subprocess.run([python, "-c", "import _obmalloc"], stdin=subprocess.DEVNULL,
+                              stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        return False
+
+
+def main(arguments):
+    """Run it; the exit status."""
+    options = parse(arguments)
+    if not has_obmalloc(options.python):
+        sys.exit(f"obmalloc: {options.python} does not run, or has no obmalloc: "
+                 "name a patched interpreter with --python")
+    seed = random.randrange(1 << 32) if options.seed is None else options.seed
+    print(f"soak: {options.seconds:g} s, {options.jobs} storms at a time, seed {seed}", flush=True)
+    soak = Soak(options.python, options.seconds, options.jobs, seed)
+    with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
+        for done in [pool.submit(soak.work) for _ in range(options.jobs)]:
+            done.result()
+    print("rounds: " + ", ".join(f"{name} {count:,}" for name, count in soak.rounds.items()))
+    print(f"{soak.passed} passed, {soak.failed} failed", flush=True)
+    if os.environ.get(COUNTS_VARIABLE):
+        with open(os.environ[COUNTS_VARIABLE], "w", encoding="utf-8") as file:
+            json.dump({"passed": soak.passed, "failed": soak.failed, "skipped": 0}, file)
+    return 0 if soak.failed == 0 else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
