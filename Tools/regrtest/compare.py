@@ -134,21 +134,34 @@ def make_interpreters(options):
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith("PYTHON")}
     environment.update(options.env)
-    shared = ["--timeout", str(options.timeout), "--randseed", str(options.seed)]
+    sides = [Interpreter(side, check_executable(side, getattr(options, side)),
+                         environment) for side in ("patched", "stock")]
+    versions = [ask(side, "tell its version", ["-c", VERSION]).strip()
+                for side in sides]
+    if versions[0] != versions[1]:
+        raise Usage(f"not the same version on both sides: patched is "
+                    f"{versions[0]}, stock is {versions[1]}")
+    known = ask(sides[0], "tell the options of its regrtest",
+                ["-m", "test", "--help"])
+    shared = regrtest_options(options, known)
+    for side in sides:
+        side.options = shared
+        side.writes_junit = "--junit-xml" in known
+    return sides
+
+
+def regrtest_options(options, known):
+    """What both sides are run with.  known: the help of their regrtest."""
+    shared = ["--randseed", str(options.seed)]
+    if "--timeout" in known:    # since 3.3
+        shared += ["--timeout", str(options.timeout)]
     if options.use:
         shared += ["-u", options.use]
     if options.testdir:
         if not os.path.isdir(options.testdir):
             raise Usage(f"--testdir: no such folder: {options.testdir}")
         shared += ["--testdir", os.path.abspath(options.testdir)]
-    sides = [Interpreter(side, check_executable(side, getattr(options, side)),
-                         shared, environment) for side in ("patched", "stock")]
-    versions = [ask(side, "tell its version", ["-c", VERSION]).strip()
-                for side in sides]
-    if versions[0] != versions[1]:
-        raise Usage(f"not the same version on both sides: patched is "
-                    f"{versions[0]}, stock is {versions[1]}")
-    return sides
+    return shared
 
 
 def list_tests(interpreter, tests=()):

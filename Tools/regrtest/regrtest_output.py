@@ -12,6 +12,9 @@ pass) fills:
 3. faulthandler ends a file that takes too long with exit status 1; only
    ``Timeout (0:10:00)!`` in the file's output tells this from a failed exit.
 
+Before 3.8 there is no XML: the log names the cases that fail, and a file that
+passes stands for all of its cases, as one.
+
 A test may itself print such lines (test_regrtest does).  A progress line is
 believed only if it carries the next index, the right total, and the name of a
 file that was asked for.
@@ -310,11 +313,18 @@ def failed_file_run(outcome, output, cases, nameless):
 
 
 def read_run(log, suites):
-    """FileRun by file name, for each file that has ended in a closed log."""
+    """FileRun by file name, for each file that has ended in a closed log.
+
+    suites -- as read_junit() has them; None: this regrtest writes none
+    """
     outcomes = dict(log.outcomes)
     for file in log.listed_as_bad():
         if file in outcomes and not is_bad(outcomes[file]):
             outcomes[file] = "failed"
+    if suites is None:
+        return {file: file_run(outcome, log.output(file),
+                               ({} if is_bad(outcome) else {file: Result(PASS)}, 0))
+                for file, outcome in outcomes.items()}
     with_suite = [file for file in outcomes
                   if not outcomes[file].startswith(("skipped", "worker", "timed"))]
     by_file = assign_suites(suites, with_suite)

@@ -22,13 +22,18 @@ ORDERLY = (0, 2, 3, 4, 5, 130)
 
 
 class Interpreter:
-    """One side of the comparison, and the options both sides share."""
+    """One side of the comparison.
 
-    def __init__(self, side, python, options, environment):
+    options      -- of regrtest, the same on both sides
+    writes_junit -- whether its regrtest can (since 3.8)
+    """
+
+    def __init__(self, side, python, environment):
         self.side = side
         self.python = python
-        self.options = list(options)
         self.environment = environment
+        self.options = []
+        self.writes_junit = True
 
     def output(self, arguments, timeout=120):
         """Standard output of a short run; OSError or SubprocessError if bad."""
@@ -95,7 +100,8 @@ def stop(process):
 
 def command(interpreter, files, jobs, junit):
     return [interpreter.python, "-m", "test", f"-j{jobs}", "-W",
-            "--junit-xml", junit, *interpreter.options, *files]
+            *(["--junit-xml", junit] if interpreter.writes_junit else []),
+            *interpreter.options, *files]
 
 
 def exit_result(code):
@@ -146,7 +152,8 @@ def run(interpreter, files, *, jobs, base, deadline, on_file=None, on_wait=None)
             raise
     reader.close()
     own = None if stopped else exit_result(process.returncode)
-    return Run(read_run(reader, read_junit(junit)), own, stopped)
+    suites = read_junit(junit) if interpreter.writes_junit else None
+    return Run(read_run(reader, suites), own, stopped)
 
 
 def run_alone(interpreter, file, *, base, deadline):

@@ -57,6 +57,31 @@ class Junit(unittest.TestCase):
         self.assertEqual(read_junit("/nowhere"), [])
 
 
+class WithoutJunit(unittest.TestCase):
+    LOG = f"""\
+0:00:01 load avg: 1.00 [1/3] test_a passed
+0:00:02 load avg: 1.00 [2/3] test_b failed
+{RULER}
+FAIL: test_two (test.test_b.C)
+----------------------------------------------------------------------
+AssertionError: 1 != 2
+0:00:03 load avg: 1.00 [3/3/1] test_c failed
+test test_c crashed -- <type 'exceptions.ImportError'>: No module named c
+== Tests result: FAILURE ==
+"""
+
+    def test_a_file_that_passes_is_one_case(self):
+        reader = LogReader(["test_a", "test_b", "test_c"])
+        reader.feed(self.LOG)
+        reader.close()
+        runs = read_run(reader, None)
+        self.assertEqual(runs["test_a"].cases, {FILE: Result(PASS), "test_a": Result(PASS)})
+        self.assertEqual({case: result.kind for case, result in runs["test_b"].cases.items()},
+                         {FILE: PASS, "test.test_b.C.test_two": FAIL})
+        self.assertEqual({case: result.kind for case, result in runs["test_c"].cases.items()},
+                         {FILE: FAIL})
+
+
 class Log(unittest.TestCase):
     def outcome(self, text, output=""):
         run = read(["test_a"], f"0:00:01 [1/1/1] test_a {text}\n{output}\n")
