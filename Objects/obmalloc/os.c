@@ -44,6 +44,7 @@
 #    define MAP_ANONYMOUS MAP_ANON
 #  endif
 #  if defined(__linux__)
+#    include <sys/auxv.h>
 #    include <sys/prctl.h>
 #    include <sys/syscall.h>
 #    ifndef MAP_FIXED_NOREPLACE
@@ -418,6 +419,18 @@ os_page_size(void)
 #else
     long size = sysconf(_SC_PAGESIZE);
     return size > 0 ? (size_t)size : 0;
+#endif
+}
+
+bool
+obm_has_raised_rights(void)
+{
+#if defined(_WIN32)
+    return false;
+#elif defined(__linux__)
+    return getauxval(AT_SECURE) != 0;
+#else
+    return getuid() != geteuid() || getgid() != getegid();
 #endif
 }
 

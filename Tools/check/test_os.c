@@ -239,6 +239,11 @@ TEST(obm_fatal_formats_and_cuts_the_message)
     heap_end(heap);
 }
 
+TEST(a_test_has_no_raised_rights)
+{
+    EXPECT(!obm_has_raised_rights());
+}
+
 /* The core on the real system, from the first allocation to the last free. */
 TEST(a_heap_works_on_the_real_system)
 {

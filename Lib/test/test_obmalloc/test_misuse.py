@@ -3,6 +3,7 @@
 import unittest
 
 from .building import ExtensionTest
+from .compat import import_module
 from .helpers import ChildTest
 
 
@@ -32,6 +33,18 @@ class MisuseTests(DeathTest):
                 self.check_death('_testobmalloc.free_middle(200)',
                                  'not the start of a block',
                                  PYTHONOBMALLOC=f'check={level}')
+
+
+class GilTests(ChildTest):
+
+    def test_call_without_the_gil(self):
+        # A debug build has these hooks by default, any other by this variable.
+        import_module('_testcapi')
+        for call in 'pymem_malloc_without_gil', 'pyobject_malloc_without_gil':
+            with self.subTest(call=call):
+                err = self.run_dying_child(f'import _testcapi; _testcapi.{call}()',
+                                           PYTHONMALLOC='debug')
+                self.assertIn('called without holding the GIL', err[0])
 
 
 class AlwaysFoundTests(DeathTest):

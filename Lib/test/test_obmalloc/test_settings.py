@@ -1,12 +1,17 @@
 """PYTHONOBMALLOC, the environment variable: retain, hugepages, check, and mistakes."""
 
 import os
+import shutil
+import subprocess
+import sys
 import unittest
 
 import _obmalloc
 
+from .compat import temp_dir
 from .helpers import ChildTest, has_proc
 
+NOBODY = 65534      # a user without rights
 SHOW_ALLOWANCE = "print(figures()['allowance_pages'])"
 
 
@@ -288,6 +293,28 @@ class MistakeTests(ChildTest):
                 with self.subTest(option=option, setting=setting):
                     out = self.check_child(SHOW_ALLOWANCE, option, PYTHONOBMALLOC=setting)
                     self.assertEqual(out, [default])
+
+    @unittest.skipUnless(hasattr(os, 'geteuid') and os.geteuid() == 0,
+                         'only root can make a program that belongs to another user')
+    def test_ignored_by_a_set_uid_program(self):
+        default, = self.check_child(SHOW_ALLOWANCE)
+        with temp_dir() as folder:
+            os.chmod(folder, 0o755)
+            program = os.path.join(folder, 'python')
+            shutil.copy(sys.executable, program)
+            os.chown(program, NOBODY, NOBODY)
+            os.chmod(program, 0o4755)
+            code = self.child_code(SHOW_ALLOWANCE + '; print(os.geteuid())')
+            for setting in 'retain=none', 'nonsense':
+                env = self.child_environment({
+                    'PYTHONOBMALLOC': setting, 'PYTHONHOME': sys.prefix,
+                    'PYTHONPATH': os.pathsep.join(filter(None, sys.path))})
+                done = subprocess.run([program, '-S', '-c', code], env=env, text=True,
+                                      stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                if done.stdout.endswith('\n0\n'):
+                    self.skipTest('this file system takes no set-uid programs')
+                self.assertEqual(done.stdout.split(), [default, str(NOBODY)], done.stderr)
+                self.assertNotIn('obmalloc', done.stderr.lower())
 
 
 if __name__ == '__main__':

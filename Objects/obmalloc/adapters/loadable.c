@@ -552,7 +552,8 @@ obm_loadable_prepare(void)
         return reason;
     }
     const char *text = getenv("PYTHONOBMALLOC");
-    obm_settings_parse(&settings, text != NULL ? text : "", warn_setting, NULL);
+    obm_settings_parse(&settings, text != NULL && !obm_has_raised_rights() ? text : "",
+                       warn_setting, NULL);
     if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&nobody, obm_os_system(), &settings)) {
         return "the page size of this system is not supported: "
