@@ -89,13 +89,14 @@ class KernelTests(ChildTest):
 def smaps(areas):
     """The resident bytes of the mappings that lie in areas, by smaps."""
     total = wanted = 0
-    for line in open('/proc/self/smaps'):
-        first = line.split()[0]
-        if '-' in first and not first.endswith(':'):
-            start, end = (int(part, 16) for part in first.split('-'))
-            wanted = any(low <= start and end <= high for low, high in areas)
-        elif first == 'Rss:' and wanted:
-            total += int(line.split()[1]) * 1024
+    with open('/proc/self/smaps') as file:
+        for line in file:
+            first = line.split()[0]
+            if '-' in first and not first.endswith(':'):
+                start, end = (int(part, 16) for part in first.split('-'))
+                wanted = any(low <= start and end <= high for low, high in areas)
+            elif first == 'Rss:' and wanted:
+                total += int(line.split()[1]) * 1024
     return total
 
 def window(heap):

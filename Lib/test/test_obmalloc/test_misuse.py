@@ -108,7 +108,8 @@ class SecureTests(DeathTest):
     def test_programs_run_as_always(self):
         self.check_child('''
             import ast, collections, json, obmalloc
-            tree = ast.parse(open(collections.__file__).read())
+            with open(collections.__file__) as file:
+                tree = ast.parse(file.read())
             text = json.dumps([{'n': n, 'text': str(n)} for n in range(20000)])
             kept = json.loads(text)[::100]
             fill(20)
