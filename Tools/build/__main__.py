@@ -24,13 +24,13 @@ import suite
 import tree
 import user_tree
 import versions
-from errors import run_guarded
+from errors import Parser, run_guarded
 
 
 def parse(arguments):
     """The command line as a namespace with `command` and its options."""
-    parser = argparse.ArgumentParser(prog="Tools/build", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="Tools/build", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build", help="configure and make an interpreter")
     building.add_argument("variant", choices=interpreter.VARIANTS)
@@ -38,8 +38,8 @@ def parse(arguments):
     commands.add_parser("install", help="install a patched interpreter into PREFIX")
     commands.add_parser("patch", help="patch the source tree CPYTHON")
     diff = commands.add_parser("diff", help="write patches/VERSION anew from an edited tree")
-    diff.add_argument("--tree", type=Path, default=os.environ.get("TREE") or None,
-                      help="the edited tree (default: the patched tree in build/)")
+    diff.add_argument("--tree", type=Path,
+                      help="the edited tree (default: TREE, else the patched tree in build/)")
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
     commands.add_parser("wheel", help="the same as a wheel, in dist/")
@@ -65,7 +65,7 @@ def main(arguments):
         user_tree.patch(release)
     elif options.command == "diff":
         with places.locked(release):
-            tree.regenerate_patches(release, Path(options.tree or places.patched(release)))
+            tree.regenerate_patches(release, options.tree or places.given("TREE") or places.patched(release))
     elif options.command == "dist":
         dist.dist(release)
     elif options.command == "preload":

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
-from typing import Callable
+from typing import Callable, NoReturn
 
 
 class BuildError(Exception):
     """Something the user can act on; its text is one line that says how."""
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is a BuildError; --help has the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BuildError(f"{message} (--help says more)")
 
 
 def say(text: str) -> None:
@@ -30,7 +38,7 @@ def run_guarded(action: Callable[[], int]) -> int:
     try:
         return action()
     except BuildError as error:
-        text, status = " ".join(str(error).split()), 1
+        text, status = str(error), 1
     except OSError as error:
         text, status = describe(error), 1
     except MemoryError:
@@ -38,5 +46,5 @@ def run_guarded(action: Callable[[], int]) -> int:
     except KeyboardInterrupt:
         text, status = "interrupted", 130
     sys.stdout.flush()
-    print(f"obmalloc: {text}", file=sys.stderr)
+    print("obmalloc:", " ".join(text.split()), file=sys.stderr)
     return status

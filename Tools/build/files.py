@@ -73,11 +73,13 @@ def write_json(target: Path, value: Any) -> None:
 
 
 def read_json(path: Path, default: Any) -> Any:
-    """The value in path, or default when there is none or it is damaged."""
+    """The value in path, or default when there is none or it is damaged: no JSON, or not
+    of the type of the default."""
     try:
-        return json.loads(path.read_bytes())
-    except (FileNotFoundError, ValueError):
+        value = json.loads(path.read_bytes())
+    except (FileNotFoundError, ValueError, RecursionError):
         return default
+    return value if isinstance(value, type(default)) else default
 
 
 def read_or_none(path: Path) -> Optional[bytes]:

@@ -27,7 +27,7 @@ import files
 from errors import BuildError
 
 _SUM = re.compile(rb"pristine-sha256: ([0-9a-f]{64})\n")
-_HUNK = re.compile(rb"@@ -(\d+),0 \+(\d+)(?:,(\d+))? @@\n")
+_HUNK = re.compile(rb"@@ -(\d{1,9}),0 \+(\d{1,9})(?:,(\d{1,9}))? @@\n")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def parse(data: bytes, name: str) -> FilePatch:
         raise bad(1, "expected 'pristine-sha256: SUM' and a patch: make it with `make patches`")
     if not (lines[1].startswith(b"--- a/") and lines[2] == b"+++ b/" + lines[1][6:]):
         raise bad(2, "expected '--- a/PATH' and '+++ b/PATH' with the same path")
-    path = lines[1][6:].decode().rstrip("\n")
+    path = os.fsdecode(lines[1][6:]).rstrip("\n")
     insertions: list[Insertion] = []
     at, inserted = 3, 0
     while at < len(lines):

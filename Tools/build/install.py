@@ -7,6 +7,7 @@ each by a rename, so that no file there is ever half written.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import stat
@@ -24,10 +25,10 @@ RESERVE_BYTES = 64 << 20  # free space to leave on the target's file system
 
 def install(release: Release) -> None:
     """Install into the folder that the variable PREFIX names."""
-    given = os.environ.get("PREFIX", "")
-    if not given:
+    given = places.given("PREFIX")
+    if given is None:
         raise BuildError("say where: make install PREFIX=DIR")
-    prefix = Path(given).expanduser().absolute()
+    prefix = given.absolute()
     _check_writable(prefix)
     key = files.sha256(str(prefix).encode())[:8]
     this = build(release, Variant(f"install-{key}", patched=True, arguments=(f"--prefix={prefix}",)))
@@ -49,11 +50,16 @@ def _existing_parent(folder: Path) -> Path:
 
 def _check_writable(prefix: Path) -> None:
     """BuildError before the long build rather than after it."""
+    if not str(prefix).isprintable() or " " in str(prefix):
+        raise BuildError(f"PREFIX={prefix}: CPython cannot be installed into a folder with a space or "
+                         "control character in its name: choose another")
     parent = _existing_parent(prefix)
     if not parent.is_dir():
         raise BuildError(f"PREFIX={prefix}: {parent} is not a folder")
     probe = parent / f".probe{files.TEMPORARY_SUFFIX}"
     try:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            prefix.lstat()      # says whether the name is too long
         probe.touch()
         probe.unlink()
     except OSError as error:

@@ -102,7 +102,7 @@ def configure_arguments() -> tuple[str, ...]:
     try:
         return tuple(shlex.split(os.environ.get("CONFIGURE_ARGS", "")))
     except ValueError as error:
-        raise BuildError(f"CONFIGURE_ARGS={os.environ['CONFIGURE_ARGS']}: {error}") from None
+        raise BuildError(f"CONFIGURE_ARGS={os.environ['CONFIGURE_ARGS']}: {error}: quote it as for a shell") from None
 
 
 def build(release: Release, variant: Variant) -> Build:
@@ -112,7 +112,7 @@ def build(release: Release, variant: Variant) -> Build:
     with places.locked(release):
         source = tree.sync(release) if variant.patched else ensure_pristine(release)
         choice = {"arguments": list(arguments), "environment": _configure_environment(release)}
-        configured = files.read_json(this.choice, None) == choice and (this.folder / "Makefile").exists()
+        configured = files.read_json(this.choice, {}) == choice and (this.folder / "Makefile").exists()
         if configured and _is_current(this, source):
             say(f"{places.shown(this.python)} is up to date")
             return this

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import re
 from pathlib import Path
-from typing import Iterator
+from typing import Iterator, Optional
 
 from errors import BuildError, say
 from versions import Release
@@ -83,6 +84,15 @@ def shown(path: Path) -> str:
         return path.resolve().relative_to(ROOT).as_posix()
     except ValueError:
         return str(path)
+
+
+def given(variable: str) -> Optional[Path]:
+    """The path that a variable of the makefile names; None: it is empty."""
+    text = os.environ.get(variable, "")
+    try:
+        return Path(text).expanduser() if text else None
+    except RuntimeError:
+        raise BuildError(f"{variable}={text}: there is no such user: write the path without ~") from None
 
 
 def folder(release: Release) -> Path:

@@ -13,6 +13,8 @@ from errors import BuildError, say
 from places import shown
 
 PROGRESS_SECONDS = 15.0
+MOST_JOBS = 9999
+MOST_SECONDS = 999_999_999
 # What our make hands down to us, and nobody below should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
          "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE"}
@@ -38,19 +40,19 @@ def clean_environment() -> dict[str, str]:
 
 def jobs() -> int:
     """How many jobs to run at once: JOBS=, else all processors."""
-    text = os.environ.get("JOBS", "")
-    if not text:
-        return len(os.sched_getaffinity(0))
-    if not text.isdecimal() or int(text) < 1:
-        raise BuildError(f"JOBS={text} is not a number of jobs: say for example JOBS=2")
-    return int(text)
+    return _number("JOBS", len(os.sched_getaffinity(0)), MOST_JOBS, "jobs", 2)
 
 
 def seconds_wanted(default: int) -> int:
     """How long a goal that takes a time is to last: SECONDS=, else the default."""
-    text = os.environ.get("SECONDS", "") or str(default)
-    if not text.isdecimal() or int(text) < 1:
-        raise BuildError(f"SECONDS={text} is not a number of seconds: say for example SECONDS=600")
+    return _number("SECONDS", default, MOST_SECONDS, "seconds", 600)
+
+
+def _number(variable: str, default: int, most: int, unit: str, example: int) -> int:
+    text = os.environ.get(variable, "") or str(default)
+    if not text.isdecimal() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
+        raise BuildError(f"{variable}={text} is not a number of {unit} from 1 to {most}: "
+                         f"say for example {variable}={example}")
     return int(text)
 
 

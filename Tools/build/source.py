@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 import tempfile
 import urllib.error
 import urllib.request
@@ -16,7 +17,7 @@ from pathlib import Path
 import debian
 import files
 import places
-from errors import BuildError, describe, say
+from errors import BuildError, say
 from processes import run_logged
 from versions import Release
 
@@ -25,22 +26,24 @@ TIMEOUT_SECONDS = 30
 
 def check_sum(archive: Path, release: Release) -> None:
     """BuildError unless archive is the pinned release's."""
+    remedy = f"name {release.tarball} of python.org with CPYTHON_TARBALL=FILE"
     try:
+        if not stat.S_ISREG(archive.stat().st_mode):    # a device might never end
+            raise BuildError(f"{places.shown(archive)} is not a file: {remedy}")
         found = files.sha256_of_file(archive)
     except OSError as error:
         raise BuildError(f"the archive of CPython {release.number} cannot be read: "
-                         f"{describe(error)}") from None
+                         f"{places.shown(archive)}: {error.strerror}: {remedy}") from None
     if found != release.sha256:
         raise BuildError(f"{places.shown(archive)} is not the source of CPython {release.number}: "
-                         f"its SHA-256 is {found}, that of {release.tarball} {release.sha256}")
+                         f"its SHA-256 is {found}, that of {release.tarball} {release.sha256}: {remedy}")
 
 
 def ensure_archive(release: Release) -> Path:
     """A checked archive: CPYTHON_TARBALL, else one from an earlier run,
     else Debian's, else python.org's."""
-    given = os.environ.get("CPYTHON_TARBALL", "")
-    if given:
-        archive = Path(given).expanduser()
+    archive = places.given("CPYTHON_TARBALL")
+    if archive is not None:
         check_sum(archive, release)
         return archive
     kept = places.DOWNLOADS / release.tarball
@@ -107,11 +110,11 @@ def ensure_pristine(release: Release) -> Path:
 def _copy_users_tree(release: Release, target: Path) -> None:
     """The tree that CPYTHON names, as if it had been unpacked.  Whether it is the
     pinned source is known from the sums in the patches."""
-    given = os.environ.get("CPYTHON", "")
-    if not given:
+    given = places.given("CPYTHON")
+    if given is None:
         raise BuildError(f"CPython {release.number} comes from no archive: unpack its source and name "
                          f"the folder, make VERSION={release.number} CPYTHON=DIR")
-    tree = Path(given).expanduser().absolute()
+    tree = given.absolute()
     header = files.read_or_none(tree / "Include/patchlevel.h") or b""
     if f'"{release.number}"'.encode() not in header:
         raise BuildError(f"CPYTHON={tree} is not a source tree of CPython {release.number}")

@@ -104,9 +104,9 @@ def _step(name: str, action: Callable[[], int]) -> bool:
     """Run one step and see that its counts agree with its status."""
     say(f"--- {name}")
     status = run_guarded(action)
-    found = files.read_json(counts_file(name), None)
-    counts = {kind: int((found or {}).get(kind, 0)) for kind in ("passed", "failed", "skipped")}
-    if found is None and status == 0:
+    found = files.read_json(counts_file(name), {})
+    counts = {kind: int(found.get(kind, 0)) for kind in ("passed", "failed", "skipped")}
+    if not found and status == 0:
         counts["passed"] = 1
     if status != 0 and counts["failed"] == 0:
         counts["failed"] = 1

@@ -141,9 +141,9 @@ def regenerate_patches(release: Release, tree: Path) -> None:
     All patches are made before the first is written, so an edit that is not
     an insertion changes nothing.
     """
-    pristine, folder = ensure_pristine(release), places.patches(release)
     if not (tree / "Include/patchlevel.h").is_file():
-        raise BuildError(f"{tree} is not a source tree of CPython")
+        raise BuildError(f"{places.shown(tree)} is not a source tree of CPython: name an edited one with TREE=DIR")
+    pristine, folder = ensure_pristine(release), places.patches(release)
     missing = _missing(pristine, tree)
     if missing:
         raise BuildError(f"{places.shown(tree / missing[0])} is missing: a patch may only insert lines")

@@ -24,7 +24,7 @@ from errors import BuildError, say
 from source import ensure_pristine
 from versions import Release
 
-_VERSION = re.compile(rb'^#define\s+PY_VERSION\s+"([^"]+)"', re.M)
+_VERSION = re.compile(rb'^#define\s+PY_VERSION\s+"(\d+\.\d+[^"]*)"', re.M)
 _BEGIN, _BASE, _MIDDLE, _END = b"<<<<<<< ", b"||||||| ", b"=======\n", b">>>>>>> "
 
 
@@ -44,10 +44,10 @@ class Conflict:
 
 def patch(release: Release) -> None:
     """Patch the tree that the variable CPYTHON names."""
-    given = os.environ.get("CPYTHON", "")
-    if not given:
+    given = places.given("CPYTHON")
+    if given is None:
         raise BuildError("say which source tree: make patch CPYTHON=DIR")
-    target = Path(given).expanduser().absolute()
+    target = given.absolute()
     version = check_version(target, release)
     with places.locked(release):
         ensure_pristine(release)

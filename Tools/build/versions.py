@@ -104,20 +104,21 @@ RELEASES = {
 DEFAULT = "3.13.5"
 
 
-def find(number: str) -> Release:
-    """The release called number; BuildError when there is none."""
+def find(number: str, variable: str = "VERSION", words: tuple[str, ...] = ()) -> Release:
+    """The release called number; BuildError, naming the variable and the words that it
+    takes besides, when there is none."""
     try:
         return RELEASES[number]
     except KeyError:
-        known = ", ".join(RELEASES)
-        raise BuildError(f"VERSION={number} is unknown: choose from {known}") from None
+        known = ", ".join((*words, *RELEASES))
+        raise BuildError(f"{variable}={number} is unknown: choose from {known}") from None
 
 
 def find_all(numbers: str) -> list[Release]:
-    """The releases that numbers lists, with spaces or commas between them.
+    """The releases that SUITE lists, with spaces or commas between them.
     "none" and "all" are lists too; the latter has those with an archive."""
     if numbers == "none":
         return []
     if numbers == "all":
         return [release for release in RELEASES.values() if release.sha256]
-    return [find(number) for number in numbers.replace(",", " ").split()]
+    return [find(number, "SUITE", ("all", "none")) for number in numbers.replace(",", " ").split()]

@@ -60,6 +60,15 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 
 ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc threads c99 $(if $(have_clang),clang)
 VARIANTS     := $(ALL_VARIANTS)
+MACHINES     := s390x aarch64 musl
+
+unknown := $(filter-out $(ALL_VARIANTS) clang coverage $(MACHINES),$(VARIANTS))
+ifneq ($(unknown),)
+$(error obmalloc: VARIANTS=$(firstword $(unknown)) is unknown: choose from $(ALL_VARIANTS))
+endif
+ifeq ($(shell expr 'x$(subst ','\'',$(FUZZ_SECONDS))' : 'x[0-9][0-9]*$$'),0)
+$(error obmalloc: FUZZ_SECONDS=$(FUZZ_SECONDS) is not a number of seconds: say for example FUZZ_SECONDS=20)
+endif
 
 compiler_gcc      := $(GCC)
 compiler_align8   := $(GCC)
@@ -137,7 +146,6 @@ coverage:
 # --- Other machines ------------------------------------------------------------------
 # Those that compile here and run, on this kernel, in qemu-user.
 
-MACHINES := s390x aarch64 musl
 works = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
           $(compiler_$(1)) $(options_$(1)) -x c - -o $(BUILD)/probe-$(1) 2>/dev/null && \
           $(run_$(1)) $(BUILD)/probe-$(1) 2>/dev/null && echo $(1))

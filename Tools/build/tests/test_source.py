@@ -36,7 +36,7 @@ class SourceTest(RepositoryCase):
         os.environ["CPYTHON_TARBALL"] = str(self.outside / "none")
         self.refuse("none: No such file")
         os.environ["CPYTHON_TARBALL"] = str(self.outside)
-        self.refuse("Is a directory")
+        self.refuse("is not a file: name")
 
     def test_leaves_nothing_of_a_damaged_archive(self):
         self.archive.write_bytes(self.archive.read_bytes()[:200])

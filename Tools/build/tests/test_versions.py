@@ -22,7 +22,7 @@ class VersionsTest(unittest.TestCase):
         self.assertIn(versions.find("3.11.2"), versions.find_all("all"))
         self.assertEqual(versions.find_all("3.9.2, 2.7.18"),
                          [versions.find("3.9.2"), versions.find("2.7.18")])
-        with self.assertRaisesRegex(BuildError, "VERSION=3.1 is unknown: choose from .*2.7.18"):
+        with self.assertRaisesRegex(BuildError, "SUITE=3.1 is unknown: choose from all, none, .*2.7.18"):
             versions.find_all("3.1")
 
 
