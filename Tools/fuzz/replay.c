@@ -59,7 +59,7 @@ run_persistent(void)
 static int
 run_persistent(void)
 {
-    fprintf(stderr, "usage: replay [-v] FILE...\n");
+    fprintf(stderr, "replay: name the inputs to run: replay [-v] FILE...\n");
     return 2;
 }
 

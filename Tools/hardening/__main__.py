@@ -95,7 +95,10 @@ def arms_of(options):
 def compile_library(folder):
     """Compile planted.c; return the path of the library."""
     library = os.path.join(folder, "planted.so")
-    compiler = shlex.split(os.environ.get("CC", "cc"))
+    try:
+        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
+    except ValueError as error:
+        sys.exit(f"hardening: CC={os.environ['CC']}: {error}: quote it as for a shell")
     # Without optimisation that knows malloc and free, and takes out what it need not do.
     command = [*compiler, "-O1", "-fno-builtin", "-fPIC", "-shared", str(HERE / "planted.c"), "-o", library]
     try:
@@ -103,7 +106,8 @@ def compile_library(folder):
     except OSError as error:
         sys.exit(f"hardening: {compiler[0]} cannot be run: {error.strerror}")
     except subprocess.CalledProcessError as error:
-        sys.exit(f"hardening: planted.c: {error.stderr.strip().splitlines()[-1]}")
+        last = (error.stderr.strip().splitlines() or [f"{compiler[0]} failed without a word"])[-1]
+        sys.exit(f"hardening: planted.c: {last}")
     return library
 
 
@@ -120,10 +124,26 @@ def print_table(options, library):
         print(f"| {meaning} | " + " | ".join(cells) + " |", flush=True)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line; --help has the usage."""
+
+    def error(self, message):
+        sys.exit(f"hardening: {' '.join(message.split())} (--help says more)")
+
+
+def is_python(path):
+    """Whether it is an interpreter that runs."""
+    try:
+        return subprocess.run([path, "-S", "-c", "print('python')"], stdin=subprocess.DEVNULL,
+                              capture_output=True, timeout=LIMIT).stdout == b"python\n"
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def main():
-    if sys.argv[1:2] == ["--plant"]:
-        plant(*sys.argv[2:5])
-    parser = argparse.ArgumentParser(prog="hardening", description=__doc__.splitlines()[0])
+    if sys.argv[1:2] == ["--plant"] and len(sys.argv) == 5:
+        plant(*sys.argv[2:])
+    parser = Parser(prog="hardening", description=__doc__.splitlines()[0])
     parser.add_argument("--patched", required=True, metavar="PYTHON")
     parser.add_argument("--stock", metavar="PYTHON")
     parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each mistake (5)")
@@ -131,6 +151,8 @@ def main():
     for python in filter(None, (options.patched, options.stock)):
         if not os.access(python, os.X_OK):
             parser.error(f"{python} is not a program")
+        if not is_python(python):
+            parser.error(f"{python} is not a Python interpreter that runs")
     if options.runs < 1:
         parser.error("--runs must be at least 1")
     with tempfile.TemporaryDirectory() as folder:

@@ -35,10 +35,16 @@ from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_S
 
 NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
 LIMIT_SECONDS = 600.0
+MOST_SECONDS = 999_999_999
 RUNS = 11
 ROUNDS, SAMPLES = 3, 200
 ALL_RUNS, IDLE = 5, "2,10"
 REPLAY_ARMS = ("core", "malloc")
+
+
+def one_line(message) -> str:
+    """Return a message without the line ends that a name in it may have."""
+    return " ".join(str(message).split())
 
 
 class Parser(argparse.ArgumentParser):
@@ -46,7 +52,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str):
         """End with status 2 and the message; --help has the usage."""
-        self.exit(FAILED, f"obmallocbench: {message} (--help says more)\n")
+        self.exit(FAILED, f"obmallocbench: {one_line(message)} (--help says more)\n")
 
 
 def number_from(least: int):
@@ -59,6 +65,21 @@ def number_from(least: int):
     return number
 
 
+def seconds(text: str) -> float:
+    """Return the seconds that text stands for, for argparse; above 0, and few enough to wait."""
+    value = float(text)
+    if not 0 < value <= MOST_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MOST_SECONDS}")
+    return value
+
+
+def folder_name(text: str) -> Path:
+    """Return the path of a folder, for argparse; an empty text is no folder, not this one."""
+    if not text:
+        raise argparse.ArgumentTypeError("it is empty: name a folder")
+    return Path(text)
+
+
 def arm(text: str) -> replay.Arm:
     """Return the arm of a replay that text stands for, for argparse."""
     try:
@@ -69,27 +90,30 @@ def arm(text: str) -> replay.Arm:
 
 def idle_seconds(text: str) -> str:
     """Return text if it is seconds that rise, with commas between, for argparse."""
-    numbers = [float(part) for part in text.split(",")]
-    if numbers[0] <= 0 or sorted(set(numbers)) != numbers:
+    try:
+        numbers = [seconds(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or sorted(set(numbers)) != numbers:
         raise argparse.ArgumentTypeError(f"{text!r}: seconds above 0 that rise, such as {IDLE}")
     return text
 
 
 def add_report(command: Parser) -> None:
     """Add where a report goes."""
-    command.add_argument("--report", required=True, metavar="FOLDER", type=Path,
+    command.add_argument("--report", required=True, metavar="FOLDER", type=folder_name,
                          help="where the files go; made if need be")
 
 
 def add_limit(command: Parser) -> None:
     """Add how long one process may take."""
-    command.add_argument("--limit", type=float, default=LIMIT_SECONDS, metavar="SECONDS",
+    command.add_argument("--limit", type=seconds, default=LIMIT_SECONDS, metavar="SECONDS",
                          help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
 
 
 def add_traces(command: Parser) -> None:
     """Add where traces lie, and which are meant."""
-    command.add_argument("--traces", required=True, metavar="FOLDER", type=Path,
+    command.add_argument("--traces", required=True, metavar="FOLDER", type=folder_name,
                          help="where the traces lie, and the programs that are compiled for them")
     command.add_argument("--programs", nargs="+", choices=tuple(TRACED), default=tuple(TRACED),
                          metavar="NAME", help=f"some of: {', '.join(TRACED)}")
@@ -201,7 +225,7 @@ def add_all(commands) -> None:
     command = add_interpreters(commands, "all", "run many programs under many allocators")
     add_limit(command)
     command.set_defaults(function=run_all)
-    command.add_argument("--packages", metavar="FOLDER", type=Path, required=True,
+    command.add_argument("--packages", metavar="FOLDER", type=folder_name, required=True,
                          help="where packages of PyPI go that some scenarios import")
     command.add_argument("--scenario", nargs="+", choices=tuple(REST_SCENARIOS), metavar="NAME",
                          default=tuple(REST_SCENARIOS),
@@ -224,7 +248,7 @@ def add_suite(commands) -> None:
     command = add_interpreters(commands, field_suite.SUITE,
                                "run the benchmarks of CPython's developers")
     command.set_defaults(function=run_suite)
-    command.add_argument("--venvs", metavar="FOLDER", type=Path, required=True,
+    command.add_argument("--venvs", metavar="FOLDER", type=folder_name, required=True,
                          help="where it goes, and the venvs that it makes")
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT...",
                          help="for pyperformance run (after --), such as: -- --fast -b go,nbody")
@@ -377,6 +401,9 @@ def run_record(options: argparse.Namespace) -> int:
     words = options.script[options.script[:1] == ["--"]:]
     if bool(words) != bool(options.name):
         raise BenchmarkError("a script of your own needs --name NAME, and --name a script")
+    if options.name and Path(options.name).name != options.name:
+        raise BenchmarkError(f"--name {options.name}: it names a file in the folder of --traces, "
+                             "so it has no /")
     interpreter = machine.describe_interpreter(options.python)
     with document.report_folder(options.traces) as folder:
         recorder = recording.find_recorder(folder)
@@ -423,7 +450,8 @@ def run_replay(options: argparse.Namespace) -> int:
 def run_all(options: argparse.Namespace) -> int:
     """Run many programs under many allocators, show what came out, and return the exit status."""
     def work(interpreters: dict, progress: Progress) -> dict:
-        with journal.Journal(options.report / "all.journal") as done:
+        with document.report_folder(options.packages), \
+                journal.Journal(options.report / "all.journal") as done:
             return comparison.compare(
                 [REST_SCENARIOS[name] for name in options.scenario], options.arm, interpreters,
                 options.runs, options.idle, options.packages, done, options.limit, options.again,
@@ -441,7 +469,7 @@ def run_suite(options: argparse.Namespace) -> int:
     interpreters = {name: machine.describe_interpreter(getattr(options, name))
                     for name in ("stock", "patched")}
     progress = Progress()
-    with document.report_folder(options.report):
+    with document.report_folder(options.venvs), document.report_folder(options.report):
         try:
             text, written, failed = field_suite.run_suite(interpreters, words, options.venvs,
                                                           options.report, progress)
@@ -458,12 +486,14 @@ def run_suite(options: argparse.Namespace) -> int:
 def run_draw(options: argparse.Namespace) -> int:
     """Draw the picture of a report and return the exit status."""
     report = document.read(options.file)
-    if report["format"] == comparison.FORMAT:
-        name_files(comparison_page.write(report, options.file.parent))
-    elif report["format"] == experiment.FORMAT:
-        name_files(picture.picture_of(options.file))
-    else:
-        raise BenchmarkError(f"{options.file} has no picture: only obj and all have one")
+    with document.only_sense(options.file):
+        if report["format"] == comparison.FORMAT:
+            written = comparison_page.write(report, options.file.parent)
+        elif report["format"] == experiment.FORMAT:
+            written = picture.picture_of(options.file)
+        else:
+            raise BenchmarkError(f"{options.file} has no picture: only obj and all have one")
+    name_files(written)
     return 0
 
 
@@ -471,8 +501,9 @@ def run_check(options: argparse.Namespace) -> int:
     """Check the bars of a report and return the exit status."""
     report = document.read(options.file)
     if report["format"] not in CHECKS:
-        raise BenchmarkError(f"{options.file} has no bars")
-    return print_bars(report)
+        raise BenchmarkError(f"{options.file} has no bars: only obj, memory and instructions do")
+    with document.only_sense(options.file):
+        return print_bars(report)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -481,7 +512,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return options.function(options)
     except BenchmarkError as error:
-        print(f"obmallocbench: {error}", file=sys.stderr)
+        print(f"obmallocbench: {one_line(error)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
         kept = ("what was measured is kept, the same command goes on" if options.function is run_all

@@ -51,7 +51,7 @@ class Journal:
     def _entry(self, line: bytes) -> dict:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             entry = None
         if document.problems(entry, ENTRY):
             raise BenchmarkError(f"{self.path} is no journal of obmallocbench: remove it, or put "

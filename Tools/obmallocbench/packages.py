@@ -15,10 +15,19 @@ INSTALL_SECONDS = 600.0
 COMPLETE = "complete.json"          # in a folder of packages: their versions, written last
 
 
+def complete(folder: Path) -> dict[str, str] | None:
+    """Return the versions of the packages in a folder; None when it is not complete."""
+    try:
+        versions = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return versions if isinstance(versions, dict) else None
+
+
 def venv(folder: Path) -> Path:
     """Return the Python of a venv in folder, made if need be."""
     python = folder / "bin" / "python"
-    if not (folder / COMPLETE).exists():
+    if complete(folder) is None:
         shutil.rmtree(folder, ignore_errors=True)
         processes.output_of([sys.executable, "-m", "venv", str(folder)],
                             "making a venv (Debian's package python3-venv)", INSTALL_SECONDS)
@@ -47,7 +56,7 @@ def install_tool(name: str, folder: Path) -> tuple[Path, dict[str, str]]:
     """Return the Python of a venv in folder that has a package, fetched if need be, and the
     versions of all that it has."""
     python = venv(folder).absolute()
-    known = json.loads((folder / COMPLETE).read_text(encoding="utf-8"))
+    known = complete(folder) or {}
     if name not in known:
         pip_install(python, [name], name)
         known = versions_in(*folder.glob("lib/python*/site-packages"))
@@ -60,7 +69,8 @@ def install(names: Sequence[str], interpreter: dict, folder: Path) -> tuple[Path
     the versions of all in it. interpreter: as machine.describe_interpreter returns."""
     version = ".".join(interpreter["version"].split(".")[:2])
     target = folder.resolve() / "-".join((f"python{version}", *names))
-    if not (target / COMPLETE).exists():
+    versions = complete(target)
+    if versions is None:
         python = venv(folder / "venv")
         shutil.rmtree(target, ignore_errors=True)
         pip_install(python, ["--target", str(target), "--only-binary", ":all:",
@@ -69,5 +79,6 @@ def install(names: Sequence[str], interpreter: dict, folder: Path) -> tuple[Path
         # So that no run spends its time on compiling what it imports.
         processes.output_of([interpreter["path"], "-m", "compileall", "-q", str(target)],
                             "compileall", INSTALL_SECONDS)
-        document.write(target / COMPLETE, versions_in(target))
-    return target, json.loads((target / COMPLETE).read_text(encoding="utf-8"))
+        versions = versions_in(target)
+        document.write(target / COMPLETE, versions)
+    return target, versions

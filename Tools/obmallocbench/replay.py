@@ -78,6 +78,17 @@ def tree_of(arm: Arm, folder: Path) -> Path:
     return target
 
 
+def check_macros(arm: Arm, inputs: Sequence[Path]) -> None:
+    """BenchmarkError if the sources in the folders do not know a macro of the arm."""
+    text = "".join(path.read_text(encoding="utf-8", errors="replace")
+                   for folder in inputs for path in sorted(folder.rglob("*.[ch]")))
+    for macro in arm.macros:
+        name = macro.partition("=")[0]
+        if re.search(rf"\b{name}\b", text) is None:
+            raise BenchmarkError(f"arm {arm.name}: the core knows no {name}: the tunables are in "
+                                 f"{CORE_FOLDERS[0]}/config.h")
+
+
 def build(arm: Arm, folder: Path) -> Path:
     """Return the path of the program that replays against an arm, compiled if need be."""
     files = ["replay.c", "trace.c", "resident.c", f"arm_{arm.kind}.c"]
@@ -85,6 +96,7 @@ def build(arm: Arm, folder: Path) -> Path:
         return native.build(arm.kind, [*files, "arm_silent.c"], [], [], folder)
     tree = tree_of(arm, folder)
     inputs = [tree / part for part in CORE_FOLDERS]
+    check_macros(arm, inputs)
     options = [f"-I{tree / 'Include/internal'}", f"-I{tree / 'Objects'}",
                *(f"-D{macro}" for macro in arm.macros)]
     return native.build(CORE, files, options, inputs, folder)

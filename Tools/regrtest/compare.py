@@ -52,6 +52,7 @@ REGRTEST = "(regrtest itself)"
 
 VERSION = ("import sys; print(sys.implementation.name, "
            "*sys.version_info, sys.maxsize.bit_length() + 1)")
+VERSION_WORDS = 7
 
 
 class Usage(Exception):
@@ -59,10 +60,9 @@ class Usage(Exception):
 
 
 def positive(text):
-    number = int(text)
-    if number <= 0:
-        raise ValueError
-    return number
+    if not text.isdecimal() or len(text) > 9 or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"not a number above 0: {text!r}")
+    return int(text)
 
 
 def assignment(text):
@@ -125,7 +125,7 @@ def ask(interpreter, what, arguments):
         lines = error.stderr.strip().splitlines() or ["no message"]
         raise Usage(f"--{interpreter.side}: {interpreter.python} cannot {what} "
                     f"(status {error.returncode}): {lines[-1]}") from None
-    except (OSError, TimeoutExpired) as error:
+    except (OSError, ValueError, TimeoutExpired) as error:  # ValueError: no text
         raise Usage(f"--{interpreter.side}: {interpreter.python} cannot {what}: "
                     f"{error}") from None
 
@@ -138,6 +138,9 @@ def make_interpreters(options):
                          environment) for side in ("patched", "stock")]
     versions = [ask(side, "tell its version", ["-c", VERSION]).strip()
                 for side in sides]
+    for side, version in zip(sides, versions):
+        if len(version.split()) != VERSION_WORDS:
+            raise Usage(f"--{side.side}: {side.python} is not a Python interpreter")
     if versions[0] != versions[1]:
         raise Usage(f"not the same version on both sides: patched is "
                     f"{versions[0]}, stock is {versions[1]}")
@@ -182,9 +185,15 @@ def select_files(patched, stock, tests):
 
 
 def check_writable(option, name):
+    """Before the long run; what was not there is not left behind."""
+    is_new = not os.path.lexists(name)
     try:
+        if os.path.exists(name) and not os.path.isfile(name):
+            raise OSError(0, "it is not a file")
         with open(name, "a", encoding="utf-8"):
             pass
+        if is_new:
+            os.unlink(name)
     except OSError as error:
         raise Usage(f"--{option}: cannot write {name}: {error.strerror}") from None
 
@@ -355,7 +364,14 @@ def print_table(table):
 
 
 def write_json(path, value):
-    Path(path).write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+    """Replace a file, whole or not at all."""
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise Usage(f"cannot write {path}: {error.strerror}") from None
 
 
 def conclude(options, histories, folder, seconds):
@@ -410,7 +426,7 @@ def main(arguments=None):
     try:
         return compare(parse_arguments(arguments))
     except Usage as error:
-        print(f"compare.py: {error}", file=sys.stderr)
+        print("compare.py:", " ".join(str(error).split()), file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("compare.py: interrupted", file=sys.stderr)

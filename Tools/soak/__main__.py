@@ -28,6 +28,9 @@ SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "b
 SLICE_SECONDS = 15
 SHORTEST_SLICE_SECONDS = 2
 PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
+ANSWER_SECONDS = 60             # for an interpreter to say what it is
+MOST_SECONDS = 999_999_999
+MOST_JOBS = 9999
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 
 
@@ -118,26 +121,41 @@ class Soak:
                           f"again: {piece.shown(self.python)}", flush=True)
 
 
+class Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line; --help has the usage."""
+
+    def error(self, message):
+        sys.exit(f"obmalloc: {' '.join(message.split())} (--help says more)")
+
+
+def positive(kind, most):
+    """A function that reads a number above 0 from text, for argparse."""
+    def number(text):
+        value = kind(text)
+        if not 0 < value <= most:
+            raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {most:,}")
+        return value
+    return number
+
+
 def parse(arguments):
     """The command line."""
-    parser = argparse.ArgumentParser(prog="Tools/soak", description=__doc__,
-                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = Parser(prog="Tools/soak", description=__doc__,
+                    formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="an interpreter with obmalloc")
-    parser.add_argument("--seconds", type=float, default=1200)
-    parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=positive(float, MOST_SECONDS), default=1200)
+    parser.add_argument("--jobs", type=positive(int, MOST_JOBS), default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=None)
-    options = parser.parse_args(arguments)
-    if not options.seconds > 0 or options.jobs < 1:
-        parser.error("--seconds and --jobs must be positive")
-    return options
+    return parser.parse_args(arguments)
 
 
 def has_obmalloc(python):
     """Whether the interpreter runs and has obmalloc."""
     try:
-        return subprocess.run([python, "-c", "import _obmalloc"], stdin=subprocess.DEVNULL,
-                              stderr=subprocess.DEVNULL).returncode == 0
-    except OSError:
+        return subprocess.run([python, "-c", "import _obmalloc; print(_obmalloc.__name__)"],
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=ANSWER_SECONDS,
+                              stderr=subprocess.DEVNULL).stdout.strip() == b"_obmalloc"
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
