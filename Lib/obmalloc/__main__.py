@@ -13,8 +13,10 @@ and, for interpreters that were built without obmalloc (loading.py):
 """
 
 import argparse
+import contextlib
 import json
 import os
+import stat
 import sys
 import tempfile
 import time
@@ -28,35 +30,80 @@ class CommandError(Exception):
     """One line that says what is wrong and what to do."""
 
 
+_MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
+
+
+def _one_line(message):
+    """A message without the line ends that a name in it may have."""
+    return ' '.join(str(message).split())
+
+
+@contextlib.contextmanager
+def _writing(path):
+    """What goes wrong meanwhile is said of the file."""
+    try:
+        yield
+    except OSError as error:
+        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
+
+
+def _stage(path):
+    """(descriptor, name) of a new file that can take the place of path."""
+    if not path:
+        raise CommandError('the name of the file to write is empty')
+    with _writing(path):
+        with contextlib.suppress(FileNotFoundError):
+            if not stat.S_ISREG(os.stat(path).st_mode):     # a device must stay one
+                raise OSError(0, 'it is there and is not a file')
+        return tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix='.obmalloc-')
+
+
+def _check_writable(path):
+    """Before a program runs for hours: CommandError if path cannot be written."""
+    descriptor, temporary = _stage(path)
+    os.close(descriptor)
+    os.unlink(temporary)
+
+
 def _write(path, data):
     """Write a file whole or not at all."""
-    mode, encoding = ('wb', None) if isinstance(data, bytes) else ('w', 'utf-8')
-    folder = os.path.dirname(os.path.abspath(path))
+    if isinstance(data, str):
+        data = data.encode('utf-8', 'backslashreplace')
+    descriptor, temporary = _stage(path)
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=folder, prefix='.obmalloc-')
-    except OSError as error:
-        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
-    try:
-        with os.fdopen(descriptor, mode, encoding=encoding) as file:
-            file.write(data)
-        umask = os.umask(0)
-        os.umask(umask)
-        os.chmod(temporary, 0o666 & ~umask)
-        os.replace(temporary, path)
-    except OSError as error:
+        with _writing(path):
+            with os.fdopen(descriptor, 'wb') as file:
+                file.write(data)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(temporary, 0o666 & ~umask)
+            os.replace(temporary, os.path.realpath(path))   # a link stays a link
+    except BaseException:
         os.unlink(temporary)
-        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
+        raise
+
+
+@contextlib.contextmanager
+def _printing():
+    """Somebody may have closed the other end of the pipe, or the disk may be full."""
+    try:
+        yield
+    except _kernel.KernelError:     # an OSError too, but not of the output
+        raise
+    except OSError as error:
+        # Nothing more can be said there, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise CommandError(f'the output cannot be written: {error.strerror}') from None
 
 
 def _show(lines):
-    """Print lines; somebody may have closed the other end of the pipe."""
-    try:
+    """Print lines; what the output cannot encode is shown by its number."""
+    encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
+    with _printing():
         for line in lines:
-            print(line)
+            print(line.encode(encoding, 'backslashreplace').decode(encoding))
         sys.stdout.flush()
-    except BrokenPipeError:
-        # Nothing more can be said there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _kernel_figures():
@@ -138,6 +185,11 @@ def _begun(end):
     return end + '.begun'
 
 
+def _refusal(end):
+    """A file that tells why the program could not be run."""
+    return end + '.refusal'
+
+
 def _at_end(options):
     """What to do when the program of the command is about to end."""
     def look():
@@ -161,7 +213,7 @@ def _at_end(options):
         try:
             look()
         except (CommandError, NotImplementedError) as error:
-            print(f'obmalloc: {error}', file=sys.stderr)
+            print('obmalloc:', _one_line(error), file=sys.stderr)
             sys.stderr.flush()
             os._exit(1)     # the status of a program cannot be changed any more otherwise
     return at_end
@@ -175,7 +227,18 @@ def _run_inside(options):
                  is_module=options.is_module)
 
 
+def _end(options):
+    """What `report` runs in a process of its own."""
+    try:
+        _run_inside(options)
+    except _running.RunError as error:
+        _write(_refusal(options.output), str(error))
+        sys.exit(1)
+
+
 def _stats_or_map(options):
+    if options.command == 'map' and options.output is not None:
+        _check_writable(options.output)
     if options.pid is None:
         _run_inside(options)
         return
@@ -187,7 +250,8 @@ def _stats_or_map(options):
 
 
 def _watch(options):
-    _watching.watch(options.pid, options.interval, options.count, sys.stdout)
+    with _printing():
+        _watching.watch(options.pid, options.interval, options.count, sys.stdout)
 
 
 def _report_process(options):
@@ -221,7 +285,8 @@ def _report_program(options):
             with open(end, encoding='utf-8') as file:
                 seen = _report.from_json(file.read())
         except OSError:
-            raise CommandError(f'{options.name} ended with status {status} before it could be '
+            raise CommandError(_text_or_none(_refusal(end)) or
+                               f'{options.name} ended with status {status} before it could be '
                                'looked at: there is no report') from None
     _write(options.output, _report.page(
         title=f'The heap of {options.name} at its end', samples=samples, **seen))
@@ -229,7 +294,16 @@ def _report_program(options):
     sys.exit(status)
 
 
+def _text_or_none(path):
+    try:
+        with open(path, encoding='utf-8') as file:
+            return file.read()
+    except OSError:
+        return None
+
+
 def _report_command(options):
+    _check_writable(options.output)
     if options.pid is None:
         _report_program(options)
     else:
@@ -238,13 +312,22 @@ def _report_command(options):
 
 # Arguments ---------------------------------------------------------------------------
 
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line; --help has the usage."""
+
+    def error(self, message):
+        self.exit(2, f'obmalloc: {_one_line(message)} (--help says more)\n')
+
+
 def _number(least, kind=int):
     def parse(text):
-        value = kind(text)
-        if not value >= least or value == float('inf'):
-            raise ValueError
+        try:
+            value = kind(text)
+        except ValueError:
+            value = None
+        if value is None or not least <= value <= _MOST:
+            raise argparse.ArgumentTypeError(f'{text!r} is not a number from {least} to {_MOST}')
         return value
-    parse.__name__ = f'number, at least {least}:'
     return parse
 
 
@@ -267,7 +350,7 @@ def _add_pid(parser, required=False):
 
 
 def _parser():
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog='python -m obmalloc',
         description='Shows the heap of a Python program: of one that is run to its end, or of '
                     'a process that runs already.')
@@ -318,11 +401,11 @@ def _parser():
 
 def _end_parser():
     """Of what `report` runs: a program that writes down what is left at its end."""
-    parser = argparse.ArgumentParser(prog='python -m obmalloc _end')
-    parser.add_argument('--output')
-    parser.add_argument('--limit', type=int)
+    parser = _Parser(prog='python -m obmalloc _end')
+    parser.add_argument('--output', required=True)
+    parser.add_argument('--limit', type=_number(0), required=True)
     _add_program(parser)
-    parser.set_defaults(command='_end', run=_run_inside, pid=None)
+    parser.set_defaults(command='_end', run=_end, pid=None)
     return parser
 
 
@@ -336,13 +419,18 @@ def _options(arguments):
     options.program = options.module if options.is_module else options.program
     if options.program[:1] == ['--']:
         del options.program[0]
+    if options.program[:1] == ['']:
+        options.program = []
     if (options.pid is None) == (not options.program):
         raise CommandError(
             f'{options.command}: name either a program or --pid, not both' if options.program else
             f'{options.command}: which program? Name a script, or -m MODULE'
             + (', or --pid PID' if options.command not in ('pins', 'trim') else
                ' (who owns what can only be seen from inside)'))
-    options.name = ' '.join(options.program[:1])
+    if sys.stdout is None and not getattr(options, 'output', None):
+        raise CommandError('the standard output is closed: there is nowhere to show anything')
+    options.name = ''.join(letter if letter.isprintable() else '?'
+                           for letter in ' '.join(options.program[:1]))
     return options
 
 
@@ -357,7 +445,7 @@ def main(arguments=None):
         options = _options(arguments)
         options.run(options)
     except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
-        print(f'obmalloc: {error}', file=sys.stderr)
+        print('obmalloc:', _one_line(error), file=sys.stderr)
         return 1
     return 0
 

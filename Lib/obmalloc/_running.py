@@ -18,7 +18,18 @@ def _code_of_script(path):
             source = file.read()
     except OSError as error:
         raise RunError(f'{path}: {error.strerror}') from None
-    return compile(source, path, 'exec', dont_inherit=True)
+    try:
+        return compile(source, path, 'exec', dont_inherit=True)
+    except (SyntaxError, ValueError) as error:      # ValueError: NUL bytes, before 3.12
+        raise RunError(_no_python(path, error)) from None
+
+
+def _no_python(path, error):
+    """What to say of a file that cannot be compiled."""
+    place = getattr(error, 'filename', None) or path
+    line = getattr(error, 'lineno', None)
+    return (f'{place}{f", line {line}" if line else ""}: {getattr(error, "msg", error)}: '
+            f'Python {sys.version_info[0]}.{sys.version_info[1]} cannot compile it')
 
 
 def _module(name):
@@ -28,6 +39,8 @@ def _module(name):
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(name + '.__main__')
         code = spec and spec.loader.get_code(spec.name)
+    except SyntaxError as error:
+        raise RunError(_no_python(name, error)) from None
     except (ImportError, AttributeError, ValueError):
         spec = code = None
     if not code:

@@ -19,9 +19,11 @@ except ImportError:
         import obmalloc._obmalloc as _obmalloc
     except ModuleNotFoundError:
         import sysconfig
+        # By its name `python -m obmalloc` knows that it is one line, not a traceback.
         raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
                           if sysconfig.get_config_var("Py_GIL_DISABLED")
-                          else "this interpreter was built without obmalloc") from None
+                          else "this interpreter was built without obmalloc: take one that has it, or "
+                          "the package that `make preload` builds", name="obmalloc") from None
 
 PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
@@ -120,6 +122,8 @@ def run(arguments):
         arguments = arguments[1:]
     if not arguments:
         return _complain("run: say what to run: SCRIPT, -m MODULE or -c CODE", 2)
+    if len(arguments) == 1 and arguments[0] in ("-m", "-c"):
+        return _complain(f"run: say what to run: {arguments[0]} stands alone", 2)
     if not sys.executable:
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
