@@ -121,4 +121,7 @@ def find_all(numbers: str) -> list[Release]:
         return []
     if numbers == "all":
         return [release for release in RELEASES.values() if release.sha256]
-    return [find(number, "SUITE", ("all", "none")) for number in numbers.replace(",", " ").split()]
+    listed = numbers.replace(",", " ").split()
+    if {"all", "none"} & set(listed):
+        raise BuildError(f"SUITE={numbers}: all and none stand alone")
+    return [find(number, "SUITE", ("all", "none")) for number in listed]

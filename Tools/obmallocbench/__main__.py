@@ -20,9 +20,14 @@ on standard error says what; 130 when interrupted.
 """
 from __future__ import annotations
 
+import sys
+
+if sys.version_info < (3, 10):      # the modules below would not even be imported
+    sys.exit("obmallocbench: Python %d.%d is too old: Python 3.10 or newer is needed, name one with "
+             "PYTHON=..." % sys.version_info[:2])
+
 import argparse
 import shutil
-import sys
 import textwrap
 from pathlib import Path
 
@@ -36,6 +41,7 @@ from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_S
 NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
 LIMIT_SECONDS = 600.0
 MOST_SECONDS = 999_999_999
+MOST_NUMBER = (1 << 63) - 1
 RUNS = 11
 ROUNDS, SAMPLES = 3, 200
 ALL_RUNS, IDLE = 5, "2,10"
@@ -56,11 +62,13 @@ class Parser(argparse.ArgumentParser):
 
 
 def number_from(least: int):
-    """Return a function that reads an int no smaller than least from text, for argparse."""
+    """Return a function that reads an int from text, for argparse: least or more."""
     def number(text: str) -> int:
         value = int(text)
         if value < least:
             raise argparse.ArgumentTypeError(f"{value} is less than {least}")
+        if value > MOST_NUMBER:
+            raise argparse.ArgumentTypeError(f"{text} is more than {MOST_NUMBER}")
         return value
     return number
 
