@@ -5,6 +5,7 @@ A watched run is not timed: its resident set is read every few milliseconds.
 """
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -54,9 +55,14 @@ class Process:
                 stdin=subprocess.DEVNULL, stdout=self.output, stderr=self.errors)
         except OSError as error:
             raise BenchmarkError(f"{arm.path} cannot be run: {error.strerror}") from error
-        self.timer = threading.Timer(limit, self.child.kill)
+        self.timer = threading.Timer(limit, self.kill)
         self.timer.daemon = True
         self.timer.start()
+
+    def kill(self) -> None:
+        """End it. Not by Popen.kill(), which reaps one that has ended, and with it what it used."""
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self.child.pid, signal.SIGKILL)
 
     def wait(self, options: int = 0) -> bool:
         """Reap the process; with os.WNOHANG only if it has ended. Return whether it has."""
@@ -76,7 +82,7 @@ class Process:
     def __exit__(self, *exception) -> None:
         self.timer.cancel()
         if self.status is None:
-            self.child.kill()
+            self.kill()
             self.wait()
         self.output.close()
         self.errors.close()

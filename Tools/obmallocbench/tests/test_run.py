@@ -12,6 +12,7 @@ from unittest import mock
 from obmallocbench import __main__ as command
 from obmallocbench import document, machine, picture, running, table
 from obmallocbench.errors import BenchmarkError
+from obmallocbench.scenarios import SCENARIOS
 
 from . import sample
 
@@ -140,6 +141,12 @@ class Failures(InFolder):
     def test_a_run_that_does_not_end(self):
         endless = self.script('[ "$2" = -c ] && exec ' + PYTHON + ' "$@"', "exec sleep 60")
         self.expect("--limit", *self.compare(endless, "--limit", "0.5"))
+
+    def test_one_that_has_ended_and_was_not_waited_for(self):
+        arm = running.Arm("it", "stock", str(self.script("exit 3")), {})
+        with running.Process(arm, SCENARIOS["obj"], {"objects": 1}, 60) as process:
+            os.waitid(os.P_PID, process.child.pid, os.WEXITED | os.WNOWAIT)
+        self.assertEqual(process.status, 3)
 
     def test_unwritable_folder(self):
         (self.folder / "file").touch()
