@@ -50,8 +50,11 @@ RERUN_LIMIT = 30 * 60       # seconds, all reruns together
 PROGRESS_EVERY = 15         # seconds between progress lines
 REGRTEST = "(regrtest itself)"
 
-VERSION = ("import sys; print(sys.implementation.name, "
-           "*sys.version_info, sys.maxsize.bit_length() + 1)")
+# In words that 2.7 knows too.
+VERSION = ("import sys; kind = getattr(sys, 'implementation', None); "
+           "words = [getattr(kind, 'name', 'cpython')] + list(sys.version_info) "
+           "+ [sys.maxsize.bit_length() + 1]; "
+           "sys.stdout.write(' '.join(map(str, words)))")
 VERSION_WORDS = 7
 
 
