@@ -226,6 +226,8 @@ class ReportTests(CommandTest):
         return done, self.read('page.html')
 
     def test_one_page_with_everything(self):
+        # It lasts long enough to be seen more than once, however busy the machine is.
+        self.write('program.py', PROGRAM.replace('del passing', 'import time; time.sleep(2); del passing'))
         done, text = self.report('program.py', 'some', 'words')
         self.assertIn("['some', 'words']", done.stdout)
         self.assertIn('the report is in page.html', done.stderr)
