@@ -239,6 +239,19 @@ TEST(obm_fatal_formats_and_cuts_the_message)
     heap_end(heap);
 }
 
+#if !OBM_ARENAS_USE_MALLOC && defined(__linux__)
+TEST(what_is_mapped_is_known)
+{
+    size_t page = os()->page_size;
+    char *start = os()->map(NULL, 2 * page);
+    REQUIRE(start != NULL);
+    EXPECT(os()->is_mapped(start));
+    EXPECT(os()->is_mapped(start + 2 * page - 1));
+    os()->unmap(start, 2 * page);
+    EXPECT(!os()->is_mapped(start + page));
+}
+#endif
+
 TEST(a_test_has_no_raised_rights)
 {
     EXPECT(!obm_has_raised_rights());
