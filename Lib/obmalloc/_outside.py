@@ -37,7 +37,7 @@ NUMBERS = '''
 
 _ATTEMPTS = 20
 _MOST_ARENAS = 1 << 22          # more than that is no heap, but something misread
-_MOST_BYTES = 1 << 30           # of one read, as well
+_MOST_BYTES = 1 << 30           # of one read, and of the pages of all arenas, as well
 
 
 class OutsideError(Exception):
@@ -245,8 +245,12 @@ class Reader:
                 heap, objects = self._head()
                 run_pages = self._field(heap, 'run_pages', '=H')
                 page_size = self._field(heap, 'page_size')
-                arenas = [self._arena(number, objects, run_pages, page_size)
-                          for number in self._mapped_arenas(heap, objects)]
+                arenas, total = [], 0
+                for number in self._mapped_arenas(heap, objects):
+                    arenas.append(self._arena(number, objects, run_pages, page_size))
+                    total += len(arenas[-1][-1])
+                    if total > _MOST_BYTES:
+                        raise ValueError(total)
                 again, _ = self._head()
                 if all(self._field(heap, name) == self._field(again, name)
                        for name in ('arenas', 'arenas_mapped', 'arenas_released')):

@@ -22,7 +22,7 @@ from pathlib import Path
 STORMS_FILE = Path(__file__).with_name("storms.py")
 NAMES = ("lives", "fragments", "sessions", "interpreters", "forks", "processes", "signals",
          "depths", "exhaustion", "refusals")
-ONCE = "lives"                  # first, and for the whole time if need be
+ONCE = "lives"                  # first; how often depends on the whole time
 SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "background=1",
             "secure=1", "secure=1,retain=none")
 SLICE_SECONDS = 15
@@ -109,7 +109,7 @@ class Soak:
             return piece
 
     def work(self):
-        """Run slices, one after another; a storm that only the time has cut off is left out."""
+        """Run slices, one after another, until the time is up."""
         while (piece := self.next_slice()) is not None:
             problem, rounds = run_slice(self.python, piece)
             with self.lock:

@@ -356,8 +356,7 @@ class Depths(Storm):
 
     def nest(self):
         for wrap in (lambda inner: [inner], lambda inner: (inner, 1), lambda inner: {1: inner},
-                     lambda inner: type('Link', (), {'__slots__': 'next'})() if inner is None
-                     else iter([inner])):
+                     lambda inner: iter([inner])):
             thing = None
             for _ in range(5 * NESTING):
                 thing = wrap(thing)

@@ -279,6 +279,21 @@ class DamageTests(unittest.TestCase):
         self.check_refused(size_classes=0xffffffff)
         self.check_refused(page_size=0xffffff)
 
+    def test_arenas_without_end(self):
+        # Each read is small; together they are more than one may keep.
+        kept = [bytes(400) for _ in range(100_000)]
+        sizes = []
+
+        def read(address, size):
+            sizes.append(size)
+            return self.read(address, size)
+        reader = _outside.Reader(read, self.layout, 'the liar')
+        reader.read()
+        with mock.patch.object(_outside, '_MOST_BYTES', max(sizes)), \
+                self.assertRaisesRegex(_outside.OutsideError, 'makes no sense'):
+            reader.read()
+        del kept
+
     def test_width_that_no_machine_has(self):
         head = bytearray(self.read(self.layout, 32))
         head[28:32] = bytes(4)
