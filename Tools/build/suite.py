@@ -55,7 +55,7 @@ def run_all(releases: Sequence[Release], suites: Sequence[Release]) -> int:
     places.COUNTS.mkdir(parents=True, exist_ok=True)
     for old in places.COUNTS.glob("*.json"):
         old.unlink()
-    _step("core", lambda: _call("core", ["make", "--no-print-directory", f"JOBS={job_count}", "check"]))
+    _step("core", lambda: _call("core", ["make", "--no-print-directory", f"JOBS={job_count}", "check-all"]))
     _step("tools", _tools)
     for release in releases:
         _test_release(release, release in suites, job_count)
