@@ -498,3 +498,12 @@ obm_settings_parse(struct obm_settings *settings, const char *text,
         settings->hugepages = OBM_HUGE_NEVER;   /* a guard page is a small one */
     }
 }
+
+void
+obm_settings_from_environment(struct obm_settings *settings, const char *text,
+                              void (*complain)(const char *line, void *data), void *data)
+{
+    if (text != NULL && !obm_has_raised_rights()) {
+        obm_settings_parse(settings, text, complain, data);
+    }
+}

@@ -592,6 +592,17 @@ TEST(every_good_setting_is_understood)
     }
 }
 
+TEST(a_variable_of_the_environment_may_be_unset)
+{
+    struct complaints complaints = {0};
+    struct obm_settings settings = {.check_level = 2};
+    obm_settings_from_environment(&settings, NULL, complain, &complaints);
+    EXPECT_EQUAL(settings.check_level, 2);
+    obm_settings_from_environment(&settings, "check=1,retain=lots", complain, &complaints);
+    EXPECT_EQUAL(settings.check_level, 1);
+    EXPECT_EQUAL(complaints.count, 1);
+}
+
 TEST(every_mode_of_huge_pages_is_understood)
 {
     struct complaints complaints;

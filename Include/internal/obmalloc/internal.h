@@ -386,6 +386,12 @@ OBM_API void obm_settings_parse(struct obm_settings *settings, const char *text,
                                 void (*complain)(const char *line, void *data),
                                 void *data);
 
+/* The same for the value of an environment variable; NULL: it is not set.  Whoever
+   starts a set-uid program does not choose its settings: there it counts as not set. */
+OBM_API void obm_settings_from_environment(struct obm_settings *settings, const char *text,
+                                           void (*complain)(const char *line, void *data),
+                                           void *data);
+
 /* Give back all that can go now.  Returns the number of bytes. */
 OBM_API size_t obm_trim(struct obm_heap *heap);
 

@@ -18,14 +18,11 @@ obm_python_warn(const char *line, void *data)
     fprintf(stderr, "%s\n", line);
 }
 
-/* text: the value of PYTHONOBMALLOC; NULL: it is not set.  Whoever starts a set-uid
-   program does not choose its settings. */
+/* text: the value of PYTHONOBMALLOC; NULL: it is not set. */
 static void
 obm_python_read_settings(const char *text)
 {
-    obm_settings_parse(&obm_python_settings,
-                       text != NULL && !obm_has_raised_rights() ? text : "",
-                       obm_python_warn, NULL);
+    obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, NULL);
 #ifndef OBM_BACKGROUND_H
     if (obm_python_settings.background) {
         obm_python_warn("PYTHONOBMALLOC: background is not there in this version of "

@@ -551,9 +551,7 @@ obm_loadable_prepare(void)
     if (reason != NULL) {
         return reason;
     }
-    const char *text = getenv("PYTHONOBMALLOC");
-    obm_settings_parse(&settings, text != NULL && !obm_has_raised_rights() ? text : "",
-                       warn_setting, NULL);
+    obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), warn_setting, NULL);
     if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&nobody, obm_os_system(), &settings)) {
         return "the page size of this system is not supported: "
