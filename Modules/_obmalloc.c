@@ -17,6 +17,10 @@
 
 #include "obmalloc/python.h"
 
+#if defined(__GLIBC__)
+#  include <malloc.h>
+#endif
+
 /* It needs the structs of one version of Python. */
 #if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
 #  define OBM_OWNERS 1
@@ -188,12 +192,29 @@ PyDoc_STRVAR(trim_doc,
 "Give back to the system what can go now: the free pages and empty arenas of\n"
 "this interpreter, after the free lists of the basic types were emptied.\n"
 "Returns the number of bytes that went back.  What retention had learned is\n"
-"forgotten.");
+"forgotten.\n"
+"\n"
+"Larger blocks, above 512 bytes, come from the system's malloc.  With glibc its\n"
+"free pages go back too (malloc_trim(0), while other threads may run); it does\n"
+"not tell how many bytes, so they are not counted.");
+
+/* Free pages between the blocks of the system's malloc. */
+static void
+trim_system_malloc(void)
+{
+#if defined(__GLIBC__)
+    Py_BEGIN_ALLOW_THREADS
+    malloc_trim(0);
+    Py_END_ALLOW_THREADS
+#endif
+}
 
 static PyObject *
 obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    return PyLong_FromSize_t(_PyObmalloc_Trim());
+    size_t went = _PyObmalloc_Trim();
+    trim_system_malloc();
+    return PyLong_FromSize_t(went);
 }
 
 PyDoc_STRVAR(check_doc,

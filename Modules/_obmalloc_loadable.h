@@ -41,6 +41,8 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyDict_SetItemString
 #pragma weak PyErr_NoMemory
 #pragma weak PyErr_SetString
+#pragma weak PyEval_RestoreThread
+#pragma weak PyEval_SaveThread
 #pragma weak PyExc_ImportError
 #pragma weak PyExc_RuntimeError
 #pragma weak PyExc_ValueError

@@ -33,6 +33,16 @@ class Memory(Programs):
             """, PYTHONOBMALLOC="retain=all")
         self.assertEqual(printed, "True True 0")
 
+    def test_trim_reaches_the_systems_malloc(self):
+        printed = self.run_preloaded("""
+            import obmalloc
+            kept = [bytes(10_000) for _ in range(4000)][::20]
+            before = resident()
+            obmalloc.trim()
+            print(before - resident())
+            """)
+        self.assertGreater(int(printed), 30 << 20)
+
     def test_blocks_from_before_install(self):
         # Freed, grown, shrunk and kept, with the heap checked at every free.
         self.needs(not self.python.debug, "a debug build has its hooks in force")

@@ -1,5 +1,6 @@
 """The module obmalloc: what people import."""
 
+import platform
 import unittest
 
 import obmalloc
@@ -66,6 +67,19 @@ class ModuleTests(helpers.ChildTest):
             shrunk = before - status('VmRSS')
             assert went > 45 * MIB and abs(shrunk - went) < 4 * MIB, (went, shrunk)
             ''', PYTHONOBMALLOC='retain=all')
+
+    @helpers.has_proc
+    @unittest.skipUnless(platform.libc_ver()[0] == 'glibc', "needs glibc's malloc_trim()")
+    def test_trim_reaches_the_systems_malloc(self):
+        self.check_child('''
+            import obmalloc
+            fill(40, 10_000)
+            kept = fill(40, 10_000)[::20]
+            before = status('VmRSS')
+            obmalloc.trim()
+            shrunk = before - status('VmRSS')
+            assert shrunk > 30 * MIB, shrunk
+            ''')
 
 
 if __name__ == '__main__':
