@@ -12,7 +12,9 @@
                   all.html and all.md; goes on where it stopped
     pyperformance run pyperformance on both interpreters, print pyperf's table, write pyperf's
                   results to FOLDER/pyperformance-*.json and the table to FOLDER/pyperformance.md
-    draw          draw the picture of obj, or the page of all, again, without running anything
+    service       run a web service under load with its own allocator, jemalloc and obmalloc preloaded,
+                  print the table, write FOLDER/service.json, service.svg, service.png
+    draw          draw the picture of obj or service, or the page of all, again, without running anything
     check         say PASS or FAIL for each bar of a report
 
 Exit status: 0; 1 when a bar is not cleared (--check, check); 2 when something went wrong, one line
@@ -33,7 +35,8 @@ from pathlib import Path
 
 from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
                document, experiment, field_suite, instructions, instructions_report, journal,
-               machine, memory, memory_report, picture, recording, replay, replay_report, table)
+               machine, memory, memory_report, picture, recording, replay, replay_report, service,
+               service_report, table)
 from .errors import BenchmarkError
 from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
                         SCENARIOS, TRACED, MemoryScenario, Scenario)
@@ -152,6 +155,13 @@ def add_options(command: Parser, options: dict[str, int]) -> None:
                              default=default, metavar="N", help=f"default {default}")
 
 
+def add_picture_option(command: Parser) -> None:
+    """Add whether a picture is wanted."""
+    command.add_argument("--picture", action=argparse.BooleanOptionalAction, default=None,
+                         help="insist on the picture, or skip it; by default it is drawn if "
+                              "Matplotlib is there")
+
+
 def add_scenario(commands, scenario: Scenario) -> None:
     """Add the command that runs a scenario."""
     command = add_comparison(commands, scenario.name, f"run the scenario {scenario.title}")
@@ -160,9 +170,7 @@ def add_scenario(commands, scenario: Scenario) -> None:
     command.add_argument("--runs", type=number_from(least), default=RUNS, metavar="N",
                          help=f"runs of each arm, the first is not counted (default {RUNS})")
     add_options(command, scenario.options)
-    command.add_argument("--picture", action=argparse.BooleanOptionalAction, default=None,
-                         help="insist on the picture, or skip it; by default it is drawn if "
-                              "Matplotlib is there")
+    add_picture_option(command)
 
 
 def add_memory(commands, name: str, scenarios: list[MemoryScenario], words: str) -> None:
@@ -262,6 +270,24 @@ def add_suite(commands) -> None:
                          help="for pyperformance run (after --), such as: -- --fast -b go,nbody")
 
 
+def add_service(commands) -> None:
+    """Add the command that runs a web service."""
+    command = commands.add_parser(picture.SERVICE, allow_abbrev=False,
+                                  help="run a web service under load (needs wrk)")
+    command.set_defaults(function=run_web_service)
+    command.add_argument("--python", required=True, metavar="PYTHON",
+                         help="the interpreter that serves, one built without obmalloc")
+    command.add_argument("--library", required=True, metavar="FILE", type=Path,
+                         help="obmalloc's library, to be preloaded")
+    command.add_argument("--packages", required=True, metavar="FOLDER", type=folder_name,
+                         help="where gunicorn and Flask go")
+    add_report(command)
+    command.add_argument("--runs", type=number_from(1), default=ROUNDS, metavar="N",
+                         help=f"runs of each arm (default {ROUNDS})")
+    add_options(command, service.OPTIONS)
+    add_picture_option(command)
+
+
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
@@ -277,6 +303,7 @@ def parser() -> Parser:
     add_replay(commands)
     add_all(commands)
     add_suite(commands)
+    add_service(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = commands.add_parser(name, help=words, allow_abbrev=False)
@@ -491,16 +518,33 @@ def run_suite(options: argparse.Namespace) -> int:
     return 0
 
 
+def run_web_service(options: argparse.Namespace) -> int:
+    """Run the web service, show what it held and how it answered, return the exit status."""
+    interpreter = machine.describe_interpreter(options.python)
+    parameters = {name: getattr(options, name) for name in service.OPTIONS}
+
+    def work(progress: Progress) -> dict:
+        with document.report_folder(options.packages):
+            return service.run_service(interpreter, options.library, options.packages, parameters,
+                                       options.runs, progress)
+    result, report = write_report(options.report, picture.SERVICE, work)
+    print(service_report.text(result, shutil.get_terminal_size().columns))
+    written = [report]
+    status = add_picture(options, report, written)
+    name_files(written)
+    return status
+
+
 def run_draw(options: argparse.Namespace) -> int:
     """Draw the picture of a report and return the exit status."""
     report = document.read(options.file)
     with document.only_sense(options.file):
         if report["format"] == comparison.FORMAT:
             written = comparison_page.write(report, options.file.parent)
-        elif report["format"] == experiment.FORMAT:
+        elif report["format"] in (experiment.FORMAT, document.SERVICE_FORMAT):
             written = picture.picture_of(options.file)
         else:
-            raise BenchmarkError(f"{options.file} has no picture: only obj and all have one")
+            raise BenchmarkError(f"{options.file} has no picture: only obj, service and all have one")
     name_files(written)
     return 0
 

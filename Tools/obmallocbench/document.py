@@ -62,6 +62,16 @@ REPLAY_FORM = {
                           "purge_calls": int, "purged_pages": int, "refaults": int,
                           "arenas_peak": int}]}],
 }
+SERVICE_FORMAT = "obmallocbench service 1"     # here, since what measures it reads documents too
+SERVICE_FORM = {
+    **CIRCUMSTANCES, "interpreters": {"stock": INTERPRETER}, "packages": dict,
+    "parameters": {"workers": int, "connections": int, "load": int, "idle": int, "health": int},
+    "arms": [{"name": str, "environment": dict, "library": str, "version": str,
+              "runs": [{"base_bytes": int, "base_seconds": NUMBER, "peak_bytes": int,
+                        "requests_per_second": NUMBER, "p99_seconds": NUMBER,
+                        "phases": [{"phase": str, "seconds": NUMBER, "bytes": int}],
+                        "samples": [[NUMBER]]}]}],
+}
 COMPARISON_FORMAT = "obmallocbench all 1"      # here, since what measures it reads documents too
 COMPARISON_FORM = {
     **CIRCUMSTANCES, "idle": [str], "runs": {"made": int, "discarded": int, "counted": int},
@@ -74,7 +84,7 @@ COMPARISON_FORM = {
 }
 FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
          instructions.FORMAT: INSTRUCTIONS_FORM, replay.FORMAT: REPLAY_FORM,
-         COMPARISON_FORMAT: COMPARISON_FORM}
+         COMPARISON_FORMAT: COMPARISON_FORM, SERVICE_FORMAT: SERVICE_FORM}
 
 
 def problems(value, form=FORM, place: str = "report") -> list[str]:
