@@ -288,8 +288,12 @@ def _report_program(options):
             raise CommandError(_text_or_none(_refusal(end)) or
                                f'{options.name} ended with status {status} before it could be '
                                'looked at: there is no report') from None
+    if seen.get('kernel') is not None:
+        stats = seen['stats']
+        samples.add_end(seen['kernel']['process'], stats['used_pages'] * stats['page_size'],
+                        stats['resident_pages'] * stats['page_size'])
     _write(options.output, _report.page(
-        title=f'The heap of {options.name} at its end', samples=samples, **seen))
+        title=f'The heap of {options.name} at its end', samples=samples.complete(), **seen))
     print(f'obmalloc: the report is in {options.output}', file=sys.stderr)
     sys.exit(status)
 

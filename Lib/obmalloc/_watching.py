@@ -21,10 +21,23 @@ class Samples:
         self.rows = []
         self._reader = None
         self._start = time.monotonic()
+        self._end = None
+
+    def _seconds(self):
+        return time.monotonic() - self._start
+
+    def end(self):
+        """What is watched has just ended, if it had not yet."""
+        if self._end is None:
+            self._end = self._seconds()
+
+    def add_end(self, process, used, held):
+        """One more, of the moment of end(), with figures in bytes that it left behind."""
+        self.rows.append({'time': self._end, 'process': process, 'used': used, 'held': held})
 
     def take(self):
         """One more.  Raises KernelError when the process is gone."""
-        row = {'time': time.monotonic() - self._start,
+        row = {'time': self._seconds(),
                'process': _kernel.process_bytes(self.pid)}
         try:
             if self._reader is None:
@@ -56,7 +69,7 @@ def run_child(arguments, interval, wanted):
     """Run this interpreter with arguments, and sample it until wanted() is false or
     it ends.
 
-    Returns (its exit status, as a shell has it; the samples)."""
+    Returns (its exit status, as a shell has it; the Samples)."""
     child = subprocess.Popen([sys.executable, *subprocess._args_from_interpreter_flags(),
                               *arguments])
     # Ctrl-C reaches the child by itself; a request to end is passed on.
@@ -68,6 +81,8 @@ def run_child(arguments, interval, wanted):
             try:
                 if wanted():
                     samples.take()
+                else:
+                    samples.end()
             except (_kernel.KernelError, IndexError):
                 pass                # it is ending: poll() will tell
             try:
@@ -77,8 +92,9 @@ def run_child(arguments, interval, wanted):
     finally:
         for number, handler in old.items():
             signal.signal(number, handler)
+    samples.end()
     status = child.returncode
-    return (status if status >= 0 else 128 - status), samples.complete()
+    return (status if status >= 0 else 128 - status), samples
 
 
 # Live ------------------------------------------------------------------------------

@@ -239,6 +239,10 @@ class ReportTests(CommandTest):
         for wanted in ('program.py', 'Over time', 'str in __main__.Culprit', 'blocks in use'):
             self.assertIn(wanted, words)
 
+    def test_a_program_that_ends_before_the_second_look_has_a_curve(self):
+        _, text = self.report('--interval', '60', 'program.py')
+        self.assertIn('Over time', ' '.join(_Page(text).words))
+
     def test_the_status_of_the_program(self):
         self.report('program.py', 'fail', status=3)
 
