@@ -134,33 +134,96 @@ class Applications(Programs):
             """, errors=None)
         self.assertEqual(printed, "False True True")
 
-    def test_gunicorn_prefork(self):
-        self.needs_module("gunicorn.app.wsgiapp")
+    def folder_with(self, name, text):
+        """A folder that goes with the test, with a program in it that may use serves()."""
         folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, folder)
-        with open(os.path.join(folder, "service.py"), "w") as file:
-            file.write(self.code("""
-                shared = [str(i) for i in range(100_000)]
-                def application(environment, start):
-                    import obmalloc
-                    kept = [(i, shared[i]) for i in range(50_000)]
-                    obmalloc.check()
-                    start('200 OK', [('Content-Type', 'text/plain')])
-                    return [str(serves()).encode()]
-                """))
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            port = probe.getsockname()[1]
-        server = subprocess.Popen(
-            [self.python.path, "-m", "obmalloc", "run", "-m", "gunicorn", "--preload", "--workers", "2",
-             "--max-requests", "5", "--bind", f"127.0.0.1:{port}", "--log-level", "error", "service:application"],
-            cwd=folder, env=self.environment(PYTHONPATH=os.pathsep.join([str(PACKAGE), folder])),
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        with open(os.path.join(folder, name), "w") as file:
+            file.write(self.code(text))
+        return folder
+
+    def start(self, command, folder, **variables):
+        """Start a server in a folder, from which it can import, as well as obmalloc."""
+        return subprocess.Popen(
+            command, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE, text=True,
+            env=self.environment(PYTHONPATH=os.pathsep.join([str(PACKAGE), folder]), **variables))
+
+    def stop(self, server):
+        """End it, and return what it wrote on stderr."""
+        server.send_signal(signal.SIGTERM)
+        return server.communicate(timeout=START_SECONDS)[1]
+
+    service = """
+        shared = [str(i) for i in range(100_000)]
+        def application(environment, start):
+            import obmalloc
+            kept = [(i, shared[i]) for i in range(50_000)]
+            obmalloc.check()
+            start('200 OK', [('Content-Type', 'text/plain')])
+            return [str(serves()).encode()]
+        """
+
+    def serve(self, port, command, **variables):
+        """Start a server of the service, expect 30 good answers, and that it ends well."""
+        server = self.start(command, self.folder_with("service.py", self.service), **variables)
         try:
             answers = [self.ask(port, server) for _ in range(30)]
         finally:
-            server.send_signal(signal.SIGTERM)
-            errors = server.communicate(timeout=START_SECONDS)[1]
+            errors = self.stop(server)
         self.assertEqual((set(answers), server.returncode), ({b"True"}, 0), errors)
+
+    @staticmethod
+    def free_port():
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            return probe.getsockname()[1]
+
+    def test_gunicorn_prefork(self):
+        self.needs_module("gunicorn.app.wsgiapp")
+        port = self.free_port()
+        self.serve(port, [
+            self.python.path, "-m", "obmalloc", "run", "-m", "gunicorn", "--preload", "--workers", "2",
+            "--max-requests", "5", "--bind", f"127.0.0.1:{port}", "--log-level", "error", "service:application"])
+
+    def test_uwsgi_prefork(self):
+        # A program of its own, in which Python is embedded.
+        program = os.path.join(os.path.dirname(self.python.path), "uwsgi")
+        self.needs(os.access(program, os.X_OK), "no uwsgi beside this interpreter")
+        port = self.free_port()
+        self.serve(port, [
+            program, "--master", "--processes", "2", "--max-requests", "5", "--need-app", "--die-on-term",
+            "--virtualenv", self.python.prefix, "--http-socket", f"127.0.0.1:{port}", "--wsgi-file", "service.py",
+            "--disable-logging"], LD_PRELOAD=str(LIBRARY))
+
+    def test_celery_prefork(self):
+        self.needs_module("celery")
+        folder = self.folder_with("tasks.py", """
+            import os
+            from celery import Celery
+            here = os.path.dirname(os.path.abspath(__file__))
+            app = Celery('tasks', broker='filesystem://', backend='file://' + here)
+            app.conf.broker_transport_options = {
+                name: here for name in ('data_folder_in', 'data_folder_out', 'control_folder')}
+            @app.task
+            def work(number):
+                import obmalloc
+                kept = [(i, str(i)) for i in range(50_000)]
+                obmalloc.check()
+                return str(serves())
+            if __name__ == '__main__':
+                import tasks
+                results = [tasks.work.delay(i) for i in range(20)]
+                print(*{result.get(timeout=60) for result in results})
+            """)
+        worker = self.start([
+            self.python.path, "-m", "obmalloc", "run", "-m", "celery", "--app", "tasks", "worker", "--pool",
+            "prefork", "--concurrency", "2", "--max-tasks-per-child", "5", "--loglevel", "ERROR",
+            "--without-gossip", "--without-mingle"], folder)
+        try:
+            said = self.run_python(os.path.join(folder, "tasks.py"), errors=None)
+        finally:
+            errors = self.stop(worker)
+        self.assertEqual((said.split(), worker.returncode), (["True"], 0), errors)
 
     def ask(self, port, server):
         """The server's answer; it may still be starting, or replacing a worker."""
