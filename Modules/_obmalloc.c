@@ -119,6 +119,8 @@ obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
+#if PY_MAJOR_VERSION >= 3       /* Python 2 has no heap_map() */
+
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
 struct arena_snapshot {
@@ -185,6 +187,8 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     PyMem_RawFree(arenas);
     return list;
 }
+
+#endif  /* PY_MAJOR_VERSION >= 3 */
 
 PyDoc_STRVAR(trim_doc,
 "trim() -> int\n"
@@ -291,7 +295,9 @@ static PyMethodDef methods[] = {
     {"install", obmalloc_install, METH_NOARGS, install_doc},
 #endif
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
+#if PY_MAJOR_VERSION >= 3
     {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
+#endif
 #if OBM_OWNERS
     {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
 #endif
