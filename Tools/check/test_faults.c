@@ -328,6 +328,7 @@ return_lost(void)
         machine.lost_count--;
         char *address = machine.lost[machine.lost_count].address;
         size_t size = machine.lost[machine.lost_count].size;
+        __real_mprotect(address, size, PROT_READ);  /* qemu-user cannot say it of a guard page */
         REQUIRE_SHADOW(fake_os_resident_pages(address, size / page * page) == 0);
         machine.mapped_bytes -= size;
         __real_munmap(address, size);
