@@ -205,17 +205,21 @@ def _regression(patched: Build, step: str) -> int:
 
 
 def _unittest(patched: Build, step: str, names: Sequence[str]) -> int:
-    """Each test file as a program of its own, counted from what it prints."""
+    """Each test file as a program of its own, counted from what it prints, on whichever stream."""
     total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
     status = 0
     for name in names:
         file = places.patched(patched.release) / "Lib/test" / f"{name}.py"  # 2.4 has no -m PACKAGE.NAME
         done = subprocess.run([patched.python, file], cwd=places.BUILD, text=True,
-                              stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, errors="replace",
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.STDOUT, errors="replace",
                               env=clean_environment(), timeout=REGRESSION_TIMEOUT_SECONDS)
-        print(done.stderr, end="", flush=True)
+        print(done.stdout, end="", flush=True)
+        counts = count_unittests(done.stdout, done.returncode)
+        if not any(counts.values()):
+            raise BuildError(f"{name}.py ended with status {done.returncode}, and no test of it was run")
         status = status or done.returncode
-        for kind, count in count_unittests(done.stderr, done.returncode).items():
+        for kind, count in counts.items():
             total[kind] += count
     files.write_json(counts_file(step), total)
     return status

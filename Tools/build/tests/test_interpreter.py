@@ -1,7 +1,10 @@
 """interpreter.py, install.py and suite.py, with a made-up CPython build."""
 
+import contextlib
+import io
 import os
 import time
+import types
 import unittest
 from unittest import mock
 
@@ -122,6 +125,27 @@ class SuiteTest(RepositoryCase):
         self.assertEqual(suite.count_unittests("Ran 3 tests in 1s\n\nOK (skipped=1)\n", 0),
                          {"passed": 2, "failed": 0, "skipped": 1})
         self.assertEqual(suite.count_unittests("Traceback: crashed", 1)["failed"], 1)
+
+    def old_tests(self, *lines: str) -> suite.Counts:
+        """What is counted of a test file of an old interpreter, for which these lines of shell stand."""
+        python = self.outside / "python"
+        python.write_text("\n".join(("#!/bin/sh", *lines)) + "\n", encoding="ascii")
+        python.chmod(0o755)
+        patched = types.SimpleNamespace(python=python, release=self.release)
+        with contextlib.redirect_stdout(io.StringIO()):
+            suite._unittest(patched, "regression", ["test_some"])
+        return files.read_json(suite.counts_file("regression"), {})
+
+    def test_old_unittest_may_write_on_either_stream(self) -> None:
+        said = "printf 'Ran 3 tests in 1s\\n\\nOK\\n'"
+        for redirection in ("", " >&2"):
+            with self.subTest(redirection):
+                self.assertEqual(self.old_tests(said + redirection),
+                                 {"passed": 3, "failed": 0, "skipped": 0})
+
+    def test_a_test_file_that_runs_no_test(self) -> None:
+        with self.assertRaisesRegex(BuildError, "test_some.py ended with status 0, and no test"):
+            self.old_tests("exit 0")
 
     def test_root_of_imports(self):
         self.write("Tools/x/tests/test_a.py", "")
