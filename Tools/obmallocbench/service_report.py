@@ -9,8 +9,8 @@ from .service import HEALTH, IDLE, LOAD, PHASES
 from .table import Column, decimals, fitting, render
 
 FOOTNOTE = ("MiB: Pss of gunicorn and its workers together, medians of {runs} run{s} an arm, "
-            "arms in turn; base: before the load, load, idle, health: at the end of each. req/s, p99: what "
-            "wrk says; × stock: medians of the paired ratios, the least and the greatest in "
+            "arms in turn; base: before the load, load, idle, health: at the end of each. req/s, p99: "
+            "what wrk says; × stock: medians of the paired ratios, the least and the greatest in "
             "parentheses.")
 
 
@@ -81,9 +81,9 @@ def footnote_of(document: dict) -> str:
                          if name.lower() in ("flask", "gunicorn"))
     libraries = ", ".join(arm["version"] for arm in document["arms"] if arm["version"])
     return (f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores; "
-            f"{facts['kernel']}; {versions}{'; ' if libraries else ''}{libraries}; obmalloc commit {commit[:12]}; "
-            f"{document['date'][:10]}\nPss of all processes of the service; a curve for each of "
-            f"{len(document['arms'][0]['runs'])} runs an arm, arms in turn")
+            f"{facts['kernel']}; {versions}{'; ' if libraries else ''}{libraries}; obmalloc commit "
+            f"{commit[:12]}; {document['date'][:10]}\nPss of all processes of the service; a curve a "
+            f"run, {len(document['arms'][0]['runs'])} an arm, arms in turn")
 
 
 def figure_of(document: dict, colours: tuple[str, ...], bare):
