@@ -63,6 +63,7 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     if (settings->secure) {
         heap->secure.random = os->entropy();
     }
+    heap->populate_pages = (unsigned)(OBM_POPULATE_BYTES / heap->geometry.page_size);
     obm_retention_init(heap);
     return true;
 }

@@ -638,6 +638,48 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
     return obm_run_at(heap, *id);
 }
 
+/* Back this clean page and the ones that come after it by memory, with one call;
+   those are dirty then, and taken next.  Only as many as may be retained: what is
+   not wanted after all is as good as any other free page.  Returns how many of
+   those after it had been purged. */
+static unsigned
+populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
+{
+    const struct obm_retention *retention = &heap->retention;
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_arena_object *arena = &heap->arenas[index];
+    struct obm_run *run = obm_run_at(heap, id);
+    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge
+        || retention->dirty >= retention->allowance) {
+        return 0;
+    }
+    size_t most = retention->allowance - retention->dirty + 1;
+    most = most < heap->populate_pages ? most : heap->populate_pages;
+    uint64_t clean = (run->free & ~run->dirty) >> page;
+    unsigned count = 0;
+    while (count < most && (clean >> count & 1) != 0) {
+        count++;
+    }
+    if (count < 2) {
+        return 0;
+    }
+    unsigned shift = obm_page_shift(heap);
+    unsigned number = (id & (OBM_RUNS_PER_ARENA - 1)) * heap->geometry.run_pages + page;
+    if (!heap->os->populate((void *)(arena->first_page + ((uintptr_t)number << shift)),
+                            (size_t)count << shift)) {
+        heap->populate_pages = 1;
+        return 0;
+    }
+    uint64_t ahead = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
+    unsigned purged = obm_count_bits(run->purged & ahead);
+    run->dirty |= ahead;
+    run->purged &= ~ahead;
+    arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
+    heap->counters.populated_pages += count - 1;
+    dirty_recount(heap, index);
+    return purged;
+}
+
 struct obm_page_history
 obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
@@ -645,8 +687,11 @@ obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
     struct obm_run *run = obm_run_at(heap, id);
     uint64_t bit = UINT64_C(1) << page;
     struct obm_page_history history;
-    history.purged = (run->purged & bit) != 0;
+    history.refaults = (run->purged & bit) != 0;
     history.clean = (run->dirty & bit) == 0 && heap->arenas[index].purgeable;
+    if (history.clean) {
+        history.refaults += populate_ahead(heap, id, page);
+    }
 
     run_unlink(heap, id);
     heap->arenas[index].dirty_pages -= (run->dirty & bit) != 0;

@@ -331,6 +331,24 @@ os_guard(void *address, size_t size)
 
 #endif
 
+/* Linux 5.14; an older one does not know the advice.  A C library may be older
+   than the kernel. */
+static bool
+os_populate(void *address, size_t size)
+{
+#if defined(__linux__) && !OBM_ARENAS_USE_MALLOC
+    const int populate_write = 23;      /* MADV_POPULATE_WRITE */
+    int saved = errno;
+    bool done = madvise(address, size, populate_write) == 0;
+    errno = saved;
+    return done;
+#else
+    (void)address;
+    (void)size;
+    return false;
+#endif
+}
+
 static bool
 os_is_mapped(const void *address)
 {
@@ -438,7 +456,7 @@ obm_has_raised_rights(void)
 const struct obm_os *
 obm_os_system(void)
 {
-    static struct obm_os os = {0, os_map, os_unmap, os_purge, os_advise_huge, os_first_touch,
+    static struct obm_os os = {0, os_map, os_unmap, os_populate, os_purge, os_advise_huge, os_first_touch,
                                os_split_huge, os_guard, os_is_mapped, os_entropy,
                                os_now, os_fatal};
     size_t unknown = 0;

@@ -208,14 +208,14 @@ obm_retention_page_freed(struct obm_heap *heap)
 
 void
 obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *arena,
-                         bool refault)
+                         unsigned refaults)
 {
-    if (refault) {
-        heap->counters.refaults++;
+    if (refaults != 0) {
+        heap->counters.refaults += refaults;
         OBM_PROBE(refault, arena->address, arena->page_count - arena->free_pages);
         if (heap->settings.retain == OBM_RETAIN_AUTO
             && heap->os->now() - arena->purged_at < OBM_REGRET_NANOSECONDS) {
-            heap->retention.allowance++;
+            heap->retention.allowance += refaults;
         }
     }
     if (clock_is_due(heap)) {

@@ -177,6 +177,27 @@ fake_unmap(void *address, size_t size)
     munmap(address, round_up(size, operations.page_size));
 }
 
+/* Whoever asks for memory says that the pages are clean. */
+static bool
+fake_populate(void *address, size_t size)
+{
+    fake.populate_calls++;
+    EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
+    EXPECT_EQUAL(size % operations.page_size, 0);
+    EXPECT(!mapping_of(address, size, "populate")->huge);
+    if (fake.refuse_populates || is_to_fail(fake.populate_calls, fake.fail_populate)) {
+        return false;
+    }
+    for (const char *byte = address; byte < (char *)address + size; byte++) {
+        if (*byte != 0 && fake.filled_size == 0) {
+            harness_fail(__FILE__, __LINE__, "populate of %p, which holds something", byte);
+            break;
+        }
+    }
+    fake.populated_bytes += size;
+    return true;
+}
+
 static bool
 fake_purge(void *address, size_t size)
 {
@@ -333,7 +354,7 @@ fake_os_reset(size_t page_size)
 {
     memset(&fake, 0, sizeof(fake));
     fake.now = FAKE_SECOND;
-    operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_purge,
+    operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_populate, fake_purge,
                                  fake_advise_huge, fake_first_touch, fake_split_huge,
                                  fake_guard, fake_is_mapped, fake_entropy, fake_now, fake_fatal};
 }
@@ -354,6 +375,7 @@ void
 fake_os_count_anew(void)
 {
     fake.map_calls = fake.unmap_calls = fake.purge_calls = fake.clock_calls = 0;
+    fake.populate_calls = fake.populated_bytes = 0;
     fake.huge_advices = fake.small_advices = fake.first_touches = fake.splits = 0;
     fake.purged = 0;
 }

@@ -27,6 +27,7 @@ struct fake_os {
     /* Set by the test. */
     size_t fail_map;            /* the map call with this number fails; 0: none */
     size_t fail_purge;          /* likewise, a purge */
+    size_t fail_populate;       /* likewise, pages to be backed by memory */
     size_t fail_advice;         /* likewise, advice to use a huge page */
     size_t fail_guard;          /* likewise, a guard page */
     size_t fail_foreign;        /* likewise, an arena of a foreign allocator */
@@ -34,6 +35,7 @@ struct fake_os {
     bool refuse_hints;
     uintptr_t refuse_hints_from;    /* hints at or above are refused; 0: none */
     bool refuse_purges;
+    bool refuse_populates;
     bool no_huge_pages;
     bool refuse_guards;
     bool all_is_mapped;         /* others mapped what the allocator did not */
@@ -47,6 +49,8 @@ struct fake_os {
     size_t map_calls;
     size_t unmap_calls;
     size_t purge_calls;
+    size_t populate_calls;
+    size_t populated_bytes;     /* ever */
     size_t clock_calls;
     size_t huge_advices;        /* for one huge page, and for small ones */
     size_t small_advices;

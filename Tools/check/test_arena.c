@@ -548,6 +548,138 @@ TEST(pages_of_a_new_arena_count_as_refaults_if_they_replace_released_ones)
     heap_end(heap);
 }
 
+/* Memory asked for ahead ------------------------------------------------------------ */
+
+/* A heap so large that it asks for the memory of more than one page; all of its
+   pages are in use. */
+struct large_heap {
+    struct obm_heap *heap;
+    struct pages pages;
+};
+
+static struct large_heap
+large_heap_new(const char *settings)
+{
+    struct obm_heap *heap = heap_new(settings);
+    size_t count = OBM_POPULATE_ARENAS * arena_pages(heap);
+    struct large_heap large = {heap, pages_take(heap, count, LARGE)};
+    EXPECT_EQUAL(heap->arena_count, OBM_POPULATE_ARENAS);
+    EXPECT_EQUAL(heap->retention.dirty, 0);
+    fake_os_count_anew();
+    heap->counters.populated_pages = 0;
+    return large;
+}
+
+static void
+large_heap_end(struct large_heap *large)
+{
+    EXPECT_VALID(large->heap);
+    pages_give(large->heap, &large->pages);
+    heap_end(large->heap);
+}
+
+static size_t
+populate_pages(const struct obm_heap *heap)
+{
+    size_t pages = OBM_POPULATE_BYTES / heap->geometry.page_size;
+    return pages < run_pages(heap) ? pages : run_pages(heap);
+}
+
+TEST(a_large_heap_backs_neighbours_with_one_call)
+{
+    struct large_heap large = large_heap_new("");
+    struct obm_heap *heap = large.heap;
+    size_t ahead = populate_pages(heap), page = heap->geometry.page_size;
+    size_t calls = ahead > 1 ? 2 : 0;
+    struct pages pages = pages_take(heap, 2 * ahead, SMALL);
+    EXPECT_EQUAL(fake.populate_calls, calls);
+    EXPECT_EQUAL(fake.populated_bytes, calls * ahead * page);
+    EXPECT_EQUAL(heap->counters.populated_pages, calls * (ahead - 1));
+    EXPECT_EQUAL(heap->retention.dirty, 0);
+    EXPECT_EQUAL(page_address(heap, &pages, 1) - page_address(heap, &pages, 0), (ptrdiff_t)page);
+    pages_give(heap, &pages);
+    large_heap_end(&large);
+}
+
+TEST(pages_that_were_backed_ahead_are_free_and_dirty)
+{
+    struct large_heap large = large_heap_new("");
+    struct obm_heap *heap = large.heap;
+    struct pages pages = pages_take(heap, 1, SMALL);
+    size_t ahead = populate_pages(heap) > 1 ? populate_pages(heap) - 1 : 0;
+    EXPECT_EQUAL(heap->retention.dirty, ahead);
+    EXPECT_EQUAL(arena_object_of(heap, page_block(&pages, 0))->dirty_pages, ahead);
+    EXPECT_EQUAL(obm_trim(heap), ahead * heap->geometry.page_size);
+    pages_give(heap, &pages);
+    large_heap_end(&large);
+}
+
+TEST(a_small_heap_asks_for_no_page_ahead)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = pages_take(heap, (OBM_POPULATE_ARENAS - 1) * arena_pages(heap), LARGE);
+    EXPECT_EQUAL(fake.populate_calls, 0);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+/* No page ahead where none may be kept, nor more than may. */
+TEST(no_more_pages_are_backed_than_may_be_retained)
+{
+    struct large_heap large = large_heap_new("retain=none");
+    struct obm_heap *heap = large.heap;
+    struct pages pages = pages_take(heap, 3, SMALL);
+    EXPECT_EQUAL(fake.populate_calls, 0);
+    pages_give(heap, &pages);
+    large_heap_end(&large);
+
+    large = large_heap_new("");
+    heap = large.heap;
+    if (populate_pages(heap) > 3) {
+        heap->retention.allowance = heap->retention.base = 2;
+        pages = pages_take(heap, 1, SMALL);
+        EXPECT_EQUAL(fake.populated_bytes, 3 * heap->geometry.page_size);
+        EXPECT_EQUAL(heap->retention.dirty, 2);
+            pages_give(heap, &pages);
+    }
+    large_heap_end(&large);
+}
+
+TEST(a_system_that_refuses_to_back_pages_is_asked_once)
+{
+    struct large_heap large = large_heap_new("");
+    struct obm_heap *heap = large.heap;
+    fake.refuse_populates = true;
+    struct pages pages = pages_take(heap, 20, SMALL);
+    EXPECT_EQUAL(fake.populate_calls, populate_pages(heap) > 1);
+    EXPECT_EQUAL(heap->retention.dirty, 0);
+    pages_give(heap, &pages);
+    large_heap_end(&large);
+}
+
+/* A page used between two clean ones ends the range. */
+TEST(only_clean_neighbours_are_backed)
+{
+    struct large_heap large = large_heap_new("retain=none");
+    struct obm_heap *heap = large.heap;
+    struct pages pages = pages_take(heap, 8, LARGE);
+    char *start = page_address(heap, &pages, 0);
+    page_give(heap, &pages, 0);
+    page_give(heap, &pages, 1);
+    page_give(heap, &pages, 2);
+    page_give(heap, &pages, 4);
+    heap->retention.allowance = heap->retention.base = SIZE_MAX / 2;
+    struct pages more = pages_take(heap, 1, LARGE);
+    EXPECT_SAME(page_address(heap, &more, 0), start);
+    size_t range = populate_pages(heap) < 3 ? populate_pages(heap) : 3;
+    EXPECT_EQUAL(fake.populated_bytes, range > 1 ? range * heap->geometry.page_size : 0);
+    /* All of these had been purged, so all are refaults. */
+    EXPECT_EQUAL(heap->counters.refaults, range > 1 ? range : 1);
+    pages_give(heap, &more);
+    pages_give(heap, &pages);
+    large_heap_end(&large);
+}
+
 /* Foreign arenas ------------------------------------------------------------------- */
 
 TEST(an_arena_goes_back_to_the_allocator_it_came_from)

@@ -128,6 +128,7 @@ static const struct scenario scenarios[] = {
     {"foreign arenas", "check=3", play_tides, false, true},
     {"many arenas", "", play_many_arenas, false, false},
     {"many arenas outside", "", play_many_arenas, true, false},
+    {"many arenas, all kept", "retain=all", play_many_arenas, false, false},
     {"secure", "secure=1,check=3", play_tides, false, false},
     {"secure outside", "secure=1,retain=none", play_tides, true, false},
 };
@@ -143,6 +144,7 @@ struct kind {
 static const struct kind kinds[] = {
     {"map", &fake.fail_map, &fake.map_calls},
     {"purge", &fake.fail_purge, &fake.purge_calls},
+    {"populate", &fake.fail_populate, &fake.populate_calls},
     {"advice", &fake.fail_advice, &fake.huge_advices},
     {"guard", &fake.fail_guard, &fake.guard_calls},
     {"foreign arena", &fake.fail_foreign, &fake.foreign_calls},
@@ -167,7 +169,7 @@ end(void)
 {
     world_check(&world);
     world_check_overlap(&world);
-    fake.fail_map = fake.fail_purge = fake.fail_advice = fake.fail_guard = 0;
+    fake.fail_map = fake.fail_purge = fake.fail_populate = fake.fail_advice = fake.fail_guard = 0;
     fake.fail_foreign = 0;
     grow();
     world_empty(&world);

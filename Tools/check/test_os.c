@@ -160,6 +160,23 @@ TEST(advice_keeps_what_the_memory_holds)
     os()->unmap(space, 2 * HUGE);
 }
 
+/* Not every system can; none changes what is there. */
+TEST(memory_asked_for_ahead_is_there_and_keeps_its_contents)
+{
+    size_t page = os()->page_size;
+    char *address = map_pages(4);
+    address[2 * page] = PATTERN;
+    bool done = os()->populate(address, 4 * page);
+    EXPECT(is_full_of(address, 2 * page, 0));
+    EXPECT_EQUAL(address[2 * page], PATTERN);
+    EXPECT(is_full_of(address + 3 * page, page, 0));
+    if (OBM_ARENAS_USE_MALLOC) {
+        EXPECT(!done);
+    }
+    os()->unmap(address, 4 * page);
+    EXPECT(!os()->populate(address, 4 * page) || CHECK_EMULATED);
+}
+
 TEST(what_is_not_one_huge_page_is_none)
 {
     size_t page = os()->page_size;

@@ -107,6 +107,7 @@ misfortune(void)
     fake.fail_all_later = one_in(2);
     fake.refuse_hints = one_in(5);
     fake.refuse_purges = one_in(8);
+    fake.refuse_populates = one_in(16);
     fake.refuse_guards = one_in(4);
     fake.no_huge_pages = one_in(4);
     fake.first_touch_takes = one_in(4) ? 2 * OBM_HUGE_NANOSECONDS : 0;
@@ -119,7 +120,7 @@ static void
 good_fortune(void)
 {
     fake.fail_map = 0;
-    fake.refuse_hints = fake.refuse_purges = foreign.refuse = false;
+    fake.refuse_hints = fake.refuse_purges = fake.refuse_populates = foreign.refuse = false;
     foreign_in_force = NULL;
 }
 

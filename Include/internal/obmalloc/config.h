@@ -127,6 +127,14 @@
    be zero: with the free list of the pool at hand that is the shorter way. */
 #define OBM_CLEAR_MAX 128u                                  /* bytes */
 
+/* A heap that has OBM_POPULATE_ARENAS arenas asks for the memory of so many clean
+   pages at a time, as far as they may be retained: a call for 16 pages was measured
+   at 0.7 of the time of 16 faults. */
+#ifndef OBM_POPULATE_BYTES
+#  define OBM_POPULATE_BYTES ((size_t)64 << 10)
+#endif
+#define OBM_POPULATE_ARENAS 4u
+
 /* The window ------------------------------------------------------------ */
 
 /* Arenas of the system's own allocator lie in a window of the address space

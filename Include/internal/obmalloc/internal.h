@@ -176,9 +176,10 @@ OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_c
                                           obm_run_id *id);
 
 /* Take the page number page of the run out of its free pages, or put it back
-   as dirty.  obm_page_take() says whether its memory is known to be zero, and
-   whether it had been purged. */
-struct obm_page_history { bool clean; bool purged; };
+   as dirty.  obm_page_take() says whether its memory is known to be zero, and how
+   many pages were backed by memory for it that had been purged: itself, and those
+   after it in a heap that populates ahead. */
+struct obm_page_history { bool clean; unsigned refaults; };
 OBM_API struct obm_page_history obm_page_take(struct obm_heap *heap, obm_run_id id,
                                               unsigned page);
 OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
@@ -258,12 +259,12 @@ OBM_API unsigned obm_count_bits(uint64_t word);
 /* Set the policy according to heap->settings. */
 OBM_API void obm_retention_init(struct obm_heap *heap);
 
-/* Tell the policy that a page was freed, or taken from an arena (refault: it
-   had been purged before). */
+/* Tell the policy that a page was freed, or taken from an arena (refaults: how
+   many pages it brought back that had been purged before). */
 OBM_API void obm_retention_page_freed(struct obm_heap *heap);
 OBM_API void obm_retention_page_taken(struct obm_heap *heap,
                                       const struct obm_arena_object *arena,
-                                      bool refault);
+                                      unsigned refaults);
 
 /* Look at the clock, give back what proved to be surplus, and what is above
    the allowance, as far as the bounded share of the time goes. */

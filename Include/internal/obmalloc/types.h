@@ -170,6 +170,10 @@ struct obm_os {
        NULL.  NULL: refused. */
     void *(*map)(void *hint, size_t size);
     void (*unmap)(void *address, size_t size);
+    /* Back the range, which was never touched or is purged, by memory now, with one
+       call instead of a fault for each page.  false: refused, and all of it, or
+       what the system had no memory for, is as before. */
+    bool (*populate)(void *address, size_t size);
     /* Hand the memory back and keep the address; what is read next is 0.
        false: refused, and nothing has changed. */
     bool (*purge)(void *address, size_t size);
@@ -260,6 +264,7 @@ struct obm_counters {
     size_t purged_pages;
     size_t released_pages;      /* dirty ones of arenas released */
     size_t refaults;            /* pages taken again after a purge or release */
+    size_t populated_pages;     /* backed by memory before they were taken */
     size_t purge_failures;
 };
 
@@ -322,6 +327,7 @@ struct obm_heap {
     struct obm_arena_object *arenas;    /* arena_capacity objects, [0] unused */
     size_t arena_capacity;
     size_t arena_count;                 /* with address != 0 */
+    unsigned populate_pages;            /* backed with one call at most; 1: never ahead */
     obm_arena_index unused_arenas;      /* list of released objects */
     obm_arena_index arenas_ever;        /* objects from here on were never used */
 
