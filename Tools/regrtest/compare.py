@@ -14,6 +14,8 @@ same machine with the same options and the same random seed.
    cases has passed once, RERUNS times at most.  This rules out flakes of a
    loaded machine.
 3. What never passed, or crashed, runs on stock, alone, RERUNS times at most.
+   A file that ran into --timeout takes step 3 first: where it hangs on stock
+   too, one such wait is enough.
 4. verdicts.py states and applies the rule.
 
 Time is bounded: --suite-limit for step 1, --rerun-limit for steps 2 and 3
@@ -310,10 +312,12 @@ def rerun_all(histories, patched, stock, folder, deadline):
     if suspects:
         say(f"Again, alone: {len(suspects)} files")
     for history in suspects:
-        rerun(history, patched, history.patched, history.needs_patched,
-              folder, deadline)
-        rerun(history, stock, history.stock, history.needs_stock,
-              folder, deadline)
+        sides = [(patched, history.patched, history.needs_patched),
+                 (stock, history.stock, history.needs_stock)]
+        if history.patched[0].timed_out():
+            sides.reverse()
+        for interpreter, runs, needed in sides:
+            rerun(history, interpreter, runs, needed, folder, deadline)
 
 
 # The end: table, counts, report

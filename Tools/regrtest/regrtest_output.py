@@ -35,6 +35,8 @@ UNKNOWN = "unknown"    # the file did not run to its end
 
 FILE = ""              # the key of the file's own result among its cases
 
+TIMED_OUT = "timed out"     # how regrtest's words for it begin
+
 SEVERITY = (SKIP, PASS, FAIL, CRASH)
 
 PROGRESS = re.compile(
@@ -98,6 +100,10 @@ class FileRun:
         if is_fixture(key):
             return Result(PASS)   # only failures of fixtures are reported
         return Result(ABSENT)
+
+    def timed_out(self):
+        own = self.cases[FILE]
+        return own.kind == FAIL and own.detail.startswith(TIMED_OUT)
 
 
 def is_fixture(case):
@@ -283,12 +289,12 @@ def file_run(outcome, output, suite):
         return FileRun(False, Result(SKIP, outcome))
     if outcome.startswith(("passed", "ran no tests")):
         return FileRun(True, Result(PASS), cases)
-    if outcome.startswith("timed out"):
+    if outcome.startswith(TIMED_OUT):
         return FileRun(False, Result(FAIL, outcome))
     if EXIT_SIGNAL.search(outcome):
         return FileRun(False, Result(CRASH, outcome))
     if outcome.startswith("worker non-zero exit code"):
-        detail = "timed out" if FAULTHANDLER_TIMEOUT.search(output) else outcome
+        detail = TIMED_OUT if FAULTHANDLER_TIMEOUT.search(output) else outcome
         return FileRun(False, Result(FAIL, detail))
     if outcome.startswith("failed (env changed)"):
         return FileRun(True, Result(FAIL, "environment changed"), cases)

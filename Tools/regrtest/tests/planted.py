@@ -64,6 +64,7 @@ class Planted(unittest.TestCase):
         "if PATCHED and run_number() == 1:\n"
         "            raise AssertionError('Process return code is -11')"),
     "test_hang": CASE.format("time.sleep(60 if PATCHED else 0)"),
+    "test_hang_on_both": CASE.format("time.sleep(60)"),
     "test_import": "if PATCHED: import no_such_module\n" + CASE.format("pass"),
     "test_import_on_both": "import no_such_module\n" + CASE.format("pass"),
     "test_environment": CASE.format("if PATCHED: os.environ['PLANTED_LEAK'] = '1'"),
@@ -90,6 +91,7 @@ EXPECTED = {
     ("test_crash_on_both", None): "fails on stock too",
     ("test_child_crash_once", "test_it"): "REGRESSION",
     ("test_hang", None): "REGRESSION",
+    ("test_hang_on_both", None): "fails on stock too",
     ("test_import", None): "REGRESSION",
     ("test_import_on_both", None): "fails on stock too",
     ("test_environment", None): "REGRESSION",

@@ -104,6 +104,15 @@ class Verdicts(Outside):
         self.assertEqual(self.last_line(outcome),
                          "7 passed, 0 failed, 1 skipped")
 
+    def test_what_hangs_is_asked_of_stock_first(self):
+        planted.plant(self.tests, ["test_hang_on_both"])
+        outcome = self.compare("--timeout", "3")
+        self.assertEqual(outcome.returncode, 0, outcome.stdout + outcome.stderr)
+        self.assertEqual(self.verdicts(),
+                         {("test_hang_on_both", None): "fails on stock too"})
+        self.assertIn("alone on stock", outcome.stdout)
+        self.assertNotIn("alone on patched", outcome.stdout)
+
     def test_suite_limit(self):
         planted.plant(self.tests, ["test_hang"])
         outcome = self.compare("--suite-limit", "1", "--rerun-limit", "1")
