@@ -84,16 +84,16 @@ play_tides(void)
     grow();
 }
 
-/* So many arenas that their array and the map have to grow: by the books only,
-   since no page is touched. */
+/* Take all pages of so many arenas, by the books only: no page is touched. */
+enum { MANY_ARENAS = 20 };
+
 static void
-play_many_arenas(void)
+play_arenas(size_t arenas)
 {
-    enum { ARENAS = 20, PAGES = ARENAS * OBM_MAX_ARENA_PAGES };
-    static struct { obm_run_id run; unsigned page; } taken[PAGES];
+    static struct { obm_run_id run; unsigned page; } taken[MANY_ARENAS * OBM_MAX_ARENA_PAGES];
     struct obm_heap *heap = world.heap;
     size_t count = 0;
-    for (size_t left = (size_t)ARENAS * heap->geometry.arena_pages; left > 0; left--) {
+    for (size_t left = arenas * heap->geometry.arena_pages; left > 0; left--) {
         obm_run_id id;
         size_t refused = fake.refused;
         const struct obm_run *run = obm_run_with_room(heap, LARGE_CLASS, &id);
@@ -112,6 +112,20 @@ play_many_arenas(void)
     }
 }
 
+/* So many that their array and the map have to grow. */
+static void
+play_many_arenas(void)
+{
+    play_arenas(MANY_ARENAS);
+}
+
+/* So many that memory is asked for ahead. */
+static void
+play_some_arenas(void)
+{
+    play_arenas(OBM_POPULATE_ARENAS + 1);
+}
+
 struct scenario {
     const char *name;
     const char *settings;
@@ -126,11 +140,11 @@ static const struct scenario scenarios[] = {
     {"outside the window", "retain=64k,check=3", play_tides, true, false},
     {"huge pages", "hugepages=always,check=3", play_tides, false, false},
     {"foreign arenas", "check=3", play_tides, false, true},
-    {"many arenas", "", play_many_arenas, false, false},
-    {"many arenas outside", "", play_many_arenas, true, false},
-    {"many arenas, all kept", "retain=all", play_many_arenas, false, false},
+    {"many arenas", "retain=none", play_many_arenas, false, false},
+    {"many arenas outside", "retain=none", play_many_arenas, true, false},
     {"secure", "secure=1,check=3", play_tides, false, false},
     {"secure outside", "secure=1,retain=none", play_tides, true, false},
+    {"memory asked for ahead", "", play_some_arenas, false, false},
 };
 
 /* Kinds of calls ------------------------------------------------------------------- */
@@ -218,6 +232,7 @@ TEST(faults_with_many_arenas) { fail_every_call(&scenarios[5]); }
 TEST(faults_with_many_arenas_outside) { fail_every_call(&scenarios[6]); }
 TEST(faults_in_secure_mode) { fail_every_call(&scenarios[7]); }
 TEST(faults_in_secure_mode_outside) { fail_every_call(&scenarios[8]); }
+TEST(faults_of_memory_asked_for_ahead) { fail_every_call(&scenarios[9]); }
 
 /* The real system ------------------------------------------------------------------ */
 
