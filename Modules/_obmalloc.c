@@ -288,6 +288,8 @@ obmalloc_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return Py_BuildValue("z", obm_loadable_install());
 }
 
+#include "_obmalloc_watch.h"
+
 #endif  /* OBM_LOADABLE */
 
 static PyMethodDef methods[] = {

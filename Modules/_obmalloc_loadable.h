@@ -35,10 +35,15 @@
 extern void *PyMem_RawCalloc(size_t count, size_t size);
 extern void PyMem_RawFree(void *block);
 
+#pragma weak Py_BuildValue
+#pragma weak Py_DecRef
+#pragma weak Py_IncRef
 #pragma weak PyArg_ParseTuple
 #pragma weak PyBytes_FromStringAndSize
+#pragma weak PyCMethod_New
 #pragma weak PyDict_New
 #pragma weak PyDict_SetItemString
+#pragma weak PyErr_Clear
 #pragma weak PyErr_NoMemory
 #pragma weak PyErr_SetString
 #pragma weak PyEval_RestoreThread
@@ -46,6 +51,8 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyExc_ImportError
 #pragma weak PyExc_RuntimeError
 #pragma weak PyExc_ValueError
+#pragma weak PyImport_ImportModule
+#pragma weak PyInterpreterState_Get
 #pragma weak PyList_New
 #pragma weak PyList_SetItem
 #pragma weak PyLong_FromSize_t
@@ -53,14 +60,13 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyMem_RawCalloc
 #pragma weak PyMem_RawFree
 #pragma weak PyModuleDef_Init
+#pragma weak PyObject_Call
+#pragma weak PyObject_GetAttrString
 #pragma weak PyUnicode_FromString
-#pragma weak Py_BuildValue
-#pragma weak Py_DecRef
-#pragma weak Py_IncRef
 #pragma weak _Py_BuildValue_SizeT
-#pragma weak _PyArg_ParseTuple_SizeT
 #pragma weak _Py_FalseStruct
 #pragma weak _Py_NoneStruct
 #pragma weak _Py_TrueStruct
+#pragma weak _PyArg_ParseTuple_SizeT
 
 #endif /* OBMALLOC_LOADABLE_H */

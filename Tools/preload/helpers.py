@@ -56,7 +56,7 @@ class Interpreter:
 def _interpreters():
     named = os.environ.get("OBMALLOC_PYTHONS")
     paths = named.split(":") if named else [
-        path for path in ["/usr/bin/python3", *sorted(glob.glob(str(ROOT / "build/cpython-*/stock*/python")))]
+        path for path in ["/usr/bin/python3", *sorted(glob.glob(str(ROOT / "build/cpython-3*/stock*/python")))]
         if os.access(path, os.X_OK)]
     return [Interpreter(path) for path in paths]
 

@@ -68,6 +68,20 @@ class Embedding(Programs):
         for variables in {}, {"PYTHONOBMALLOC": "check=2,retain=none"}:
             self.assertEqual(self.run_program("plain", 5, code, **variables), ["True"] * 5 + ["0"])
 
+    def test_each_life_has_its_own_purger(self):
+        self.needs(not self.python.debug, "a debug build starts each life anew with its hooks in force")
+        code = """
+            import os, time
+            end = time.monotonic() + 120
+            while len(os.listdir('/proc/self/task')) < 2:
+                assert time.monotonic() < end, figures()
+                kept = [bytes(400) for i in range(40_000)]
+                del kept
+                [bytes(5000) for i in range(8)]
+            print(serves(), flush=True)
+            """
+        self.assertEqual(self.run_program("plain", 3, code, PYTHONOBMALLOC="background=1"), ["True"] * 3 + ["0"])
+
     def test_hooks_before_the_first_life_see_everything(self):
         self.needs(not self.python.debug, "a debug build has hooks of its own then")
         served, seen = self.run_program("counting", 1, "kept = [str(i) for i in range(100_000)]; print(serves())")

@@ -13,29 +13,39 @@
    States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
                             RUNNING --stop--> STOPPING --join--> NONE
 
-   All of it is guarded by the GIL of the main interpreter, except `stop`,
-   which has a lock, since the thread sleeps without the GIL.  The thread never
-   needs the GIL again once it is ENDED, so it can be joined with the GIL held;
-   to join one that is STOPPING the GIL is given up.
+   All of it is guarded by the GIL of the main interpreter.  Threads and locks are
+   CPython's (pythread.h).  A lock stands for an event: `wake` is released to wake
+   the thread, which sleeps in a timed wait for it, and `running` by the thread as
+   the last thing it does.  The thread never needs the GIL again once it is ENDED,
+   so it can be joined with the GIL held; to join one that is STOPPING the GIL is
+   given up.
 
    A fork stops it first: so os.fork() sees one thread less and does not warn
    because of us, and no lock of ours is ever locked in the child.  It starts
    again, in parent and child, at the next occasion an epoch later.  A bare
    fork() in an extension leaves the child without the thread, which it is told
-   by pthread_atfork().  Finalization stops it for good. */
+   by pthread_atfork().  Finalization stops it for good.
+
+   The adapter has defined obm_python_has_main_gil() and
+   obm_python_gil_guards_main_heap(). */
 
 #ifndef OBM_BACKGROUND_H
 #define OBM_BACKGROUND_H
 
-#if defined(HAVE_PTHREAD_H) && !defined(__EMSCRIPTEN__) && !defined(__wasi__)
+#if !defined(__EMSCRIPTEN__) && !defined(__wasi__)
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
-#include <signal.h>
+#if !defined(_WIN32)
+#  include <pthread.h>
+#  include <sched.h>
+#  include <signal.h>
+#endif
 #ifdef __linux__
 #  include <sys/syscall.h>
 #  include <unistd.h>
+#endif
+#ifndef OBM_LOADABLE
+#  include "pythread.h"
 #endif
 
 enum obm_background_state {
@@ -48,40 +58,20 @@ enum obm_background_state {
 static struct {
     enum obm_background_state state;
     bool closed;                /* stopped for good, see obm_background_stop() */
-    bool knows_fork;            /* pthread_atfork() was called */
     uint64_t not_before;        /* nanoseconds of os->now: no start before */
-    pthread_t thread;
     long thread_id;             /* Linux's own, written by the thread */
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stop;                  /* guarded by the lock */
+    PyThread_type_lock wake;
+    PyThread_type_lock running;
 } obm_background;
 
 /* The thread ------------------------------------------------------------------- */
-
-#ifdef HAVE_PTHREAD_CONDATTR_SETCLOCK
-#  define OBM_BACKGROUND_CLOCK CLOCK_MONOTONIC
-#else
-#  define OBM_BACKGROUND_CLOCK CLOCK_REALTIME
-#endif
 
 /* Sleep for an epoch; false: the thread must stop. */
 static bool
 obm_background_sleep(void)
 {
-    struct timespec end;
-    clock_gettime(OBM_BACKGROUND_CLOCK, &end);
-    uint64_t nanoseconds = (uint64_t)end.tv_nsec + OBM_EPOCH_NANOSECONDS;
-    end.tv_sec += (time_t)(nanoseconds / 1000000000u);
-    end.tv_nsec = (long)(nanoseconds % 1000000000u);
-    int result = 0;
-    pthread_mutex_lock(&obm_background.lock);
-    while (!obm_background.stop && result == 0) {
-        result = pthread_cond_timedwait(&obm_background.wake, &obm_background.lock, &end);
-    }
-    bool stop = obm_background.stop;
-    pthread_mutex_unlock(&obm_background.lock);
-    return !stop;
+    const long long microseconds = (long long)(OBM_EPOCH_NANOSECONDS / 1000);
+    return PyThread_acquire_lock_timed(obm_background.wake, microseconds, 0) == PY_LOCK_FAILURE;
 }
 
 /* With the GIL held.  true: there is nothing more to do. */
@@ -100,7 +90,7 @@ obm_background_tick(void)
     return true;
 }
 
-static void *
+static void
 obm_background_main(void *Py_UNUSED(argument))
 {
 #ifdef __linux__
@@ -117,26 +107,36 @@ obm_background_main(void *Py_UNUSED(argument))
         PyThreadState_Clear(tstate);
         PyThreadState_DeleteCurrent();
     }
-    return NULL;
+    PyThread_release_lock(obm_background.running);
 }
 
 /* Starting and stopping ----------------------------------------------------------- */
 
-/* Wait until the system has forgotten the thread as well, as far as a bounded
-   number of looks tells: joined, it is still counted for a moment, and
-   os.fork() asks how many there are. */
+static void
+obm_background_free_locks(void)
+{
+    PyThread_type_lock locks[] = {obm_background.wake, obm_background.running};
+    for (unsigned i = 0; i < 2; i++) {
+        if (locks[i] != NULL) {
+            PyThread_free_lock(locks[i]);
+        }
+    }
+}
+
+/* Wait until the thread ends, and until the system has forgotten it, as far as a
+   bounded number of looks tells: it is still counted for a moment, and os.fork()
+   asks how many there are. */
 static void
 obm_background_join(void)
 {
-    pthread_join(obm_background.thread, NULL);
+    PyThread_acquire_lock(obm_background.running, WAIT_LOCK);
 #ifdef __linux__
     long id = OBM_PUBLISHED(&obm_background.thread_id);
     for (int look = 0; look < 1000 && syscall(SYS_tgkill, (long)getpid(), id, 0) == 0; look++) {
         sched_yield();
     }
 #endif
-    pthread_cond_destroy(&obm_background.wake);
-    pthread_mutex_destroy(&obm_background.lock);
+    obm_background_free_locks();
 }
 
 static void
@@ -155,40 +155,53 @@ obm_background_forget(void)
     obm_background.state = OBM_BACKGROUND_NONE;
 }
 
-static void
-obm_background_init_wake(void)
+/* Start a thread for which all signals are blocked: they are for the program's. */
+static bool
+obm_background_start_thread(void)
 {
-#ifdef HAVE_PTHREAD_CONDATTR_SETCLOCK
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, OBM_BACKGROUND_CLOCK);
-    pthread_cond_init(&obm_background.wake, &attributes);
-    pthread_condattr_destroy(&attributes);
+#if defined(_WIN32)
+    return PyThread_start_new_thread(obm_background_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
 #else
-    pthread_cond_init(&obm_background.wake, NULL);
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    unsigned long id = PyThread_start_new_thread(obm_background_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return id != PYTHREAD_INVALID_THREAD_ID;
 #endif
 }
 
-/* Signals are for the threads of the program.  A thread that cannot be had is
-   asked for again an epoch later. */
+/* A thread that cannot be had is asked for again an epoch later. */
 static void
 obm_background_create(void)
 {
-    sigset_t all, before;
-    pthread_mutex_init(&obm_background.lock, NULL);
-    obm_background_init_wake();
-    obm_background.stop = false;
+    obm_background.wake = PyThread_allocate_lock();
+    obm_background.running = PyThread_allocate_lock();
+    bool has_locks = obm_background.wake != NULL && obm_background.running != NULL;
+    if (has_locks) {
+        PyThread_acquire_lock(obm_background.wake, NOWAIT_LOCK);
+        PyThread_acquire_lock(obm_background.running, NOWAIT_LOCK);
+    }
     obm_background.thread_id = 0;
     obm_background.state = OBM_BACKGROUND_RUNNING;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    if (pthread_create(&obm_background.thread, NULL, obm_background_main, NULL) != 0) {
-        pthread_cond_destroy(&obm_background.wake);
-        pthread_mutex_destroy(&obm_background.lock);
+    if (!has_locks || !obm_background_start_thread()) {
+        obm_background_free_locks();
         obm_background.state = OBM_BACKGROUND_NONE;
         obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
+/* Whether the child of a bare fork() will know that it has no such thread. */
+static bool
+obm_background_knows_fork(void)
+{
+#if !defined(_WIN32)
+    static bool told;
+    told = told || pthread_atfork(NULL, NULL, obm_background_forget) == 0;
+    return told;
+#else
+    return true;
+#endif
 }
 
 /* A thread that holds the GIL of interp is about to block. */
@@ -209,13 +222,9 @@ obm_background_before_blocking(PyInterpreterState *interp)
     int saved = errno;
     obm_background_bury();
     if (obm_background.state == OBM_BACKGROUND_NONE
-        && obm_os_system()->now() >= obm_background.not_before) {
-        if (!obm_background.knows_fork) {
-            obm_background.knows_fork = pthread_atfork(NULL, NULL, obm_background_forget) == 0;
-        }
-        if (obm_background.knows_fork) {
-            obm_background_create();
-        }
+        && obm_os_system()->now() >= obm_background.not_before
+        && obm_background_knows_fork()) {
+        obm_background_create();
     }
     errno = saved;
 }
@@ -234,10 +243,7 @@ obm_background_stop(PyInterpreterState *interp, bool for_good)
     obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
     if (obm_background.state == OBM_BACKGROUND_RUNNING) {
         obm_background.state = OBM_BACKGROUND_STOPPING;
-        pthread_mutex_lock(&obm_background.lock);
-        obm_background.stop = true;
-        pthread_cond_signal(&obm_background.wake);
-        pthread_mutex_unlock(&obm_background.lock);
+        PyThread_release_lock(obm_background.wake);
         Py_BEGIN_ALLOW_THREADS
         obm_background_join();
         Py_END_ALLOW_THREADS
@@ -245,7 +251,7 @@ obm_background_stop(PyInterpreterState *interp, bool for_good)
     }
 }
 
-#else   /* no POSIX threads */
+#else   /* no threads */
 
 static void
 obm_background_before_blocking(PyInterpreterState *Py_UNUSED(interp))

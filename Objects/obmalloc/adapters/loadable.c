@@ -50,6 +50,7 @@
 #include <stdlib.h>
 
 typedef struct _is PyInterpreterState;      /* opaque, in Python's headers too */
+typedef struct _ts PyThreadState;
 #include "loadable.h"
 #include "obmalloc/python.h"
 
@@ -85,9 +86,15 @@ extern PyInterpreterState *PyInterpreterState_Get(void) WEAK;
 extern PyInterpreterState *PyInterpreterState_Main(void) WEAK;
 extern PyInterpreterState *PyInterpreterState_Head(void) WEAK;
 extern PyInterpreterState *PyInterpreterState_Next(PyInterpreterState *interpreter) WEAK;
+extern PyThreadState *PyThreadState_New(PyInterpreterState *interpreter) WEAK;
+extern void PyThreadState_Clear(PyThreadState *thread) WEAK;
+extern void PyThreadState_DeleteCurrent(void) WEAK;
+extern void PyEval_RestoreThread(PyThreadState *thread) WEAK;
+extern PyThreadState *PyEval_SaveThread(void) WEAK;
 extern const char *Py_GetVersion(void) WEAK;
 extern int Py_IsInitialized(void) WEAK;
 extern int Py_AtExit(void (*function)(void)) WEAK;
+extern int Py_AddPendingCall(int (*function)(void *argument), void *argument) WEAK;
 extern int PySys_AddAuditHook(int (*hook)(const char *event, void *arguments, void *data),
                               void *data) WEAK;
 
@@ -150,14 +157,89 @@ is_served(bool many)
            || is_main_after_all();
 }
 
+/* The purger.  What it needs of Python's headers: */
+
+#define Py_UNUSED(name) name OBM_UNUSED
+#define Py_BEGIN_ALLOW_THREADS { PyThreadState *thread = PyEval_SaveThread();
+#define Py_END_ALLOW_THREADS PyEval_RestoreThread(thread); }
+
+typedef void *PyThread_type_lock;
+enum { PY_LOCK_FAILURE = 0, NOWAIT_LOCK = 0, WAIT_LOCK = 1 };
+#define PYTHREAD_INVALID_THREAD_ID ((unsigned long)-1)
+extern PyThread_type_lock PyThread_allocate_lock(void) WEAK;
+extern void PyThread_free_lock(PyThread_type_lock lock) WEAK;
+extern int PyThread_acquire_lock(PyThread_type_lock lock, int wait) WEAK;
+extern int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds,
+                                       int may_be_interrupted) WEAK;
+extern void PyThread_release_lock(PyThread_type_lock lock) WEAK;
+extern unsigned long PyThread_start_new_thread(void (*function)(void *), void *argument) WEAK;
+
+/* On Linux the same, and not in a newer version of the C library. */
+#define pthread_sigmask sigprocmask
+
+/* Only the main interpreter is served where others may have a GIL of their
+   own, and only it asks. */
+static bool
+obm_python_has_main_gil(const PyInterpreterState *interpreter)
+{
+    (void)interpreter;
+    return true;
+}
+
+static bool
+obm_python_gil_guards_main_heap(void)
+{
+    return true;
+}
+
+#include "background.h"
+
+/* The purger must not be under way when Python forks or ends, so there is none
+   before Python has promised to tell us.  It is asked at the next moment at
+   which it can be called: we are deep in an allocation.  Guarded by the GIL. */
+static enum { UNASKED, ASKED, WATCHED } watch;
+
+void
+obm_loadable_is_watched(bool agreed)
+{
+    watch = agreed ? WATCHED : ASKED;
+}
+
+static void
+start_purger(void)
+{
+    if (!Py_IsInitialized() || watch == WATCHED) {
+        obm_background_before_blocking(PyInterpreterState_Main());
+    }
+    else if (watch == UNASKED && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
+        watch = ASKED;
+    }
+}
+
+void
+_PyObmalloc_BeforeFork(PyInterpreterState *interpreter)
+{
+    obm_background_stop(interpreter, false);
+}
+
+void
+_PyObmalloc_BeforeFinalizing(PyInterpreterState *interpreter)
+{
+    obm_background_stop(interpreter, true);
+    watch = UNASKED;        /* by the next life */
+}
+
 /* A patched interpreter looks at the clock before a thread blocks.  Here the
    next good moment is a request that the system's malloc serves, which costs
-   more than a look now and then. */
+   more than a look now and then.  The caller is served, and holds the GIL. */
 static void
 pass_on(void)
 {
     if (++passed % OBM_PASSED_PER_LOOK == 0) {
         obm_before_blocking(main_heap);
+        if (settings.background) {
+            start_purger();
+        }
     }
 }
 
@@ -533,7 +615,11 @@ objection(void)
         || PyMem_RawMalloc == NULL || PyMem_RawCalloc == NULL || PyMem_RawRealloc == NULL
         || PyMem_RawFree == NULL || PyInterpreterState_Get == NULL
         || PyInterpreterState_Main == NULL || PyInterpreterState_Head == NULL
-        || PyInterpreterState_Next == NULL || Py_IsInitialized == NULL) {
+        || PyInterpreterState_Next == NULL || Py_IsInitialized == NULL
+        || PyThreadState_New == NULL || PyThreadState_Clear == NULL
+        || PyThreadState_DeleteCurrent == NULL || PyEval_RestoreThread == NULL
+        || PyEval_SaveThread == NULL || Py_AddPendingCall == NULL
+        || PyThread_start_new_thread == NULL || PyThread_acquire_lock_timed == NULL) {
         return "this Python lacks a function of its public interface: "
                "it keeps its own allocator";
     }

@@ -18,4 +18,11 @@ extern const char *obm_loadable_prepare(void);
    NULL: it is there; else one line that says why it cannot be. */
 extern const char *obm_loadable_install(void);
 
+/* A pending call, which the module defines: ask Python to call
+   _PyObmalloc_BeforeFork() before each os.fork(), and
+   _PyObmalloc_BeforeFinalizing() when it ends.  Returns 0; tells by
+   obm_loadable_is_watched() whether Python agreed. */
+extern int obm_loadable_watch_python(void *unused);
+extern void obm_loadable_is_watched(bool agreed);
+
 #endif /* OBM_LOADABLE_H */

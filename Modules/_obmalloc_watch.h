@@ -1,0 +1,63 @@
+/* The loadable library asks Python to be told of a fork and of the end: a thread
+   of its own (background=1) must not be under way then.
+
+   The module `os` may be half imported when the pending call comes, so posix is
+   asked, of which os.register_at_fork() is a part. */
+
+#ifndef OBMALLOC_WATCH_H
+#define OBMALLOC_WATCH_H
+
+static PyObject *
+before_fork(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    _PyObmalloc_BeforeFork(PyInterpreterState_Get());
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *
+before_finalizing(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    _PyObmalloc_BeforeFinalizing(PyInterpreterState_Get());
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+/* module.name(callback), or module.name(keyword=callback) where there is one. */
+static bool
+hand_over(const char *module_name, const char *name, const char *keyword, PyMethodDef *callback)
+{
+    PyObject *module = PyImport_ImportModule(module_name);
+    PyObject *function = module != NULL ? PyObject_GetAttrString(module, name) : NULL;
+    PyObject *ours = function != NULL ? PyCFunction_NewEx(callback, NULL, NULL) : NULL;
+    PyObject *positional = NULL, *keywords = NULL, *result = NULL;
+    if (ours != NULL) {
+        positional = keyword != NULL ? Py_BuildValue("()") : Py_BuildValue("(O)", ours);
+        keywords = keyword != NULL ? Py_BuildValue("{s:O}", keyword, ours) : NULL;
+    }
+    if (positional != NULL && (keyword == NULL || keywords != NULL)) {
+        result = PyObject_Call(function, positional, keywords);
+    }
+    bool done = result != NULL;
+    PyErr_Clear();
+    Py_XDECREF(result);
+    Py_XDECREF(keywords);
+    Py_XDECREF(positional);
+    Py_XDECREF(ours);
+    Py_XDECREF(function);
+    Py_XDECREF(module);
+    return done;
+}
+
+int
+obm_loadable_watch_python(void *Py_UNUSED(unused))
+{
+    static PyMethodDef fork_definition = {"before_fork", before_fork, METH_NOARGS, NULL};
+    static PyMethodDef end_definition = {
+        "before_finalizing", before_finalizing, METH_NOARGS, NULL};
+    obm_loadable_is_watched(hand_over("posix", "register_at_fork", "before", &fork_definition)
+                            && hand_over("atexit", "register", NULL, &end_definition));
+    return 0;
+}
+
+#endif /* OBMALLOC_WATCH_H */

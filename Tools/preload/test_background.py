@@ -1,0 +1,145 @@
+"""PYTHONOBMALLOC=background=1: the purger, in an interpreter that was not built with it.
+
+Programs wait until something has happened; one that waits in vain ends in a time-out.
+"""
+
+import os
+import subprocess
+import textwrap
+import time
+import unittest
+
+from helpers import LIBRARY, TIMEOUT_SECONDS, Programs, for_each_interpreter
+
+_PREPARE = """
+import os, time
+def threads():
+    return len(os.listdir('/proc/self/task'))
+def dirty():
+    stats = figures()
+    return stats['dirty_pages'] * stats['page_size']
+def retain(mib):
+    while dirty() < mib << 19:
+        kept = [bytes(400) for i in range((mib << 20) // 448)]
+        del kept
+        [bytes(5000) for i in range(8)]     # the system's: the library looks about
+def wait_until(condition):
+    end = time.monotonic() + 120
+    while not condition():
+        assert time.monotonic() < end, (threads(), figures())
+        time.sleep(0.01)
+def start_thread():
+    def runs():
+        retain(16)
+        return threads() == 2
+    wait_until(runs)
+"""
+
+
+@for_each_interpreter
+class Background(Programs):
+
+    def code(self, text):
+        return super().code("") + _PREPARE + textwrap.dedent(text)
+
+    def run_background(self, text, **variables):
+        return self.run_preloaded(text, **{"PYTHONOBMALLOC": "background=1", **variables})
+
+    def sleeper(self, setting):
+        """A process that retains 64 MiB and is in its last blocking call: a read."""
+        child = subprocess.Popen(
+            [self.python.path, "-c", self.code("retain(64); print(resident(), flush=True); os.read(0, 1)")],
+            env=self.environment(LD_PRELOAD=str(LIBRARY), PYTHONOBMALLOC=setting),
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(child.communicate)
+        return child, int(child.stdout.readline())
+
+    def figures_of(self, process):
+        with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+            fields = dict(line.split(":", 1) for line in file)
+        return int(fields["VmRSS"].split()[0]) << 10, int(fields["Threads"])
+
+    def test_a_process_that_sleeps_for_ever_shrinks(self):
+        child, before = self.sleeper("background=1")
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while True:
+            size, threads = self.figures_of(child)
+            if size <= before - (24 << 20) and threads == 1:
+                return
+            self.assertLess(time.monotonic(), end, f"{size} of {before} bytes, {threads} threads")
+            time.sleep(0.05)
+
+    def test_off_by_default(self):
+        child, before = self.sleeper("")
+        time.sleep(2)
+        size, threads = self.figures_of(child)
+        self.assertGreater(size, before - (8 << 20))
+        self.assertEqual(threads, 1)
+
+    def test_it_ends_and_starts_again(self):
+        self.run_background("""
+            import obmalloc
+            for _ in range(3):
+                start_thread()
+                wait_until(lambda: threads() == 1)
+                assert dirty() < 2 << 20, figures()
+            obmalloc.check()
+            """)
+
+    def test_fork_does_not_warn_and_both_go_on(self):
+        # From 3.12 on os.fork() warns when the process has a second thread.
+        printed = self.run_background("""
+            import obmalloc, warnings
+            warnings.simplefilter('error')
+            for _ in range(5):
+                start_thread()
+                time.sleep(0.1)             # it has asked to be told of a fork
+                child = os.fork()
+                assert threads() == 1
+                if child == 0:
+                    start_thread()
+                    obmalloc.check()
+                    os._exit(0)
+                assert os.waitpid(child, 0)[1] == 0
+            obmalloc.check()
+            print('well')
+            """)
+        self.assertEqual(printed, "well")
+
+    def test_processes_and_threads(self):
+        printed = self.run_background("""
+            import multiprocessing, subprocess, sys, threading
+            context = multiprocessing.get_context('fork')
+            def work(n):
+                retain(16)
+                return n * 2
+            start_thread()
+            with context.Pool(3) as pool:
+                assert pool.map(work, range(10)) == [n * 2 for n in range(10)]
+            workers = [threading.Thread(target=retain, args=(4,)) for _ in range(4)]
+            for worker in workers: worker.start()
+            for worker in workers: worker.join()
+            start_thread()
+            print(subprocess.run([sys.executable, '-c', 'print(6 * 7)'], check=True,
+                                 capture_output=True, text=True).stdout.strip())
+            """, PYTHONWARNINGS="ignore::DeprecationWarning")
+        self.assertEqual(printed, "42")
+
+    def test_the_end_does_not_wait_for_it(self):
+        for _ in range(5):
+            self.run_background("start_thread()", PYTHONOBMALLOC="background=1,check=1")
+
+    def test_installed_while_python_runs(self):
+        self.needs(not self.python.debug, "a debug build has its hooks in force")
+        printed = self.run_code("""
+            import obmalloc
+            assert obmalloc.install()
+            start_thread()
+            wait_until(lambda: threads() == 1)
+            print(obmalloc.settings()['background'])
+            """, PYTHONOBMALLOC="background=1")
+        self.assertEqual(printed, "1")
+
+
+if __name__ == "__main__":
+    unittest.main()
