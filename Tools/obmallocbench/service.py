@@ -1,7 +1,7 @@
 """A web service under load, and what stays in memory afterwards.
 
 gunicorn with Flask (web/application.py) runs under one interpreter, once for each arm in turn:
-stock; jemalloc as people preload it; obmalloc preloaded. wrk asks for reports, then nobody asks for
+stock; jemalloc as people preload it; obmalloc preloaded, also with background=1. wrk asks for reports, then nobody asks for
 anything, then a load balancer asks for /health once a second. The memory of all of the service's
 processes together (the sum of their Pss) is read twice a second.
 """
@@ -192,7 +192,12 @@ def arms_of(interpreter: dict, library: Path) -> list[allocators.Found]:
     refuse_a_refusal(ours)
     obmalloc = allocators.Found(allocators.Allocator("obmalloc", "obmalloc preloaded", "stock"),
                                 ours, str(library))
-    return [found[0], obmalloc, *found[1:]]
+    purger = running.Arm("background=1", "stock", interpreter["path"],
+                         {**ours.environment, "PYTHONOBMALLOC": "background=1"})
+    idle = allocators.Found(allocators.Allocator(
+        purger.name, "obmalloc preloaded, with its purger for idle processes", "stock"), purger,
+        str(library))
+    return [found[0], obmalloc, idle, *found[1:]]
 
 
 def run_service(interpreter: dict, library: Path, folder: Path, parameters: dict[str, int],

@@ -6,7 +6,7 @@
    thread helps out, and only while there is something to give back: it starts
    when a thread is about to block with more retained than the base, looks at
    the clock once an epoch with the GIL held, and ends when no more than the
-   base is retained.  It serves the heap of the main interpreter, and leaves it
+   base is retained, after the system's malloc has given back too.  It serves the heap of the main interpreter, and leaves it
    alone while an interpreter with a GIL of its own allocates from it too: such
    a one may be made, and its maker must see to it that no two threads run.
 
@@ -35,6 +35,9 @@
 #if !defined(__EMSCRIPTEN__) && !defined(__wasi__)
 
 #include <errno.h>
+#ifdef __GLIBC__
+#  include <malloc.h>
+#endif
 #if !defined(_WIN32)
 #  include <pthread.h>
 #  include <sched.h>
@@ -74,9 +77,10 @@ obm_background_sleep(void)
     return PyThread_acquire_lock_timed(obm_background.wake, microseconds, 0) == PY_LOCK_FAILURE;
 }
 
-/* With the GIL held.  true: there is nothing more to do. */
+/* With the GIL held.  true: there is nothing more to do; then the purger has ended
+   if it may end. */
 static bool
-obm_background_tick(void)
+obm_background_tick(bool may_end)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
     if (!obm_python_gil_guards_main_heap()) {
@@ -86,8 +90,20 @@ obm_background_tick(void)
     if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_has_surplus(heap)) {
         return false;
     }
-    obm_background.state = OBM_BACKGROUND_ENDED;
+    if (may_end) {
+        obm_background.state = OBM_BACKGROUND_ENDED;
+    }
     return true;
+}
+
+/* The system's malloc has kept what it serves, requests above OBM_SMALL_MAX: its
+   free pages go back too.  Without the GIL, since it may take a while. */
+static void
+obm_background_trim_malloc(void)
+{
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
 }
 
 static void
@@ -96,16 +112,21 @@ obm_background_main(void *Py_UNUSED(argument))
 #ifdef __linux__
     OBM_PUBLISH(&obm_background.thread_id, (long)syscall(SYS_gettid));
 #endif
-    bool done = false;
-    while (!done && obm_background_sleep()) {
+    bool idle = false, ended = false;
+    while (!ended && obm_background_sleep()) {
         PyThreadState *tstate = PyThreadState_New(PyInterpreterState_Main());
         if (tstate == NULL) {
             continue;           /* no memory for it now */
         }
         PyEval_RestoreThread(tstate);
-        done = obm_background_tick();
+        bool may_end = idle;
+        idle = obm_background_tick(may_end);
         PyThreadState_Clear(tstate);
         PyThreadState_DeleteCurrent();
+        ended = idle && may_end;
+        if (idle && !ended) {
+            obm_background_trim_malloc();
+        }
     }
     PyThread_release_lock(obm_background.running);
 }
