@@ -1,14 +1,15 @@
 /* obmalloc: the purger for processes that go idle (PYTHONOBMALLOC=background=1).
 
    Retention gives back in the course of page events, and when a thread gives
-   up the GIL to block.  A process that keeps memory because it was wanted
-   twice, and then sleeps in one call for ever, has neither.  On request a
+   up the GIL to block. A process that keeps memory because it was wanted
+   twice, and then sleeps in one call for ever, has neither. On request a
    thread helps out, and only while there is something to give back: it starts
    when a thread is about to block with more retained than the base, looks at
    the clock once an epoch with the GIL held, and ends when no more than the
-   base is retained, after the system's malloc has given back too.  It serves the heap of the main interpreter, and leaves it
-   alone while an interpreter with a GIL of its own allocates from it too: such
-   a one may be made, and its maker must see to it that no two threads run.
+   base is retained, after the system's malloc has given back too. It serves
+   the heap of the main interpreter, and leaves it alone while an interpreter
+   with a GIL of its own allocates from it too: such a one may be made, and
+   its maker must see to it that no two threads run.
 
    States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
                             RUNNING --stop--> STOPPING --join--> NONE
