@@ -293,7 +293,7 @@ def file_run(outcome, output, suite):
         return FileRun(False, Result(FAIL, outcome))
     if EXIT_SIGNAL.search(outcome):
         return FileRun(False, Result(CRASH, outcome))
-    if outcome.startswith("worker non-zero exit code"):
+    if outcome.startswith(("worker non-zero exit code", "crashed (Exit code")):   # 3.11 and older
         detail = TIMED_OUT if FAULTHANDLER_TIMEOUT.search(output) else outcome
         return FileRun(False, Result(FAIL, detail))
     if outcome.startswith("failed (env changed)"):
