@@ -12,10 +12,11 @@ import statistics
 from pathlib import Path
 from typing import Callable, Sequence
 
-from . import comparison_report, document as reports, machine
+from . import comparison_report, document as reports, instructions, instructions_report, machine
 from .allocators import PATCHED, STOCK
 from .comparison_report import (Table, floor_mebibytes, has_patched, measures_of, noise_of, summary,
                                 table_of)
+from .errors import BenchmarkError
 from .scenarios import REST_SCENARIOS
 
 # Of the palette by Okabe and Ito, which people with any kind of colour vision can tell apart.
@@ -203,8 +204,21 @@ def first_paragraph(scenario: dict) -> str:
     return said[:1].upper() + said[1:]
 
 
-def page(document: dict) -> str:
-    """Return the whole page."""
+def instructions_part(counted: dict | None) -> str:
+    """Return the instructions of programs beside the times. counted: what make bench-instructions
+    wrote, None where it did not."""
+    if counted is None:
+        return ("<p>Not counted: <code>make bench-instructions</code> does, and this page then has "
+                "them.</p>")
+    columns = instructions_report.program_columns(counted)
+    rows = [[column.heading for column in columns], *zip(*(column.cells for column in columns))]
+    commit = (counted["repository"]["commit"] or "none yet")[:12]
+    return (f"<p>{html.escape(instructions_report.MEANINGS)} obmalloc commit {html.escape(commit)}, "
+            f"{html.escape(counted['date'][:10])}.</p>" + frame.table(rows, "instructions"))
+
+
+def page(document: dict, counted: dict | None = None) -> str:
+    """Return the whole page. counted: see instructions_part."""
     title = "What Python programs hold and give back, by allocator"
     found = comparison_report.findings(document)
     circumstances = comparison_report.circumstances(document)
@@ -227,14 +241,30 @@ def page(document: dict) -> str:
                  f"<p>{html.escape(comparison_report.MEANINGS)} Strong: "
                  f"{comparison_report.LEAST}</p>")
     parts += [html_table(table_of(document, measure)) for measure in measures_of(document)]
+    parts.append("<h2>Instructions</h2>" + instructions_part(counted))
     parts.append("<h2>The arms</h2><div class=\"words\">" + frame.table(arms, "the arms")
                  + "</div>")
     return frame.document(title, "".join(parts), STYLE)
 
 
+def counted_in(folder: Path) -> dict | None:
+    """Return the report of make bench-instructions in a folder, None without a sound one."""
+    path = folder / "instructions.json"
+    try:
+        found = reports.read(path)
+        if found["format"] != instructions.FORMAT:
+            return None
+        with reports.only_sense(path):
+            instructions_report.program_columns(found)
+    except BenchmarkError:
+        return None
+    return found
+
+
 def write(document: dict, folder: Path) -> list[Path]:
-    """Write page and summary of a comparison into a folder and return their paths."""
-    contents = {folder / "all.html": page(document),
+    """Write page and summary of a comparison into a folder and return their paths. Instructions
+    that were counted are taken from the same folder."""
+    contents = {folder / "all.html": page(document, counted_in(folder)),
                 folder / "all.md": comparison_report.markdown(document)}
     for path, text in contents.items():
         reports.write_whole(path, text.encode("utf-8"))

@@ -11,7 +11,7 @@ from obmallocbench import (allocators, comparison, comparison_page, comparison_r
 from obmallocbench.errors import BenchmarkError
 from obmallocbench.scenarios import REST_SCENARIOS
 
-from . import sample
+from . import sample, test_instructions
 from .sample import MEBIBYTE
 from .test_run import PYTHON, InFolder, run
 
@@ -170,6 +170,13 @@ class Page(unittest.TestCase):
         self.assertEqual(comparison_page.ticks(0.0, 300.0), [0, 50, 100, 150, 200, 250, 300])
         self.assertEqual([round(tick, 2) for tick in comparison_page.ticks(0.93, 1.12)],
                          [0.95, 1.0, 1.05, 1.1])
+
+    def test_instructions_that_were_counted_stand_beside_the_times(self):
+        counted = test_instructions.small_document()
+        page = comparison_page.page(small_document(), counted)
+        self.assertIn("<td>0.880</td>", page)
+        self.assertIn(counted["date"][:10], page)
+        self.assertIn("make bench-instructions", comparison_page.page(small_document()))
 
     def test_what_a_scenario_is(self):
         for key in REST_SCENARIOS:
