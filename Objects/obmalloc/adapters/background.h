@@ -22,7 +22,7 @@
    given up.
 
    A fork stops it first: so os.fork() sees one thread less and does not warn
-   because of us, and no lock of ours is ever locked in the child.  It starts
+   because of us, and the child finds the locks as they were made.  It starts
    again, in parent and child, at the next occasion an epoch later.  A bare
    fork() in an extension leaves the child without the thread, which it is told
    by pthread_atfork().  Finalization stops it for good.
@@ -134,17 +134,6 @@ obm_background_main(void *Py_UNUSED(argument))
 
 /* Starting and stopping ----------------------------------------------------------- */
 
-static void
-obm_background_free_locks(void)
-{
-    PyThread_type_lock locks[] = {obm_background.wake, obm_background.running};
-    for (unsigned i = 0; i < 2; i++) {
-        if (locks[i] != NULL) {
-            PyThread_free_lock(locks[i]);
-        }
-    }
-}
-
 /* Wait until the thread ends, and until the system has forgotten it, as far as a
    bounded number of looks tells: it is still counted for a moment, and os.fork()
    asks how many there are. */
@@ -158,7 +147,6 @@ obm_background_join(void)
         sched_yield();
     }
 #endif
-    obm_background_free_locks();
 }
 
 static void
@@ -170,11 +158,39 @@ obm_background_bury(void)
     }
 }
 
-/* In the child of a fork there is no such thread. */
+/* In the child of a fork there is no such thread, and nobody to release its lock. */
 static void
 obm_background_forget(void)
 {
-    obm_background.state = OBM_BACKGROUND_NONE;
+    if (obm_background.state != OBM_BACKGROUND_NONE) {
+        obm_background.state = OBM_BACKGROUND_NONE;
+        obm_background.wake = obm_background.running = NULL;
+    }
+}
+
+/* A lock that is acquired; NULL: no memory. */
+static PyThread_type_lock
+obm_background_acquired_lock(void)
+{
+    PyThread_type_lock lock = PyThread_allocate_lock();
+    if (lock != NULL) {
+        PyThread_acquire_lock(lock, NOWAIT_LOCK);
+    }
+    return lock;
+}
+
+/* The locks stay for good, and are acquired whenever there is no thread: nobody
+   knows when one that has been released is not used any more. */
+static bool
+obm_background_has_locks(void)
+{
+    if (obm_background.wake == NULL) {
+        obm_background.wake = obm_background_acquired_lock();
+    }
+    if (obm_background.running == NULL) {
+        obm_background.running = obm_background_acquired_lock();
+    }
+    return obm_background.wake != NULL && obm_background.running != NULL;
 }
 
 /* Start a thread for which all signals are blocked: they are for the program's. */
@@ -197,17 +213,9 @@ obm_background_start_thread(void)
 static void
 obm_background_create(void)
 {
-    obm_background.wake = PyThread_allocate_lock();
-    obm_background.running = PyThread_allocate_lock();
-    bool has_locks = obm_background.wake != NULL && obm_background.running != NULL;
-    if (has_locks) {
-        PyThread_acquire_lock(obm_background.wake, NOWAIT_LOCK);
-        PyThread_acquire_lock(obm_background.running, NOWAIT_LOCK);
-    }
     obm_background.thread_id = 0;
     obm_background.state = OBM_BACKGROUND_RUNNING;
-    if (!has_locks || !obm_background_start_thread()) {
-        obm_background_free_locks();
+    if (!obm_background_has_locks() || !obm_background_start_thread()) {
         obm_background.state = OBM_BACKGROUND_NONE;
         obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
     }

@@ -167,7 +167,6 @@ typedef void *PyThread_type_lock;
 enum { PY_LOCK_FAILURE = 0, NOWAIT_LOCK = 0, WAIT_LOCK = 1 };
 #define PYTHREAD_INVALID_THREAD_ID ((unsigned long)-1)
 extern PyThread_type_lock PyThread_allocate_lock(void) WEAK;
-extern void PyThread_free_lock(PyThread_type_lock lock) WEAK;
 extern int PyThread_acquire_lock(PyThread_type_lock lock, int wait) WEAK;
 extern int PyThread_acquire_lock_timed(PyThread_type_lock lock, long long microseconds,
                                        int may_be_interrupted) WEAK;
@@ -202,7 +201,7 @@ static enum { UNASKED, ASKED, WATCHED } watch;
 void
 obm_loadable_is_watched(bool agreed)
 {
-    watch = agreed ? WATCHED : ASKED;
+    watch = agreed ? WATCHED : ASKED;       /* in vain: not again */
 }
 
 static void
