@@ -212,7 +212,9 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
 {
     if (refaults != 0) {
         heap->counters.refaults += refaults;
-        OBM_PROBE(refault, arena->address, arena->page_count - arena->free_pages);
+        for (unsigned page = 0; page < refaults; page++) {
+            OBM_PROBE(refault, arena->address, arena->page_count - arena->free_pages);
+        }
         if (heap->settings.retain == OBM_RETAIN_AUTO
             && heap->os->now() - arena->purged_at < OBM_REGRET_NANOSECONDS) {
             heap->retention.allowance += refaults;

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Iterator, Optional
 
 TEMPORARY_SUFFIX = ".obm-tmp"
+WRITTEN_BY_PYTHON = (".pyc", ".pyo", ".pickle", TEMPORARY_SUFFIX)
 CHUNK = 1 << 20  # bytes read at a time
 
 
@@ -125,7 +126,8 @@ def staged_folder(target: Path) -> Iterator[Path]:
 def walk(root: Path) -> Iterator[str]:
     """Paths of all files below root, relative, with "/", in no fixed order.
 
-    Skips what Python writes beside the sources it imports.
+    Skips what Python writes beside the sources it imports (up to 3.12, lib2to3's
+    grammars too).
     """
     stack = [""]
     while stack:
@@ -134,7 +136,7 @@ def walk(root: Path) -> Iterator[str]:
             for entry in entries:
                 path = prefix + entry.name
                 if not entry.is_dir(follow_symlinks=False):
-                    if not entry.name.endswith((".pyc", TEMPORARY_SUFFIX)):
+                    if not entry.name.endswith(WRITTEN_BY_PYTHON):
                         yield path
                 elif entry.name != "__pycache__":
                     stack.append(path + "/")

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import struct
 import subprocess
 import sys
@@ -184,7 +185,11 @@ class ProcessTests(ReadingTest):
                                   timeout=SHORT_TIMEOUT * 4, env={**os.environ, 'LC_ALL': 'C.UTF-8'},
                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         purged = json.loads(line)['purged_pages']
-        self.assertRegex(done.stdout, rf'free, given back +[0-9.]+ MiB +{purged:,} ')
+        shown = re.search(r'free, given back +[0-9.]+ MiB +([0-9,]+) ', done.stdout)
+        self.assertIsNotNone(shown, done.stdout)
+        # Printing the line and waiting may have purged a little more.
+        more = int(shown.group(1).replace(',', '')) - purged
+        self.assertTrue(0 <= more < 30, (more, done.stdout))
         self.assertIn('arena 1 at 0x', done.stdout)
         self.assertIn('obmalloc: say obmalloc stats or obmalloc map', done.stderr)
 

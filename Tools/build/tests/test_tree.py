@@ -97,6 +97,15 @@ class SyncTest(TreeCase):
         self.refuse("differ")
 
 
+class SyncAgainTest(TreeCase):
+    def test_what_python_writes_beside_its_sources_is_no_edit(self):
+        for path in ("Lib/os.pyc", "Lib/os.pyo", "Lib/__pycache__/os.cpython-313.pyc",
+                     "Lib/lib2to3/Grammar3.9.2.final.0.pickle"):
+            (self.tree / path).parent.mkdir(parents=True, exist_ok=True)
+            self.edit(path, b"")
+        tree.sync(self.release)
+
+
 class RegenerateTest(TreeCase):
     def refuse(self, text: str) -> None:
         before = self.snapshot(self.root / "patches")
