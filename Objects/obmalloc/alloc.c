@@ -466,7 +466,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
             return NULL;
         }
         snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s%s': it is %s; "
-                 "the default holds", item, value != NULL ? value : "",
+                 "this is ignored", item, value != NULL ? value : "",
                  cut ? "..." : "", setting_table[i].values);
         return line;
     }

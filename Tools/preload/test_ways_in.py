@@ -115,7 +115,7 @@ class WaysIn(Programs):
         self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="retain=64M,check=1"), "67108864 1")
         self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="check=nonsense",
                                             errors="PYTHONOBMALLOC: check cannot be 'nonsense': it is "
-                                                   "0, 1, 2 or 3; the default holds"),
+                                                   "0, 1, 2 or 3; this is ignored"),
                          "auto 0")
 
 
