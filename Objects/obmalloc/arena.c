@@ -639,8 +639,9 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
 }
 
 /* Back this clean page and the ones that come after it by memory, with one call;
-   those are dirty then, and taken next.  Only as many as may be retained: what is
-   not wanted after all is as good as any other free page.  Returns how many of
+   those are dirty then, and taken next.  No more than a share of what may be
+   retained, so that what is not wanted after all leaves room for pages that come
+   and go.  Returns how many of
    those after it had been purged. */
 static unsigned
 populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
@@ -649,11 +650,11 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
     struct obm_arena_object *arena = &heap->arenas[index];
     struct obm_run *run = obm_run_at(heap, id);
-    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge
-        || retention->dirty >= retention->allowance) {
+    size_t ahead = retention->allowance / OBM_POPULATE_SHARE;
+    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= ahead) {
         return 0;
     }
-    size_t most = retention->allowance - retention->dirty + 1;
+    size_t most = ahead - retention->dirty + 1;
     most = most < heap->populate_pages ? most : heap->populate_pages;
     uint64_t clean = (run->free & ~run->dirty) >> page;
     unsigned count = 0;
@@ -670,10 +671,10 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
         heap->populate_pages = 1;
         return 0;
     }
-    uint64_t ahead = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
-    unsigned purged = obm_count_bits(run->purged & ahead);
-    run->dirty |= ahead;
-    run->purged &= ~ahead;
+    uint64_t bits = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
+    unsigned purged = obm_count_bits(run->purged & bits);
+    run->dirty |= bits;
+    run->purged &= ~bits;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
     heap->counters.populated_pages += count - 1;
     dirty_recount(heap, index);

@@ -623,8 +623,8 @@ TEST(a_small_heap_asks_for_no_page_ahead)
     heap_end(heap);
 }
 
-/* No page ahead where none may be kept, nor more than may. */
-TEST(no_more_pages_are_backed_than_may_be_retained)
+/* No page ahead where none may be kept, nor more than a share of what may. */
+TEST(few_pages_are_backed_where_few_may_be_retained)
 {
     struct large_heap large = large_heap_new("retain=none");
     struct obm_heap *heap = large.heap;
@@ -636,7 +636,7 @@ TEST(no_more_pages_are_backed_than_may_be_retained)
     large = large_heap_new("");
     heap = large.heap;
     if (populate_pages(heap) > 3) {
-        heap->retention.allowance = heap->retention.base = 2;
+        heap->retention.allowance = heap->retention.base = 2 * OBM_POPULATE_SHARE;
         pages = pages_take(heap, 1, SMALL);
         EXPECT_EQUAL(fake.populated_bytes, 3 * heap->geometry.page_size);
         EXPECT_EQUAL(heap->retention.dirty, 2);
