@@ -641,8 +641,7 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
 /* Back this clean page and the ones that come after it by memory, with one call;
    those are dirty then, and taken next.  No more than a share of what may be
    retained, so that what is not wanted after all leaves room for pages that come
-   and go.  Returns how many of
-   those after it had been purged. */
+   and go.  Returns how many of those after it had been purged. */
 static unsigned
 populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
@@ -650,11 +649,11 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
     struct obm_arena_object *arena = &heap->arenas[index];
     struct obm_run *run = obm_run_at(heap, id);
-    size_t ahead = retention->allowance / OBM_POPULATE_SHARE;
-    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= ahead) {
+    size_t share = retention->allowance / OBM_POPULATE_SHARE;
+    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= share) {
         return 0;
     }
-    size_t most = ahead - retention->dirty + 1;
+    size_t most = share - retention->dirty + 1;
     most = most < heap->populate_pages ? most : heap->populate_pages;
     uint64_t clean = (run->free & ~run->dirty) >> page;
     unsigned count = 0;
@@ -671,10 +670,10 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
         heap->populate_pages = 1;
         return 0;
     }
-    uint64_t bits = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
-    unsigned purged = obm_count_bits(run->purged & bits);
-    run->dirty |= bits;
-    run->purged &= ~bits;
+    uint64_t after = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
+    unsigned purged = obm_count_bits(run->purged & after);
+    run->dirty |= after;
+    run->purged &= ~after;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
     heap->counters.populated_pages += count - 1;
     dirty_recount(heap, index);
