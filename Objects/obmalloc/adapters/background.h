@@ -172,11 +172,11 @@ obm_background_forget(void)
 static PyThread_type_lock
 obm_background_acquired_lock(void)
 {
-    PyThread_type_lock lock = PyThread_allocate_lock();
-    if (lock != NULL) {
-        PyThread_acquire_lock(lock, NOWAIT_LOCK);
+    PyThread_type_lock acquired = PyThread_allocate_lock();
+    if (acquired != NULL) {
+        PyThread_acquire_lock(acquired, NOWAIT_LOCK);
     }
-    return lock;
+    return acquired;
 }
 
 /* The locks stay for good, and are acquired whenever there is no thread: nobody
