@@ -642,7 +642,7 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
    those are dirty then, and taken next.  No more than a share of what may be
    retained, so that what is not wanted after all leaves room for pages that come
    and go.  Returns how many of those after it had been purged. */
-static unsigned
+static OBM_NOINLINE unsigned
 populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
     const struct obm_retention *retention = &heap->retention;
@@ -655,11 +655,9 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
     }
     size_t most = share - retention->dirty + 1;
     most = most < heap->populate_pages ? most : heap->populate_pages;
-    uint64_t clean = (run->free & ~run->dirty) >> page;
-    unsigned count = 0;
-    while (count < most && (clean >> count & 1) != 0) {
-        count++;
-    }
+    uint64_t other = ~((run->free & ~run->dirty) >> page);
+    unsigned count = other == 0 ? 64 : obm_lowest_bit(other);
+    count = count < most ? count : (unsigned)most;
     if (count < 2) {
         return 0;
     }
