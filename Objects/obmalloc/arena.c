@@ -673,7 +673,6 @@ populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
     run->dirty |= after;
     run->purged &= ~after;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
-    heap->counters.populated_pages += count - 1;
     dirty_recount(heap, index);
     return purged;
 }

@@ -264,7 +264,6 @@ struct obm_counters {
     size_t purged_pages;
     size_t released_pages;      /* dirty ones of arenas released */
     size_t refaults;            /* pages taken again after a purge or release */
-    size_t populated_pages;     /* backed by memory before they were taken */
     size_t purge_failures;
 };
 
