@@ -133,7 +133,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         return NULL;
     }
     void *block;
-    if (heap->settings.secure) {
+    if (OBM_UNLIKELY(heap->settings.secure)) {
         block = obm_secure_take(heap, pool);
     }
     else {
@@ -142,7 +142,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         }
         block = obm_malloc_fast(heap->front, size);
     }
-    if (heap->settings.check_level > 0) {
+    if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
         obm_check_on_the_way(heap, pool, block);
     }
     return block;
@@ -213,6 +213,14 @@ is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const voi
     return offset % (uint32_t)obm_class_size(pool->size_class) != 0;
 }
 
+static OBM_NOINLINE void
+end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    obm_fatal(heap, "block %p is freed, but no block of its page is in use "
+              "(page %u of arena %u): freed twice?", block,
+              (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
+}
+
 /* Put a block that nobody holds back into its pool, whatever the pool's state. */
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
@@ -220,10 +228,8 @@ put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
     if (pool->state == OBM_POOL_FULL) {
         obm_pool_was_full(heap, pool, block);
     }
-    else if (pool->state == OBM_POOL_FREE || obm_pool_live(heap, pool) == 0) {
-        obm_fatal(heap, "block %p is freed, but no block of its page is in use "
-                  "(page %u of arena %u): freed twice?", block,
-                  (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
+    else if (pool->state == OBM_POOL_FREE || pool->countdown < 0) {
+        end_freed_twice(heap, pool, block);
     }
     else if (pool->countdown == 0) {
         obm_pool_is_empty(heap, pool, block);
@@ -258,26 +264,33 @@ empty_quarantine(struct obm_heap *heap)
     }
 }
 
-/* Free a block of this pool. */
-static void
-free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
+/* Free a block of this pool, in a secure heap. */
+static OBM_NOINLINE void
+free_securely(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (heap->settings.check_level > 0) {
-        obm_check_on_the_way(heap, pool, block);
-    }
-    if (!heap->settings.secure) {
-        if (OBM_UNLIKELY(is_a_mistake(heap, pool, block))) {
-            obm_must_be_live(heap, pool, block, 2);
-        }
-        put_in_pool(heap, pool, block);
-        return;
-    }
     obm_must_be_live(heap, pool, block, 1);
     obm_secure_retire(heap, pool, block);
     void *leaves = obm_secure_quarantine(heap, block);
     if (leaves != NULL) {
         put_retired(heap, leaves);
     }
+}
+
+/* Free a block of this pool. */
+static void
+free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    if (OBM_UNLIKELY(heap->settings.secure)) {
+        free_securely(heap, pool, block);
+        return;
+    }
+    if (OBM_UNLIKELY(is_a_mistake(heap, pool, block))) {
+        obm_must_be_live(heap, pool, block, 2);
+    }
+    put_in_pool(heap, pool, block);
 }
 
 OBM_NOINLINE bool

@@ -44,28 +44,27 @@ static void
 bucket_link(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned bucket = arena->free_pages;
+    unsigned bucket = obm_arena_bucket(heap, arena);
     arena->prev = 0;
     arena->next = heap->usable.head[bucket];
     if (arena->next != 0) {
         heap->arenas[arena->next].prev = index;
     }
     heap->usable.head[bucket] = index;
-    heap->usable.nonempty[bucket / 64] |= UINT64_C(1) << (bucket % 64);
+    heap->usable.nonempty |= UINT64_C(1) << bucket;
 }
 
 static void
-bucket_unlink(struct obm_heap *heap, obm_arena_index index)
+bucket_unlink(struct obm_heap *heap, obm_arena_index index, unsigned bucket)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned bucket = arena->free_pages;
     if (arena->prev != 0) {
         heap->arenas[arena->prev].next = arena->next;
     }
     else {
         heap->usable.head[bucket] = arena->next;
         if (arena->next == 0) {
-            heap->usable.nonempty[bucket / 64] &= ~(UINT64_C(1) << (bucket % 64));
+            heap->usable.nonempty &= ~(UINT64_C(1) << bucket);
         }
     }
     if (arena->next != 0) {
@@ -77,12 +76,8 @@ bucket_unlink(struct obm_heap *heap, obm_arena_index index)
 static obm_arena_index
 fullest_arena(const struct obm_heap *heap)
 {
-    for (unsigned word = 0; word < OBM_ARENA_BUCKET_WORDS; word++) {
-        if (heap->usable.nonempty[word] != 0) {
-            return heap->usable.head[word * 64 + obm_lowest_bit(heap->usable.nonempty[word])];
-        }
-    }
-    return 0;
+    uint64_t nonempty = heap->usable.nonempty;
+    return nonempty != 0 ? heap->usable.head[obm_lowest_bit(nonempty)] : 0;
 }
 
 /* Change the number of free pages of an arena, in the right bucket before and
@@ -91,11 +86,10 @@ static void
 arena_count_free(struct obm_heap *heap, obm_arena_index index, int change)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->free_runs != 0) {
-        bucket_unlink(heap, index);
-    }
+    unsigned before = obm_arena_bucket(heap, arena);
     arena->free_pages = (uint16_t)(arena->free_pages + change);
-    if (arena->free_runs != 0) {
+    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
+        bucket_unlink(heap, index, before);
         bucket_link(heap, index);
     }
 }
@@ -105,7 +99,7 @@ arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t free_
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     if (arena->free_runs != 0 && free_runs == 0) {
-        bucket_unlink(heap, index);
+        bucket_unlink(heap, index, obm_arena_bucket(heap, arena));
     }
     bool link = arena->free_runs == 0 && free_runs != 0;
     arena->free_runs = free_runs;

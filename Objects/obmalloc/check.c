@@ -294,7 +294,7 @@ check_arena_buckets(const struct obm_heap *heap, size_t usable,
 {
     size_t listed = 0;
     for (unsigned bucket = 0; bucket < OBM_ARENA_BUCKETS; bucket++) {
-        bool bit = heap->usable.nonempty[bucket / 64] >> (bucket % 64) & 1;
+        bool bit = heap->usable.nonempty >> bucket & 1;
         if (bit != (heap->usable.head[bucket] != 0)) {
             return MISMATCH("arena bucket %u: bit %d, head %u", bucket, bit,
                             (unsigned)heap->usable.head[bucket]);
@@ -303,7 +303,7 @@ check_arena_buckets(const struct obm_heap *heap, size_t usable,
         for (obm_arena_index i = heap->usable.head[bucket]; i != 0 && listed <= usable;
              previous = i, i = heap->arenas[i].next) {
             const struct obm_arena_object *arena = &heap->arenas[i];
-            if (arena->free_pages != bucket || arena->prev != previous) {
+            if (obm_arena_bucket(heap, arena) != bucket || arena->prev != previous) {
                 return MISMATCH("arena %u in bucket %u: free_pages %u, prev %u, expected "
                                 "%u", (unsigned)i, bucket, (unsigned)arena->free_pages,
                                 (unsigned)arena->prev, (unsigned)previous);
@@ -512,7 +512,7 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
 
 /* As the program runs --------------------------------------------------------------- */
 
-void
+OBM_NOINLINE void
 obm_check_on_the_way(const struct obm_heap *heap, const struct obm_pool *pool,
                      const void *block)
 {

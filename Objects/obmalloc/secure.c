@@ -215,7 +215,7 @@ random_bit(uint64_t word, uint64_t random)
     return (obm_lowest_bit(turned) + turn) & 63;
 }
 
-void *
+OBM_NOINLINE void *
 obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
 {
     uint64_t *available = bitmap_of(heap, pool, FREE_BLOCKS);

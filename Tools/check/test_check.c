@@ -531,22 +531,23 @@ TEST(a_lent_run_that_its_arena_has_as_free)
 TEST(an_arena_missing_from_the_buckets)
 {
     struct scene scene = scene_new();
-    scene.heap->usable.head[scene.arena->free_pages] = 0;
-    scene.heap->usable.nonempty[scene.arena->free_pages / 64] = 0;
+    scene.heap->usable.head[obm_arena_bucket(scene.heap, scene.arena)] = 0;
+    scene.heap->usable.nonempty = 0;
     expect_found(&scene, 2, "0 arenas", "1 have a free run");
 }
 
 TEST(a_bucket_of_arenas_whose_bit_is_off)
 {
     struct scene scene = scene_new();
-    scene.heap->usable.nonempty[scene.arena->free_pages / 64] = 0;
-    expect_found(&scene, 2, says("arena bucket ", scene.arena->free_pages), "bit 0");
+    scene.heap->usable.nonempty = 0;
+    expect_found(&scene, 2, says("arena bucket ", obm_arena_bucket(scene.heap, scene.arena)),
+                 "bit 0");
 }
 
 TEST(an_empty_bucket_of_arenas_whose_bit_is_on)
 {
     struct scene scene = scene_new();
-    scene.heap->usable.nonempty[0] |= 2;
+    scene.heap->usable.nonempty |= 2;
     expect_found(&scene, 2, "arena bucket 1", "bit 1, head 0");
 }
 
@@ -554,12 +555,10 @@ TEST(an_arena_in_the_wrong_bucket)
 {
     struct scene scene = scene_new();
     struct obm_arena_buckets *usable = &scene.heap->usable;
-    unsigned bucket = scene.arena->free_pages;
-    usable->head[bucket] = 0;
-    usable->nonempty[bucket / 64] = 0;
+    usable->head[obm_arena_bucket(scene.heap, scene.arena)] = 0;
     usable->head[1] = 1;
-    usable->nonempty[0] |= 2;
-    expect_found(&scene, 2, "bucket 1", says("free_pages ", bucket));
+    usable->nonempty = 2;
+    expect_found(&scene, 2, "bucket 1", says("free_pages ", scene.arena->free_pages));
 }
 
 TEST(an_arena_whose_neighbour_does_not_know_it)

@@ -169,6 +169,14 @@ OBM_API void obm_map_close(struct obm_heap *heap);
 
 /* arena.c: arenas, their runs and pages ------------------------------------ */
 
+/* The number of the bucket for an arena that has a free page. */
+OBM_INLINE unsigned
+obm_arena_bucket(const struct obm_heap *heap, const struct obm_arena_object *arena)
+{
+    return (arena->free_pages - 1u)
+           >> (heap->geometry.arena_pages_shift - OBM_ARENA_BUCKETS_SHIFT);
+}
+
 /* A run of size_class with a free page, the fullest first; NULL: neither the
    class nor any arena has one, and no arena could be had.  The run may have
    been taken from the fullest arena with a free run, or from a new arena. */

@@ -103,7 +103,7 @@ struct obm_arena_allocator {
    free_pages  ==  sum of free_count over its runs
    dirty_pages ==  number of bits set in dirty over its runs
    free_runs   ==  bits of the runs with size_class == OBM_NO_CLASS
-   in bucket free_pages of heap->usable  <=>  address != 0, free_runs != 0
+   in bucket obm_arena_bucket() of heap->usable  <=>  address != 0, free_runs != 0
    huge  =>  purgeable, and no page of it was purged since it was mapped
    counted_dirty  ==  dirty_pages if purgeable or without a used page, else 0
    in the queue of heap->retention  <=>  counted_dirty != 0 */
@@ -273,11 +273,13 @@ struct obm_run_buckets {
     obm_run_id head[OBM_MAX_RUN_PAGES + 1];     /* by free_count; [0] unused */
 };
 
-/* Arenas that have a free run, by their number of free pages. */
-#define OBM_ARENA_BUCKETS (OBM_MAX_ARENA_PAGES + 1)
-#define OBM_ARENA_BUCKET_WORDS ((OBM_ARENA_BUCKETS + 63) / 64)
+/* Arenas that have a free run, by their number of free pages, to a 64th of an
+   arena: an arena changes its bucket once in so many page events, and one word
+   tells which bucket has one. */
+#define OBM_ARENA_BUCKETS_SHIFT 6
+#define OBM_ARENA_BUCKETS (1u << OBM_ARENA_BUCKETS_SHIFT)
 struct obm_arena_buckets {
-    uint64_t nonempty[OBM_ARENA_BUCKET_WORDS];
+    uint64_t nonempty;                          /* bit i: head[i] != 0 */
     obm_arena_index head[OBM_ARENA_BUCKETS];
 };
 
