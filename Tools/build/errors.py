@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from typing import Callable, NoReturn
 
@@ -29,12 +30,23 @@ def describe(error: OSError) -> str:
     return f"{error.filename}: {reason}" if error.filename else reason
 
 
+def hear_interrupts() -> None:
+    """Do not ignore SIGINT, as a shell wants it from a job in the background.
+
+    Our children would inherit that, and CPython's tests send it to themselves,
+    also those from which a build with --enable-optimizations learns.
+    """
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def run_guarded(action: Callable[[], int]) -> int:
     """Run action; turn what is not a bug of ours into one line.
 
     Returns the exit status: the action's own, 1 after an error, 130 after
     an interrupt.  Other exceptions are bugs and keep their traceback.
     """
+    hear_interrupts()
     try:
         return action()
     except BuildError as error:

@@ -1,11 +1,13 @@
 """What is said of a program that fails."""
 
+import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
 
 import support  # noqa: F401  (finds the modules under test)
+import errors
 from errors import BuildError
 from processes import run_logged
 
@@ -19,6 +21,18 @@ class TellingLineTests(unittest.TestCase):
                 with self.assertRaisesRegex(BuildError, f"error: the {word} problem"):
                     run_logged([sys.executable, "-c", f"raise SystemExit('error: the {word} problem')"],
                                log, what="it", append=True)
+
+
+class InterruptTests(unittest.TestCase):
+
+    def test_children_of_a_job_in_the_background_hear_sigint(self):
+        child = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
+        ours = ("import subprocess, sys; from errors import run_guarded; "
+                "sys.exit(run_guarded(lambda: subprocess.call([sys.executable, '-c', sys.argv[1]])))")
+        said = subprocess.check_output(
+            ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, "-c", ours, child],
+            cwd=Path(errors.__file__).parent, text=True)
+        self.assertEqual(said, "False\n")
 
 
 if __name__ == "__main__":
