@@ -43,6 +43,12 @@ def signature(path: str) -> tuple[int, ...]:
     return status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def ensure_unchanged(path: str, known: tuple[int, ...]) -> None:
+    """BenchmarkError unless a file's signature is the one that is known."""
+    if signature(path) != known:
+        raise BenchmarkError(f"{path} was built anew meanwhile: start again")
+
+
 class Task:
     """One arm of a scenario: what is run, round by round, and the key of its runs."""
 
@@ -63,8 +69,7 @@ class Task:
 
     def begin(self, limit: float) -> running.Process:
         """Start a process, and return it when it has done its work, or has ended."""
-        if signature(self.arm.path) != self.signature:
-            raise BenchmarkError(f"{self.arm.path} was built anew meanwhile: start again")
+        ensure_unchanged(self.arm.path, self.signature)
         self.load = os.getloadavg()[0]
         idle = max(map(float, self.parameters["idle"].split(",")))
         process = running.Process(self.arm, self.scenario, self.parameters, limit + idle)

@@ -1,4 +1,5 @@
 """pyperformance: its command line, and the command with a stand-in for it; no network."""
+import json
 import os
 import unittest
 from pathlib import Path
@@ -11,12 +12,15 @@ from .test_run import PYTHON, InFolder, run
 
 TABLE = "| Geometric mean | (ref) | 1.00x faster |"
 VERSIONS = {"pyperformance": "1.2", "pyperf": "3.4"}
-# $5 is the interpreter, $7 the benchmark, $9 the file to which results are added.
+RESULTS = r'{"benchmarks": [{"metadata": {"name": "%s"}}], "metadata": {"os": "x"}, "version": "1"}'
+# $5 is the interpreter, $7 the benchmark, $9 the file for results.
 STAND_IN = ('case "$2 $3" in',
             '"pyperf compare_to") [ -s "$7" ] && [ -s "$8" ] && [ -s "$9" ] && echo '
             f'"{TABLE}";;',
             '"pyperformance list") echo "benchmarks:"; echo "- go"; echo "- nbody";;',
-            '"pyperformance run") echo "[1/1] $7..."; %s echo "$7" >>"$9"; %s;;', "esac")
+            '"pyperformance run") [ -e "$9" ] && echo "$9 exists" && exit 4;',
+            'echo "[1/1] $7..."; BEFORE '
+            f"printf '{RESULTS}' \"$7\" >\"$9\"; AFTER;;", "esac")
 
 
 class Commands(unittest.TestCase):
@@ -25,7 +29,7 @@ class Commands(unittest.TestCase):
             field_suite.run_command(Path("/v/python"), "/i/python", "go", Path("/r/a.json"),
                                     ["--fast"]),
             ["/v/python", "-m", "pyperformance", "run", "--python", "/i/python", "--benchmarks",
-             "go", "--append", "/r/a.json", "--fast"])
+             "go", "--output", "/r/a.json", "--fast"])
 
     def test_list(self):
         self.assertEqual(field_suite.list_command(Path("p"), "go,-nbody"),
@@ -65,7 +69,7 @@ class Commands(unittest.TestCase):
 class Command(InFolder):
     def suite(self, before: str = "", after: str = "", words=("--fast",)):
         """Run the command with a stand-in that does so before and after it writes its result."""
-        lines = "\n".join(STAND_IN) % (before, after or ":")
+        lines = "\n".join(STAND_IN).replace("BEFORE", before).replace("AFTER", after or ":")
         with mock.patch.object(packages, "install_tool",
                                return_value=(self.script(*lines.splitlines()), VERSIONS)):
             return self.command(*words)
@@ -76,8 +80,10 @@ class Command(InFolder):
                    self.report, "--venvs", self.folder / "venvs", "--", *words)
 
     def results(self) -> list[str]:
-        """Return the names of the files of the report that are no logs, if there is a report."""
-        return sorted(path.name for path in self.report.glob("*") if path.suffix != ".log")
+        """Return the names of the files of the report that are no logs nor journals, if there is
+        a report."""
+        return sorted(path.name for path in self.report.glob("*")
+                      if path.suffix not in (".log", ".journal"))
 
     def test_a_whole_run(self):
         status, output, errors = self.suite()
@@ -97,7 +103,49 @@ class Command(InFolder):
             f"{number} of 2: {name}, {arm}" for number, name in ((1, "go"), (2, "nbody"))
             for arm in ("stock", "patched", "stock-again")])
         for path in self.report.glob("*.json"):
-            self.assertEqual(path.read_text(encoding="ascii"), "go\nnbody\n")
+            benchmarks = json.loads(path.read_bytes())["benchmarks"]
+            self.assertEqual([benchmark["metadata"] for benchmark in benchmarks],
+                             [{"os": "x", "name": "go"}, {"os": "x", "name": "nbody"}])
+
+    def test_it_goes_on_where_it_was_interrupted(self):
+        stops = 'if [ "$7" = nbody ]; then echo sorry; exit 3; fi;'
+        self.assertEqual(self.suite(stops)[0], 2)
+        self.assertEqual(self.results(), [])
+        status, output, errors = self.suite()
+        self.assertEqual((status, errors.splitlines()[1:]),
+                         (0, [f"2 of 2: nbody, {arm}" for arm in field_suite.ARMS]))
+        self.assertIn(TABLE, output)
+        for path in self.report.glob("*.json"):
+            self.assertEqual(len(json.loads(path.read_bytes())["benchmarks"]), 2)
+
+    def test_what_was_measured_otherwise_is_measured_again(self):
+        self.suite()
+        _, _, errors = self.suite(words=("--rigorous",))
+        self.assertEqual(len(errors.splitlines()), 7)
+
+    def test_a_benchmark_that_failed_is_tried_again(self):
+        fails = 'if [ "$7" = go ]; then echo "ERROR: Benchmark go failed: no wheel"; exit 1; fi;'
+        self.assertEqual(self.suite(fails)[0], 2)
+        status, _, errors = self.suite()
+        self.assertEqual((status, errors.splitlines()[1:]),
+                         (0, [f"1 of 2: go, {arm}" for arm in field_suite.ARMS]))
+
+    def test_one_that_fails_late_is_left_out_and_the_next_one_runs(self):
+        fails = 'if [ "$7" = go ]; then echo "ERROR: Benchmark go failed"; exit 1; fi'
+        status, _, errors = self.suite(after=fails)
+        self.assertEqual(status, 2)
+        self.assertIn("without those that failed: go (see", errors.splitlines()[-1])
+        for path in self.report.glob("*.json"):
+            self.assertEqual(len(json.loads(path.read_bytes())["benchmarks"]), 1)
+
+    def test_an_interpreter_built_anew_meanwhile(self):
+        other = self.script("exit 0")
+        found = {"path": str(other), "sha256": "1"}
+        runs = field_suite.Runs({"stock": found, "patched": found}, {"machine": {}}, VERSIONS, [])
+        self.assertEqual(runs.path("stock"), str(other))
+        other.write_text("#!/bin/sh\nexit 1 # longer\n", encoding="ascii")
+        with self.assertRaisesRegex(BenchmarkError, "built anew"):
+            runs.path("stock")
 
     def test_what_failed_is_named_and_the_rest_is_there(self):
         status, output, errors = self.suite(
