@@ -13,6 +13,7 @@ import urllib.request
 from helpers import LIBRARY, PACKAGE, Programs, for_each_interpreter
 
 START_SECONDS = 60
+SERVED_WITH = "", "background=1"        # values of PYTHONOBMALLOC
 
 
 @for_each_interpreter
@@ -165,13 +166,15 @@ class Applications(Programs):
         """
 
     def serve(self, port, command, **variables):
-        """Start a server of the service, expect 30 good answers, and that it ends well."""
-        server = self.start(command, self.folder_with("service.py", self.service), **variables)
-        try:
-            answers = [self.ask(port, server) for _ in range(30)]
-        finally:
-            errors = self.stop(server)
-        self.assertEqual((set(answers), server.returncode), ({b"True"}, 0), errors)
+        """Start a server of the service, expect 30 good answers, and that it ends well; with each setting."""
+        folder = self.folder_with("service.py", self.service)
+        for setting in SERVED_WITH:
+            server = self.start(command, folder, PYTHONOBMALLOC=setting, **variables)
+            try:
+                answers = [self.ask(port, server) for _ in range(30)]
+            finally:
+                errors = self.stop(server)
+            self.assertEqual((setting, set(answers), server.returncode), (setting, {b"True"}, 0), errors)
 
     @staticmethod
     def free_port():
@@ -215,15 +218,17 @@ class Applications(Programs):
                 results = [tasks.work.delay(i) for i in range(20)]
                 print(*{result.get(timeout=60) for result in results})
             """)
-        worker = self.start([
+        command = [
             self.python.path, "-m", "obmalloc", "run", "-m", "celery", "--app", "tasks", "worker", "--pool",
             "prefork", "--concurrency", "2", "--max-tasks-per-child", "5", "--loglevel", "ERROR",
-            "--without-gossip", "--without-mingle"], folder)
-        try:
-            said = self.run_python(os.path.join(folder, "tasks.py"), errors=None)
-        finally:
-            errors = self.stop(worker)
-        self.assertEqual((said.split(), worker.returncode), (["True"], 0), errors)
+            "--without-gossip", "--without-mingle"]
+        for setting in SERVED_WITH:
+            worker = self.start(command, folder, PYTHONOBMALLOC=setting)
+            try:
+                said = self.run_python(os.path.join(folder, "tasks.py"), errors=None)
+            finally:
+                errors = self.stop(worker)
+            self.assertEqual((setting, said.split(), worker.returncode), (setting, ["True"], 0), errors)
 
     def ask(self, port, server):
         """The server's answer; it may still be starting, or replacing a worker."""

@@ -50,7 +50,10 @@ class Embedding(Programs):
             stdin=subprocess.DEVNULL, env=self.environment(
                 LD_PRELOAD=str(LIBRARY), PYTHONHOME=self.python.prefix,
                 PYTHONPATH=os.pathsep.join([str(PACKAGE), *self.python.standard_library]), **variables))
-        self.assertEqual((done.returncode, done.stderr), (0, ""), done.stdout)
+        # Python 3.15 says so of a home that is only built, not installed.
+        errors = [line for line in done.stderr.splitlines()
+                  if not (self.python.build_folder and line.startswith("WARN: Could not find the "))]
+        self.assertEqual((done.returncode, errors), (0, []), done.stdout)
         return done.stdout.split()
 
     def test_lives(self):

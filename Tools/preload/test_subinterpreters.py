@@ -80,7 +80,9 @@ class Subinterpreters(Programs):
     def test_import_in_an_interpreter_with_its_own_gil_is_refused(self):
         self.needs(self.python.version >= (3, 12), "no interpreters with a GIL of their own")
         self.run_preloaded("""
-            run(create(True), 'try: import obmalloc\\nexcept ImportError: pass\\nelse: raise SystemExit(1)')
+            interpreter = create(True)
+            run(interpreter, 'try: import obmalloc\\nexcept ImportError: pass\\nelse: raise SystemExit(1)')
+            destroy(interpreter)
             """)
 
     def test_install_after_the_first_one_declines(self):
