@@ -27,6 +27,12 @@ def load(name):
 
 soak = load("__main__")
 
+def load_storms():
+    """storms.py, in an interpreter without obmalloc."""
+    with mock.patch.dict(sys.modules, {"_obmalloc": types.ModuleType("_obmalloc")}):
+        return load("storms")
+
+
 STORMS = '''
 import json, os, sys, time
 name, seed, seconds = sys.argv[1:]
@@ -47,8 +53,7 @@ class SliceTests(unittest.TestCase):
         return list(itertools.islice(soak.slices(seconds, 2, seed), count))
 
     def test_names_are_those_of_the_storms(self):
-        with mock.patch.dict(sys.modules, {"_obmalloc": types.ModuleType("_obmalloc")}):
-            self.assertEqual(set(load("storms").STORMS), set(soak.NAMES))
+        self.assertEqual(set(load_storms().STORMS), set(soak.NAMES))
 
     def test_a_seed_draws_the_same_slices(self):
         self.assertEqual(self.some(50), self.some(50))
@@ -119,6 +124,27 @@ class RunTests(unittest.TestCase):
             status, text, _ = self.run_soak(sessions="hangs")
         self.assertEqual(status, 1)
         self.assertIn("sessions failed: still running", text)
+
+
+# A program whose kernel makes its small pages one huge page in the twentieth life, if it may.
+LIVES = '''#!{python}
+import os, sys
+for life in range(int(sys.argv[3])):
+    huge = life >= 20 and not os.environ["PYTHONOBMALLOC"].endswith("hugepages=never")
+    print(9000 + 10 * life + huge * 2048)
+'''
+
+
+class LivesTests(unittest.TestCase):
+
+    def test_a_huge_page_is_no_growth(self):
+        with tempfile.TemporaryDirectory() as folder:
+            program = Path(folder, "lives")
+            program.write_text(LIVES.format(python=sys.executable), encoding="utf-8")
+            program.chmod(0o755)
+            storm = load_storms().Lives(None, 1)
+            with mock.patch.dict(os.environ, {"PYTHONOBMALLOC": "check=3,hugepages=always"}):
+                self.assertEqual(storm.growth(program, 30, "pymalloc"), 10)
 
 
 class CommandTests(unittest.TestCase):
