@@ -48,27 +48,29 @@ def read_facts(trace: Path) -> dict | None:
 
 def record(recorder: Path, interpreter: dict, words: Sequence[str], trace: Path,
            limit: float) -> None:
-    """Run an interpreter with words (script and arguments) and leave the trace, whole or not at
-    all. interpreter: as machine.describe_interpreter returns. limit: seconds."""
-    part = trace.with_name(f"{trace.name}.part")
-    part.unlink(missing_ok=True)
-    trace.unlink(missing_ok=True)
+    """Run an interpreter with words (script and arguments) and leave the trace, whole; when that
+    fails, the one that was there. interpreter: as machine.describe_interpreter returns. limit:
+    seconds."""
+    new = trace.with_name(f"{trace.name}.new")
+    part = new.with_name(f"{new.name}.part")
+    for leftover in (part, new):
+        leftover.unlink(missing_ok=True)
     environment = machine.clean_environment({"LD_PRELOAD": str(recorder.resolve()),
-                                             "OBMALLOC_TRACE": str(trace.resolve())})
+                                             "OBMALLOC_TRACE": str(new.resolve())})
     command = [*machine.interpreter_command(interpreter["path"]), *words]
     name = f"{interpreter['path']} {words[0]}"
     try:
         processes.output_of(command, name, limit, environment)
         if part.exists():
             raise BenchmarkError(f"{name} was not recorded to its end: it did not end by exit()")
-        if not trace.exists():
+        if not new.exists():
             raise BenchmarkError(f"{name} was not recorded: the interpreter exports no "
                                  "PyMem_SetAllocator()")
-    except BaseException:
-        trace.unlink(missing_ok=True)
-        raise
+        trace.with_suffix(".json").unlink(missing_ok=True)
+        new.replace(trace)
     finally:
-        part.unlink(missing_ok=True)
+        for leftover in (part, new):
+            leftover.unlink(missing_ok=True)
 
 
 def record_program(recorder: Path, interpreter: dict, script: Path, trace: Path, limit: float,
@@ -77,7 +79,6 @@ def record_program(recorder: Path, interpreter: dict, script: Path, trace: Path,
     facts = facts_of(script, interpreter)
     if read_facts(trace) == facts and not again:
         return False
-    trace.with_suffix(".json").unlink(missing_ok=True)
     record(recorder, interpreter, [str(script)], trace, limit)
     document.write(trace.with_suffix(".json"), facts)
     return True

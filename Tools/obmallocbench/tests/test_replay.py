@@ -227,6 +227,20 @@ class Recording(InFolder):
             self.assertIn(words, errors)
             self.assertEqual(list(self.traces.glob("own*")), [])
 
+    def test_a_script_that_fails_leaves_the_trace_that_was_there(self):
+        self.assertEqual(self.record("pass")[0], 0)
+        before = (self.traces / "own.trace").read_bytes()
+        self.assertEqual(self.record("raise SystemExit('sorry')")[0], 2)
+        self.assertEqual([path.name for path in self.traces.glob("own*")], ["own.trace"])
+        self.assertEqual((self.traces / "own.trace").read_bytes(), before)
+
+    def test_a_script_of_ones_own_is_not_taken_for_the_program_of_that_name(self):
+        facts = self.traces / "own.json"
+        self.traces.mkdir()
+        facts.write_text("{}", encoding="ascii")
+        self.assertEqual(self.record("pass")[0], 0)
+        self.assertFalse(facts.exists())
+
     def test_an_interpreter_that_cannot_be_recorded(self):
         wrapper = self.script("unset LD_PRELOAD", f'exec {PYTHON} "$@"')
         status, _, errors = self.record("pass", python=str(wrapper))
