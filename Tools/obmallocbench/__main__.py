@@ -567,8 +567,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"obmallocbench: {one_line(error)}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        kept = ("what was measured is kept, the same command goes on" if options.function is run_all
-                else "nothing written")
+        kept = ("what was measured is kept, the same command goes on"
+                if options.function in (run_all, run_suite) else "nothing written")
         print(f"obmallocbench: interrupted, {kept}", file=sys.stderr)
         return INTERRUPTED
 

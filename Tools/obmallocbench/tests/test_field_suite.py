@@ -118,6 +118,13 @@ class Command(InFolder):
         for path in self.report.glob("*.json"):
             self.assertEqual(len(json.loads(path.read_bytes())["benchmarks"]), 2)
 
+    def test_an_interrupt_says_that_what_was_measured_is_kept(self):
+        with mock.patch.object(field_suite, "run_command", side_effect=KeyboardInterrupt):
+            status, _, errors = self.suite()
+        self.assertEqual(status, 130)
+        self.assertTrue(errors.endswith("obmallocbench: interrupted, what was measured is kept, "
+                                        "the same command goes on\n"), errors)
+
     def test_what_was_measured_otherwise_is_measured_again(self):
         self.suite()
         _, _, errors = self.suite(words=("--rigorous",))
