@@ -77,7 +77,7 @@ def main(arguments):
     elif options.command == "soak":
         return suite.soak(release)
     else:
-        releases = [release] if options.command == "test" else versions.find_all("all")
+        releases = [release] if options.command == "test" else versions.in_test_all()
         return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))
     return 0
 

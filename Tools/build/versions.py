@@ -20,7 +20,8 @@ class Release:
                    source tree (CPYTHON=DIR)
     compression    of the archive: "xz" or "gz"
     debian_source  Debian's source package; its .orig archive is the same file
-    debian_suites  Debian suites that hold this version, tried in order
+    debian_suites  Debian suites that hold this version for good, tried in order; ():
+                   none does, so the user or python.org has the archive
     environment    variables for its configure, unless the user set them
     """
 
@@ -91,6 +92,13 @@ RELEASES = {
             debian_suites=("bullseye",),
         ),
         Release(
+            number="3.14.7",
+            sha256="3b48dac8fb59f62eaa67ac83c1eb12bda1b7a08406dd286e252c11a66be27f81",
+            compression="xz",
+            debian_source="python3.14",
+            debian_suites=(),
+        ),
+        Release(
             number="2.4.6",
             sha256="",
             compression="gz",
@@ -112,6 +120,11 @@ def find(number: str, variable: str = "VERSION", words: tuple[str, ...] = ()) ->
     except KeyError:
         known = ", ".join((*words, *RELEASES))
         raise BuildError(f"{variable}={number} is unknown: choose from {known}") from None
+
+
+def in_test_all() -> list[Release]:
+    """The releases that test-all tests: those whose archive every mirror of Debian has."""
+    return [release for release in RELEASES.values() if release.debian_suites]
 
 
 def find_all(numbers: str) -> list[Release]:

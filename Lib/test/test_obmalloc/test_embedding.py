@@ -74,6 +74,8 @@ class EmbeddingTests(EmbeddingProgram):
         self.run_embedding('plain', 3, INTERPRETERS + textwrap.dedent('''
             for kind in KINDS:
                 life("objects = [bytes(400) for _ in range(10_000)]", *kind)
+            import warnings
+            warnings.simplefilter('ignore', RuntimeWarning)     # 3.14 warns of the next one
             _interpreters.create()      # destroyed by the end of Python
             _obmalloc.check(3)
             '''))

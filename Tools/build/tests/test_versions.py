@@ -25,6 +25,12 @@ class VersionsTest(unittest.TestCase):
         with self.assertRaisesRegex(BuildError, "SUITE=3.1 is unknown: choose from all, none, .*2.7.18"):
             versions.find_all("3.1")
 
+    def test_what_a_new_machine_can_have(self):
+        numbers = {release.number for release in versions.in_test_all()}
+        self.assertEqual(numbers, {"3.13.5", "3.11.2", "3.9.2", "2.7.18"})
+        for number in "3.14.7", "2.4.6":
+            self.assertIn(number, versions.RELEASES)
+
 
 class LaidFilesTest(RepositoryCase):
     def test_tests_go_to_the_python_they_are_written_for(self):
