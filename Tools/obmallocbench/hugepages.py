@@ -8,8 +8,16 @@ of one page took the huge page apart; and that again while a forked child shares
 One line for each: CPU time (microseconds) a page and an arena, and in MiB what RSS, AnonHugePages
 and the memory charged to the cgroup are more than before. The cgroup may hold other processes.
 
+    python3 Tools/obmallocbench/hugepages.py --at-hand SECONDS [ARENAS]
+
+touches that many huge pages and drops them, several times a second, for so long. The host of a
+virtual machine may take free memory away, and to get it back takes longer than all that a huge page
+saves; meanwhile it leaves as much alone. So what another command measures on another processor is
+what it would on a machine that has its memory for itself.
+
 Linux only; Python 3.8 or newer.
 """
+import argparse
 import ctypes
 import mmap
 import os
@@ -22,6 +30,7 @@ import measure
 ARENA = 2 << 20             # bytes, as a huge page of x86
 SURVIVOR_EVERY = 16         # pages
 MEBIBYTE = 1 << 20
+AT_HAND_PAUSE_SECONDS = 0.3
 
 
 def memory():
@@ -96,16 +105,54 @@ def run(arenas, advice, apart, shared):
             % (touched, filled, split, dropped, increase(before)))
 
 
+def keep_at_hand(arenas, seconds):
+    """Touch and drop so many huge pages again and again for so many seconds."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with mmap.mmap(-1, arenas * ARENA, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as space:
+            space.madvise(mmap.MADV_HUGEPAGE)
+            for start in range(0, len(space), ARENA):
+                space[start] = 1
+        time.sleep(AT_HAND_PAUSE_SECONDS)
+
+
+def number_above_0(text):
+    """Return the number (int) that an argument states."""
+    if not (text.isdecimal() and len(text) < 7 and int(text) > 0):
+        raise argparse.ArgumentTypeError("%r is not a number from 1 to 999999" % text)
+    return int(text)
+
+
+class Parser(argparse.ArgumentParser):
+    """One whose errors take one line."""
+
+    def error(self, message):
+        sys.exit("hugepages.py: %s" % message)
+
+
 def main():
     """Write the lines."""
-    arenas = int(sys.argv[1]) if len(sys.argv) > 1 else 256
-    print("RSS/AnonHugePages/cgroup in MiB, of %d: filled, and after the drop" % (2 * arenas))
+    parser = Parser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
+    parser.add_argument("arenas", metavar="ARENAS", nargs="?", type=number_above_0, default=256)
+    parser.add_argument("--at-hand", metavar="SECONDS", type=number_above_0,
+                        help="touch so many huge pages again and again, and drop them")
+    options = parser.parse_args()
+    if options.at_hand:
+        keep_at_hand(options.arenas, options.at_hand)
+        return
+    print("RSS/AnonHugePages/cgroup in MiB, of %d: filled, and after the drop" % (2 * options.arenas))
     for name, advice, apart, shared in (
             ("small", mmap.MADV_NOHUGEPAGE, False, False),
             ("huge", mmap.MADV_HUGEPAGE, False, False),
             ("huge, taken apart", mmap.MADV_HUGEPAGE, True, False),
             ("huge, taken apart, shared", mmap.MADV_HUGEPAGE, True, True)):
-        print("%-26s %s" % (name, run(arenas, advice, apart, shared)), flush=True)
+        print("%-26s %s" % (name, run(options.arenas, advice, apart, shared)), flush=True)
 
 
-main()
+if __name__ == "__main__":
+    try:
+        main()
+    except (OSError, MemoryError) as error:
+        sys.exit("hugepages.py: %s" % (error or "no memory"))
+    except KeyboardInterrupt:
+        sys.exit(130)
