@@ -97,7 +97,7 @@ class RunTests(unittest.TestCase):
         variables = {f"STORM_{name}": how for name, how in hows.items()}
         with mock.patch.dict(os.environ, {**variables, soak.COUNTS_VARIABLE: self.counts}), \
                 contextlib.redirect_stdout(output):
-            status = soak.main(["--python", sys.executable, "--seconds", "0.1", "--seed", "5", *options])
+            status = soak.main(["--python", sys.executable, "--seconds", "0.001", "--seed", "5", *options])
         return status, output.getvalue(), json.loads(Path(self.counts).read_text(encoding="utf-8"))
 
     def test_all_is_well(self):
