@@ -220,33 +220,54 @@ class DamageTests(unittest.TestCase):
         except _outside.OutsideError as error:
             self.skipTest(str(error))
 
+    @staticmethod
+    def alter(data, rng):
+        """A word or two, or none, of data become something else."""
+        data, size = bytearray(data), len(data)
+        for _ in range(rng.randrange(3)):
+            word = rng.randrange(size) & -rng.choice((1, 4, 8))
+            count = min(rng.choice((1, 4, 8)), size - word)
+            data[word:word + count] = rng.choice((
+                bytes(count), b'\xff' * count, b'\x7f' * count, rng.randbytes(count),
+                bytes([data[word] ^ 1 << rng.randrange(8)]) + data[word + 1:word + count]))
+        return bytes(data)
+
     def lie(self, from_the_layout_on):
         seed = random.randrange(1 << 32)
         rng = random.Random(seed)
+        parts, lies = 0, ()
 
         def lying(address, size):
-            data = bytearray(self.read(address, size))
-            for _ in range(rng.randrange(3)):
-                word = rng.randrange(size) & -rng.choice((1, 4, 8))
-                count = min(rng.choice((1, 4, 8)), size - word)
-                data[word:word + count] = rng.choice((
-                    bytes(count), b'\xff' * count, b'\x7f' * count, rng.randbytes(count),
-                    bytes([data[word] ^ 1 << rng.randrange(8)]) + data[word + 1:word + count]))
-            return bytes(data)
+            nonlocal parts
+            parts += 1
+            data = self.read(address, size)
+            return self.alter(data, rng) if parts in lies else data
+
+        def read():
+            nonlocal parts
+            parts = 0
+            reader = _outside.Reader(lying if from_the_layout_on else self.read,
+                                     self.layout, 'the liar')
+            reader._read = lying
+            stats, heap_map = reader.read()
+            self.assertEqual(stats['arenas'], len(heap_map.arenas))
+            list(map(list, heap_map.arenas))
+            reader.totals()
+
         outcomes = set()
-        with mock.patch.object(_outside, '_ATTEMPTS', 1), self.subTest(seed=seed):
-            for _ in range(self.ROUNDS):
-                try:
-                    reader = _outside.Reader(lying if from_the_layout_on else self.read,
-                                             self.layout, 'the liar')
-                    reader._read = lying
-                    stats, heap_map = reader.read()
-                    outcomes.add('figures')
-                    self.assertEqual(stats['arenas'], len(heap_map.arenas))
-                    list(map(list, heap_map.arenas))
-                    reader.totals()
-                except _outside.OutsideError:
-                    outcomes.add('refused')
+        with self.subTest(seed=seed):
+            read()
+            # A few lies each time, however many parts the heap is read in: else a
+            # large heap would never be read to its end.
+            all_parts = range(1, parts + 1)
+            with mock.patch.object(_outside, '_ATTEMPTS', 1):
+                for _ in range(self.ROUNDS):
+                    lies = rng.sample(all_parts, rng.randrange(1, min(4, parts + 1)))
+                    try:
+                        read()
+                        outcomes.add('figures')
+                    except _outside.OutsideError:
+                        outcomes.add('refused')
             self.assertEqual(outcomes, {'figures', 'refused'})
 
     def test_memory_that_lies(self):
@@ -254,6 +275,11 @@ class DamageTests(unittest.TestCase):
 
     def test_layout_that_lies(self):
         self.lie(from_the_layout_on=True)
+
+    def test_lies_in_a_large_heap(self):
+        kept = [bytes(400) for _ in range(100_000)]
+        self.lie(from_the_layout_on=True)
+        del kept
 
     def test_pointer_that_no_process_can_have(self):
         for address in (1 << 63, (1 << 64) - 1, 1 << 64):
