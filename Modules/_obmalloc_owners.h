@@ -223,7 +223,7 @@ owners_slot(const struct owners *owners, const void *address)
     }
     const struct owners_arena *arena =
         &owners->arenas[owners->arena_places[obm_pool_arena(owners->heap, pool)] - 1];
-    const struct owners_page *page = &arena->pages[pool->page];
+    const struct owners_page *page = &arena->pages[obm_pool_page(owners->heap, pool)];
     if (page->slot_count == 0) {
         return NULL;
     }

@@ -16,7 +16,7 @@ import sys
 
 from obmalloc import _heap_map, _kernel
 
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 SECTION = '.obmalloc'
 MAGIC = b'obmalloc layout\0'
 
@@ -301,7 +301,7 @@ class Reader:
         at, page_size = self._at, self._field(heap, 'page_size')
         arena_pages = self._field(heap, 'arena_pages', '=H')
         inside = arena_pages * at['sizeof_pool']
-        outside = -(-(arena_pages + 1) * at['sizeof_pool'] // page_size) * page_size
+        outside = 4 * inside        # aligned memory, with room for more than descriptors
         total = (self._field(heap, 'arena_capacity') * at['sizeof_arena']
                  + self._field(heap, 'map_capacity') * at['sizeof_map_entry'])
         for number in self._mapped_arenas(heap, objects):

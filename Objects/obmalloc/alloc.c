@@ -5,9 +5,8 @@
    run, takes one from the fullest arena, or maps an arena; the pool links its
    first blocks; the fast path takes one of them.
 
-   A free: obm_front_pool() computes the descriptor from the address, and
-   obm_free_push() counts down and pushes the block.  When the countdown was 0
-   something else is due, and obm_free_counted() finds out what: the pool was
+   A free: obm_free_fast() computes the descriptor from the address, counts down
+   and pushes the block.  When the countdown was 0 something else is due, and obm_free_counted() finds out what: the pool was
    full, or becomes empty, or there is no pool at that address.  obm_free_slow()
    is for blocks outside the window.
 
@@ -23,6 +22,7 @@ static void
 front_close(struct obm_front *front)
 {
     front->window_limit = 0;
+    front->none.free = OBM_NO_LINK;
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
         front->current[c] = &front->none;
     }
@@ -106,7 +106,7 @@ pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
     if (heap->settings.secure) {
         return obm_pool_live(heap, pool) == capacity;
     }
-    return pool->free == NULL && pool->carved == capacity;
+    return !obm_is_link(pool->free) && pool->carved == capacity;
 }
 
 /* The current pool for a request, with a block at hand or still to be carved;
@@ -137,7 +137,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         block = obm_secure_take(heap, pool);
     }
     else {
-        if (pool->free == NULL) {
+        if (!obm_is_link(pool->free)) {
             obm_pool_carve(heap, pool);
         }
         block = obm_malloc_fast(heap->front, size);
@@ -177,7 +177,7 @@ obm_calloc(struct obm_heap *heap, size_t size)
     if (pool == NULL) {
         return NULL;
     }
-    if (pool->free == NULL && pool->clean && size > OBM_CLEAR_MAX) {
+    if (!obm_is_link(pool->free) && pool->clean && size > OBM_CLEAR_MAX) {
         /* The system delivered the page zeroed, so there is nothing to clear. */
         return take_untouched(heap, pool);
     }
@@ -207,7 +207,7 @@ static bool
 is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
     if (pool->state != OBM_POOL_FULL) {
-        return pool->free == block;
+        return pool->free == obm_link_to(block);
     }
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
     return offset % (uint32_t)obm_class_size(pool->size_class) != 0;
@@ -218,7 +218,7 @@ end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const 
 {
     obm_fatal(heap, "block %p is freed, but no block of its page is in use "
               "(page %u of arena %u): freed twice?", block,
-              (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
+              obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
 }
 
 /* Put a block that nobody holds back into its pool, whatever the pool's state. */
@@ -306,8 +306,10 @@ obm_free_slow(struct obm_heap *heap, void *block)
 }
 
 OBM_NOINLINE bool
-obm_free_counted(struct obm_heap *heap, struct obm_pool *pool, void *block)
+obm_free_counted(struct obm_heap *heap, void *block)
 {
+    uintptr_t offset = (uintptr_t)block - heap->window_base;
+    struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
     pool->countdown++;
     if (pool->state == OBM_POOL_ABSENT) {
         return obm_free_slow(heap, block);
@@ -322,8 +324,7 @@ obm_free(struct obm_heap *heap, void *block)
     if (OBM_UNLIKELY(!obm_front_covers(heap->front, block))) {
         return obm_free_slow(heap, block);
     }
-    struct obm_pool *pool = obm_front_pool(heap, heap->front, block);
-    return obm_free_push(pool, block) || obm_free_counted(heap, pool, block);
+    return obm_free_fast(heap, heap->front, block) || obm_free_counted(heap, block);
 }
 
 /* Giving back -------------------------------------------------------------------- */

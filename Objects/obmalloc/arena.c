@@ -275,14 +275,6 @@ arena_object_give(struct obm_heap *heap, obm_arena_index index)
     heap->unused_arenas = index;
 }
 
-size_t
-obm_outside_pools_size(const struct obm_heap *heap)
-{
-    size_t size = (heap->geometry.arena_pages + 1u) * sizeof(struct obm_pool);
-    size_t page = heap->geometry.page_size;
-    return (size + page - 1) / page * page;
-}
-
 /* Hand the arena back to whoever gave it, even if another allocator is in
    force by now. */
 static void
@@ -325,16 +317,18 @@ static bool
 arena_enter_in_map(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    struct obm_pool *pools = obm_metadata_map(heap, obm_outside_pools_size(heap));
-    if (pools == NULL) {
+    char *mapping = obm_metadata_map(heap, obm_outside_mapping(heap));
+    if (mapping == NULL) {
         return false;
     }
-    *(obm_arena_index *)pools = index;
-    arena->pools = pools + 1;
+    void *last = mapping + obm_outside_size(heap) - 1;
+    arena->pools = obm_outside_first(heap, last);
+    obm_outside_of(heap, arena->pools)->arena = index;
+    obm_outside_of(heap, arena->pools)->mapping = mapping;
     if (obm_map_insert(heap, arena)) {
         return true;
     }
-    obm_metadata_unmap(heap, pools, obm_outside_pools_size(heap));
+    obm_metadata_unmap(heap, mapping, obm_outside_mapping(heap));
     return false;
 }
 
@@ -407,7 +401,7 @@ arena_cut(struct obm_heap *heap, obm_arena_index index)
 
     for (unsigned page = 0; page < arena->page_count; page++) {
         struct obm_pool *pool = &arena->pools[page];
-        pool->page = (uint16_t)page;
+        pool->free = OBM_NO_LINK;
         pool->state = OBM_POOL_FREE;
     }
     arena->free_pages = arena->page_count;
@@ -479,7 +473,8 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     }
     else {
         obm_map_remove(heap, arena);
-        obm_metadata_unmap(heap, arena->pools - 1, obm_outside_pools_size(heap));
+        obm_metadata_unmap(heap, obm_outside_of(heap, arena->pools)->mapping,
+                           obm_outside_mapping(heap));
     }
     obm_secure_close_arena(heap, arena);
     arena_free_memory(heap, arena);

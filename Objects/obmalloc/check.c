@@ -26,11 +26,11 @@ check_block_place(const struct obm_heap *heap, const struct obm_pool *pool,
     if (offset % size != 0) {
         return MISMATCH("%p is not the start of a block: %zu bytes into page %u of "
                         "arena %u, whose blocks have %zu bytes", block, offset,
-                        (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool), size);
+                        obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool), size);
     }
     if (offset / size >= pool->carved) {
         return MISMATCH("%p is block %zu of page %u of arena %u, which has handed out "
-                        "only %u", block, offset / size, (unsigned)pool->page,
+                        "only %u", block, offset / size, obm_pool_page(heap, pool),
                         (unsigned)obm_pool_arena(heap, pool), (unsigned)pool->carved);
     }
     return true;
@@ -42,13 +42,17 @@ static bool
 check_link(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
            char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    uintptr_t distance = (uintptr_t)block ^ (uintptr_t)obm_pool_address(heap, pool);
-    if (distance >> obm_page_shift(heap) != 0) {
-        return MISMATCH("free list of page %u of arena %u leads to %p, outside the page: "
-                        "was a freed block written to?", (unsigned)pool->page,
-                        (unsigned)obm_pool_arena(heap, pool), block);
+    size_t size = obm_class_size(pool->size_class);
+    uintptr_t offset = (uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool);
+    bool off_page = offset >> obm_page_shift(heap) != 0;
+    if (off_page || offset % size != 0 || offset / size >= pool->carved) {
+        return MISMATCH("free list of page %u of arena %u leads to %p, %s %zu bytes%s: "
+                        "was a freed block written to?", obm_pool_page(heap, pool),
+                        (unsigned)obm_pool_arena(heap, pool), block,
+                        off_page ? "outside the page of blocks of" : "where no block of", size,
+                        off_page ? "" : " was handed out");
     }
-    return check_block_place(heap, pool, block, message);
+    return true;
 }
 
 static bool
@@ -57,7 +61,10 @@ check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
 {
     unsigned expected = pool->carved - obm_pool_live(heap, pool);
     unsigned length = 0;
-    for (const void *block = pool->free; block != NULL; block = *(void *const *)block) {
+    uintptr_t region = obm_region_of(obm_pool_address(heap, pool));
+    const obm_link *block;
+    for (obm_link link = pool->free; link != OBM_NO_LINK; link = *block) {
+        block = (const obm_link *)(region | link);
         if (!check_link(heap, pool, block, message)) {
             return false;
         }
@@ -67,7 +74,7 @@ check_free_list(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     if (length != expected) {
         return MISMATCH("free list of page %u of arena %u has %s%u blocks, expected %u",
-                        (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool),
+                        obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool),
                         length > expected ? "at least " : "", length, expected);
     }
     return true;
@@ -80,14 +87,15 @@ check_bitmaps(const struct obm_heap *heap, const struct obm_pool *pool,
 {
     size_t available = obm_secure_count_available(heap, pool);
     unsigned expected = obm_pool_capacity(heap, pool) - obm_pool_live(heap, pool);
-    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
+    unsigned page = obm_pool_page(heap, pool), arena = (unsigned)obm_pool_arena(heap, pool);
     if (available == SIZE_MAX) {
         return MISMATCH("page %u of arena %u: a block is both free and in use, or beyond "
                         "the last", page, arena);
     }
-    if (available != expected || pool->free != NULL || pool->carved != obm_pool_capacity(heap, pool)) {
+    if (available != expected || pool->free != OBM_NO_LINK
+        || pool->carved != obm_pool_capacity(heap, pool)) {
         return MISMATCH("page %u of arena %u: %zu blocks are free, expected %u; free list "
-                        "%p, carved %u", page, arena, available, expected, pool->free,
+                        "at %#x, carved %u", page, arena, available, expected, pool->free,
                         (unsigned)pool->carved);
     }
     return true;
@@ -97,7 +105,7 @@ static bool
 check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
                   char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    unsigned page = pool->page, arena = (unsigned)obm_pool_arena(heap, pool);
+    unsigned page = obm_pool_page(heap, pool), arena = (unsigned)obm_pool_arena(heap, pool);
     if (pool->size_class >= OBM_SIZE_CLASSES) {
         return MISMATCH("page %u of arena %u: class %u, of %u", page, arena,
                         (unsigned)pool->size_class, OBM_SIZE_CLASSES);
@@ -111,8 +119,8 @@ check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     switch (pool->state) {
     case OBM_POOL_FULL:
-        if (pool->free != NULL || pool->carved != capacity || pool->countdown != 0) {
-            return MISMATCH("full page %u of arena %u: free list %p, carved %u of %u, "
+        if (pool->free != OBM_NO_LINK || pool->carved != capacity || pool->countdown != 0) {
+            return MISMATCH("full page %u of arena %u: free list at %#x, carved %u of %u, "
                             "countdown %d", page, arena, pool->free,
                             (unsigned)pool->carved, (unsigned)capacity,
                             pool->countdown);
@@ -127,8 +135,8 @@ check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
     case OBM_POOL_CURRENT:
         return true;
     case OBM_POOL_FREE:
-        if (pool->free != NULL || pool->countdown != 0) {
-            return MISMATCH("free page %u of arena %u: free list %p, countdown %d",
+        if (pool->free != OBM_NO_LINK || pool->countdown != 0) {
+            return MISMATCH("free page %u of arena %u: free list at %#x, countdown %d",
                             page, arena, pool->free, pool->countdown);
         }
         return true;
@@ -158,26 +166,31 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
 {
     if (obm_pool_live(heap, pool) == 0) {
         return MISMATCH("%p lies in page %u of arena %u, no block of which is in use",
-                        block, (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
+                        block, obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
     }
     if (!check_block_place(heap, pool, block, message)) {
         return false;
     }
     if (heap->settings.secure && !obm_secure_holds(heap, pool, block)) {
         return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free already",
-                        block, obm_class_size(pool->size_class), (unsigned)pool->page,
+                        block, obm_class_size(pool->size_class), obm_pool_page(heap, pool),
                         (unsigned)obm_pool_arena(heap, pool));
     }
-    unsigned length = 0;
-    for (const void *free = pool->free; level >= 2 && free != NULL && length++ < obm_pool_capacity(heap, pool);
-         free = *(void *const *)free) {
+    if (level < 2) {
+        return true;
+    }
+    unsigned left = obm_pool_capacity(heap, pool);
+    uintptr_t region = obm_region_of(block);
+    const obm_link *free;
+    for (obm_link link = pool->free; link != OBM_NO_LINK && left > 0; link = *free, left--) {
+        free = (const obm_link *)(region | link);
         if (!check_link(heap, pool, free, message)) {
             return false;
         }
         if (free == block) {
             return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free "
                             "already", block, obm_class_size(pool->size_class),
-                            (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool));
+                            obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
         }
     }
     return true;
@@ -233,9 +246,9 @@ check_places(const struct obm_heap *heap, obm_arena_index index,
     const struct obm_arena_object *arena = &heap->arenas[index];
     for (unsigned page = 0; page < arena->page_count; page++) {
         const struct obm_pool *pool = &arena->pools[page];
-        if (pool->page != page || obm_pool_arena(heap, pool) != index) {
-            return MISMATCH("descriptor of page %u of arena %u says page %u", page,
-                            (unsigned)index, (unsigned)pool->page);
+        if (obm_pool_page(heap, pool) != page || obm_pool_arena(heap, pool) != index) {
+            return MISMATCH("descriptor of page %u of arena %u lies at that of page %u", page,
+                            (unsigned)index, obm_pool_page(heap, pool));
         }
     }
     return true;

@@ -20,14 +20,13 @@
 static obm_run_id
 pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (obm_pool_arena(heap, pool) << OBM_RUNS_SHIFT)
-           | (obm_run_id)(pool->page >> heap->geometry.run_pages_shift);
+    return (obm_run_id)(obm_page_id(heap, pool) >> heap->geometry.run_pages_shift);
 }
 
 static unsigned
 pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return pool->page & (heap->geometry.run_pages - 1u);
+    return (unsigned)obm_page_id(heap, pool) & (heap->geometry.run_pages - 1u);
 }
 
 static struct obm_pool *
@@ -82,12 +81,12 @@ partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
     }
 }
 
-/* Let a block point to its neighbour, and return that. */
+/* Link a block to its neighbour, and return that. */
 OBM_INLINE char *
 link_next(char *block, size_t size)
 {
     char *next = block + size;
-    *(void **)block = next;
+    *(obm_link *)block = obm_link_to(next);
     return next;
 }
 
@@ -101,7 +100,7 @@ obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
 
     char *block = obm_pool_address(heap, pool) + pool->carved * size;
     char *last = block + (count - 1) * size;
-    pool->free = block;
+    pool->free = obm_link_to(block);
     pool->carved = (uint16_t)(pool->carved + count);
     /* Four at a time: this loop was a tenth of the allocator's instructions. */
     while ((size_t)(last - block) >= 4 * size) {
@@ -110,7 +109,7 @@ obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
     while (block != last) {
         block = link_next(block, size);
     }
-    *(void **)last = NULL;
+    *(obm_link *)last = OBM_NO_LINK;
 }
 
 /* A pool of this class on a page of its own. */
@@ -127,7 +126,7 @@ pool_new(struct obm_heap *heap, unsigned size_class)
     struct obm_page_history history = obm_page_take(heap, id, page);
 
     struct obm_pool *pool = run_pool(heap, id, page);
-    pool->free = NULL;
+    pool->free = OBM_NO_LINK;
     pool->size_class = (uint8_t)size_class;
     pool->carved = 0;
     pool->clean = history.clean;
@@ -148,7 +147,7 @@ pool_release(struct obm_heap *heap, struct obm_pool *pool)
 {
     pool->state = OBM_POOL_FREE;
     pool->countdown = 0;
-    pool->free = NULL;
+    pool->free = OBM_NO_LINK;
     obm_page_give(heap, pool_run(heap, pool), pool_page_in_run(heap, pool));
     obm_retention_page_freed(heap);
 }
@@ -167,11 +166,17 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     else {
         next = pool_new(heap, size_class);
     }
-    if (old != &heap->front->none && old->free == NULL) {
+    if (old != &heap->front->none && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
         old->countdown = 0;
     }
-    heap->front->current[size_class] = next != NULL ? next : &heap->front->none;
+    if (next != NULL) {
+        heap->front->current[size_class] = next;
+        heap->front->region[size_class] = obm_region_of(obm_pool_address(heap, next));
+    }
+    else {
+        heap->front->current[size_class] = &heap->front->none;
+    }
     return next;
 }
 
@@ -182,8 +187,8 @@ obm_pool_push(const struct obm_heap *heap, struct obm_pool *pool, void *block)
         obm_secure_put(heap, pool, block);
         return;
     }
-    *(void **)block = pool->free;
-    pool->free = block;
+    *(obm_link *)block = pool->free;
+    pool->free = obm_link_to(block);
 }
 
 void

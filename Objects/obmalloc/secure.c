@@ -114,7 +114,7 @@ static uint64_t *
 bitmap_of(const struct obm_heap *heap, const struct obm_pool *pool, enum bitmap which)
 {
     const struct obm_arena_object *arena = &heap->arenas[obm_pool_arena(heap, pool)];
-    return arena->bits + (2u * pool->page + which) * heap->geometry.bitmap_words;
+    return arena->bits + (2u * obm_pool_page(heap, pool) + which) * heap->geometry.bitmap_words;
 }
 
 static unsigned
@@ -226,7 +226,7 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
         if (tried == words) {
             obm_fatal(heap, "page %u of arena %u should have a free block of %zu bytes, and "
                       "has none: was the allocator's own memory written to?",
-                      (unsigned)pool->page, (unsigned)obm_pool_arena(heap, pool),
+                      obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool),
                       obm_class_size(pool->size_class));
         }
         word = (word + 1) % words;
@@ -302,7 +302,7 @@ obm_secure_verify_retired(const struct obm_heap *heap, const struct obm_pool *po
         i++;
     }
     obm_fatal(heap, "block %p of %zu bytes (page %u of arena %u) was written to after it was "
-              "freed, at byte %zu", block, size, (unsigned)pool->page,
+              "freed, at byte %zu", block, size, obm_pool_page(heap, pool),
               (unsigned)obm_pool_arena(heap, pool), i);
 }
 

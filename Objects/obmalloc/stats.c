@@ -53,7 +53,7 @@ count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
     }
     stats->metadata_bytes += arena->in_window
         ? sizeof(struct obm_pool) << heap->geometry.arena_pages_shift
-        : obm_outside_pools_size(heap);
+        : obm_outside_mapping(heap);
     stats->metadata_bytes += arena->bits != NULL ? obm_secure_bits_size(heap) : 0;
 }
 

@@ -162,7 +162,7 @@ run_of(const struct obm_heap *heap, const void *block)
 {
     const struct obm_pool *pool = obm_find_pool(heap, block);
     REQUIRE(pool != NULL);
-    return (unsigned)pool->page >> heap->geometry.run_pages_shift;
+    return obm_pool_page(heap, pool) >> heap->geometry.run_pages_shift;
 }
 
 static OBM_UNUSED struct obm_arena_object *

@@ -141,8 +141,8 @@ TEST(more_carved_than_fit)
 TEST(a_full_page_with_a_free_list)
 {
     struct scene scene = scene_new();
-    scene.full->free = page_block(&scene.pages, 0);
-    expect_found(&scene, 2, "full page", "free list 0x");
+    scene.full->free = obm_link_to(page_block(&scene.pages, 0));
+    expect_found(&scene, 2, "full page", "free list at 0");
 }
 
 TEST(a_full_page_that_was_not_carved_to_its_end)
@@ -174,11 +174,18 @@ TEST(a_partly_used_page_without_a_free_block)
                  says("live blocks of ", capacity_of(&scene, scene.partial[1])));
 }
 
+/* The link in the first block of a free list. */
+static obm_link *
+first_free(const struct scene *scene)
+{
+    return obm_first_free(scene->heap, scene->partial[0]);
+}
+
 TEST(a_free_list_that_is_too_short)
 {
     struct scene scene = scene_new();
     unsigned length = scene.partial[0]->carved - obm_pool_live(scene.heap, scene.partial[0]);
-    scene.partial[0]->free = *(void **)scene.partial[0]->free;
+    scene.partial[0]->free = *first_free(&scene);
     expect_found(&scene, 3, says("expected ", length), says("has ", length - 1));
 }
 
@@ -193,29 +200,39 @@ TEST(a_free_list_that_is_too_long)
 TEST(a_free_list_that_goes_in_a_circle)
 {
     struct scene scene = scene_new();
-    *(void **)scene.partial[0]->free = scene.partial[0]->free;
+    *first_free(&scene) = scene.partial[0]->free;
     expect_found(&scene, 3, "free list", "at least");
 }
 
 TEST(a_free_list_that_leaves_the_page)
 {
     struct scene scene = scene_new();
-    *(void **)scene.partial[0]->free = scene.heap;
+    if (scene.heap->geometry.page_shift == 16) {
+        return;         /* no link leaves such a page */
+    }
+    *first_free(&scene) = (obm_link)(scene.partial[0]->free ^ scene.heap->geometry.page_size);
     expect_found(&scene, 3, "outside the page", "leads to 0x");
 }
 
 TEST(a_free_list_that_leads_into_a_block)
 {
     struct scene scene = scene_new();
-    *(void **)scene.partial[0]->free = (char *)scene.partial[0]->free + OBM_ALIGNMENT;
-    expect_found(&scene, 3, "not the start of a block", says("blocks have ", LARGE));
+    *first_free(&scene) = (obm_link)(scene.partial[0]->free + OBM_ALIGNMENT);
+    expect_found(&scene, 3, "leads to 0x", says("where no block of ", LARGE));
+}
+
+TEST(a_free_list_that_ends_in_the_middle_of_a_block)
+{
+    struct scene scene = scene_new();
+    *first_free(&scene) = (obm_link)(scene.partial[0]->free + 3);
+    expect_found(&scene, 3, "leads to 0x", says("where no block of ", LARGE));
 }
 
 TEST(a_free_page_with_a_free_list)
 {
     struct scene scene = scene_new();
-    scene.free->free = page_block(&scene.pages, 0);
-    expect_found(&scene, 2, "free page", "free list 0x");
+    scene.free->free = obm_link_to(page_block(&scene.pages, 0));
+    expect_found(&scene, 2, "free page", "free list at 0");
 }
 
 TEST(a_free_page_with_a_countdown)
@@ -260,11 +277,11 @@ TEST(a_page_of_another_class_than_its_run)
     expect_found(&scene, 2, says("run 10 of class ", LARGE_CLASS), "class 3");
 }
 
-TEST(a_descriptor_with_the_number_of_another_page)
+TEST(an_arena_with_the_descriptors_of_other_pages)
 {
     struct scene scene = scene_new();
-    scene.full->page++;
-    expect_found(&scene, 2, "descriptor of page 0 of arena 1", "says page 1");
+    scene.arena->pools++;
+    expect_found(&scene, 2, "descriptor of page 0 of arena 1", "lies at that of page 1");
 }
 
 TEST(a_second_current_page_of_a_class)
@@ -627,14 +644,14 @@ TEST(unused_arenas_that_go_in_a_circle)
     expect_found(&scene, 2, "2 unused arenas are listed", "expected 1");
 }
 
-/* Outside the window, descriptors follow the number of their arena. */
+/* Outside the window, the number of the arena stands behind its descriptors. */
 TEST(descriptors_that_name_another_arena)
 {
     struct scene scene = {.heap = heap_new("")};
     fake.refuse_hints = true;
     void *block = obm_malloc(scene.heap, LARGE);
     struct obm_arena_object *arena = arena_object_of(scene.heap, block);
-    *(obm_arena_index *)(void *)(arena->pools - 1) = 0;
+    obm_outside_of(scene.heap, arena->pools)->arena = 0;
     expect_found(&scene, 2, "descriptor of page 0 of arena 1", "");
 }
 
@@ -719,7 +736,7 @@ TEST(a_live_block_beside_a_free_list_that_goes_in_a_circle)
     void *live = obm_calloc(heap, LARGE);
     void *block = obm_calloc(heap, LARGE);
     EXPECT(obm_free(heap, block));
-    *(void **)block = block;
+    *(obm_link *)block = obm_link_to(block);
     alarm(CIRCLE_SECONDS);
     EXPECT(obm_check_block(heap, obm_find_pool(heap, live), live, 2, message));
     obm_heap_close(heap, false);

@@ -47,7 +47,7 @@ info_of(const struct obm_heap *heap, const char *address)
     const struct obm_pool *pool = obm_find_pool(heap, address);
     REQUIRE(pool != NULL);
     obm_arena_describe(heap, obm_pool_arena(heap, pool), pages);
-    return pages[pool->page];
+    return pages[obm_pool_page(heap, pool)];
 }
 
 TEST(a_page_is_fresh_used_dirty_and_purged)

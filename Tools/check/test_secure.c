@@ -446,7 +446,7 @@ TEST(damaged_bitmaps_are_found)
     struct obm_heap *heap = secure_heap();
     void *block = obm_malloc(heap, 48);
     const struct obm_pool *pool = obm_find_pool(heap, block);
-    uint64_t *available = heap->arenas[1].bits + 2u * pool->page * heap->geometry.bitmap_words;
+    uint64_t *available = heap->arenas[1].bits + 2u * obm_pool_page(heap, pool) * heap->geometry.bitmap_words;
     uint64_t *held = available + heap->geometry.bitmap_words;
     uint64_t before = *available;
     EXPECT_VALID(heap);
@@ -471,7 +471,7 @@ TEST(a_pool_without_the_block_that_it_should_have_ends_the_process)
     struct obm_heap *heap = secure_heap();
     void *block = obm_malloc(heap, 48);
     const struct obm_pool *pool = obm_find_pool(heap, block);
-    memset(heap->arenas[1].bits + 2u * pool->page * heap->geometry.bitmap_words, 0,
+    memset(heap->arenas[1].bits + 2u * obm_pool_page(heap, pool) * heap->geometry.bitmap_words, 0,
            heap->geometry.bitmap_words * sizeof(uint64_t));
     EXPECT_CONTAINS(fake_os_fatal_message(do_malloc, heap), "should have a free block");
     obm_heap_close(heap, false);

@@ -205,10 +205,6 @@ OBM_API void obm_arenas_take_apart(struct obm_heap *heap);
    with it. */
 OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
 
-/* Bytes mapped for the descriptors of an arena outside the window, with the
-   one in front of them that holds the arena's index. */
-OBM_API size_t obm_outside_pools_size(const struct obm_heap *heap);
-
 /* Return the memory of the arena array, and with it of all arenas. */
 OBM_API void obm_arenas_close(struct obm_heap *heap);
 
@@ -224,24 +220,124 @@ obm_run_at(const struct obm_heap *heap, obm_run_id id)
     return &obm_run_arena(heap, id)->runs[id & (OBM_RUNS_PER_ARENA - 1)];
 }
 
-/* The arena that a descriptor belongs to.  In the window its place tells;
-   outside it the descriptors of an arena follow one that holds the index. */
+/* Outside the window the descriptors of an arena lie together in a piece of memory
+   that is aligned to its size, so that the first is found from any; in its other half
+   stands this. */
+struct obm_outside {
+    obm_arena_index arena;
+    void *mapping;          /* of obm_outside_mapping() bytes, with the piece in it */
+};
+
+/* The size of such a piece: a power of two. */
+OBM_INLINE size_t
+obm_outside_size(const struct obm_heap *heap)
+{
+    return 2 * sizeof(struct obm_pool) << heap->geometry.arena_pages_shift;
+}
+
+/* Enough to find an aligned piece in it wherever it begins. */
+OBM_INLINE size_t
+obm_outside_mapping(const struct obm_heap *heap)
+{
+    return 2 * obm_outside_size(heap);
+}
+
+OBM_INLINE struct obm_pool *
+obm_outside_first(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (struct obm_pool *)((uintptr_t)pool & ~(obm_outside_size(heap) - 1));
+}
+
+OBM_INLINE struct obm_outside *
+obm_outside_of(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (struct obm_outside *)(obm_outside_first(heap, pool) + heap->geometry.arena_pages);
+}
+
+/* Whether a descriptor belongs to the window, and at which place there. */
+OBM_INLINE bool
+obm_place_in_window(const struct obm_heap *heap, const struct obm_pool *pool, size_t *place)
+{
+    *place = ((uintptr_t)pool - (uintptr_t)heap->window_pools) / sizeof(struct obm_pool);
+    return *place < heap->window_mapped >> obm_page_shift(heap);
+}
+
+/* Which page a descriptor stands for: the index of its arena times the pages of an
+   arena, plus the number of the page in it.  In the window that is its place. */
+OBM_INLINE size_t
+obm_page_id(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    size_t place;
+    if (OBM_LIKELY(obm_place_in_window(heap, pool, &place))) {
+        return place;
+    }
+    return ((size_t)obm_outside_of(heap, pool)->arena << heap->geometry.arena_pages_shift)
+           + (size_t)(pool - obm_outside_first(heap, pool));
+}
+
 OBM_INLINE obm_arena_index
 obm_pool_arena(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    uintptr_t offset = (uintptr_t)pool - (uintptr_t)heap->window_pools;
-    size_t place = offset / sizeof(struct obm_pool);
-    if (OBM_LIKELY(place < heap->window_mapped >> obm_page_shift(heap))) {
-        return (obm_arena_index)(place >> heap->geometry.arena_pages_shift);
-    }
-    return *(const obm_arena_index *)(pool - pool->page - 1);
+    return (obm_arena_index)(obm_page_id(heap, pool) >> heap->geometry.arena_pages_shift);
+}
+
+/* The number of the page in its arena. */
+OBM_INLINE unsigned
+obm_pool_page(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (unsigned)obm_page_id(heap, pool) & (heap->geometry.arena_pages - 1u);
 }
 
 OBM_INLINE char *
 obm_pool_address(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (char *)(heap->arenas[obm_pool_arena(heap, pool)].first_page
-                    + ((uintptr_t)pool->page << obm_page_shift(heap)));
+    size_t place;
+    if (OBM_LIKELY(obm_place_in_window(heap, pool, &place))) {
+        return (char *)(heap->window_base + (place << obm_page_shift(heap)));
+    }
+    return (char *)(heap->arenas[obm_outside_of(heap, pool)->arena].first_page
+                    + ((size_t)(pool - obm_outside_first(heap, pool)) << obm_page_shift(heap)));
+}
+
+/* The free list of a pool: see obm_link in types.h. */
+
+OBM_INLINE bool
+obm_is_link(obm_link link)
+{
+    return !(link & OBM_NO_LINK);
+}
+
+OBM_INLINE obm_link
+obm_link_to(const void *block)
+{
+    return (obm_link)(uintptr_t)block;
+}
+
+/* The part of an address that a link leaves out. */
+OBM_INLINE uintptr_t
+obm_region_of(const void *address)
+{
+    return (uintptr_t)address & ~(uintptr_t)0xffff;
+}
+
+/* The block that a link leads to from any address in its page; NULL: none. */
+OBM_INLINE void *
+obm_linked_block(const void *address, obm_link link)
+{
+    return obm_is_link(link) ? (void *)(obm_region_of(address) | link) : NULL;
+}
+
+/* The free block after this one; NULL: it is the last. */
+OBM_INLINE void *
+obm_next_free(const void *block)
+{
+    return obm_linked_block(block, *(const obm_link *)block);
+}
+
+OBM_INLINE void *
+obm_first_free(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return obm_linked_block(obm_pool_address(heap, pool), pool->free);
 }
 
 /* Number of the lowest bit set; word must not be 0. */
@@ -366,8 +462,8 @@ OBM_API void *obm_calloc(struct obm_heap *heap, size_t size);
 OBM_API bool obm_free(struct obm_heap *heap, void *block);
 OBM_API bool obm_free_slow(struct obm_heap *heap, void *block);
 
-/* The same for a block that obm_free_push() has refused. */
-OBM_API bool obm_free_counted(struct obm_heap *heap, struct obm_pool *pool, void *block);
+/* The same for a block that obm_free_fast() has refused. */
+OBM_API bool obm_free_counted(struct obm_heap *heap, void *block);
 
 /* Bytes in the block; 0: it is not a block of this heap. */
 OBM_INLINE size_t
@@ -532,13 +628,17 @@ obm_malloc_fast(struct obm_front *front, size_t size)
     if (OBM_UNLIKELY(less >= OBM_SMALL_MAX)) {
         return NULL;
     }
-    struct obm_pool *pool = front->current[less >> OBM_ALIGNMENT_SHIFT];
-    void *block = pool->free;
-    OBM_KEEP_APART(block);
-    if (OBM_UNLIKELY(block == NULL)) {
+    size_t size_class = less >> OBM_ALIGNMENT_SHIFT;
+    struct obm_pool *pool = front->current[size_class];
+    uintptr_t link = pool->free;
+    OBM_KEEP_APART(link);
+    if (OBM_UNLIKELY(link & OBM_NO_LINK)) {
         return NULL;
     }
-    pool->free = *(void **)block;
+    OBM_KEEP_APART(size_class);
+    void *block = (void *)(front->region[size_class] | link);
+    OBM_KEEP_APART(block);
+    pool->free = *(obm_link *)block;
     pool->countdown++;
     return block;
 }
@@ -550,30 +650,29 @@ obm_front_covers(const struct obm_front *front, const void *block)
     return (uintptr_t)block - front->window_base < front->window_limit;
 }
 
-/* The descriptor of such a block. */
-OBM_INLINE struct obm_pool *
-obm_front_pool(const struct obm_heap *heap, const struct obm_front *front, const void *block)
-{
-    return &front->window_pools[((uintptr_t)block - front->window_base) >> obm_page_shift(heap)];
-}
-
-/* Count the free of a block in its pool, and push it.  false: counted, but not
+/* Count the free of such a block in its pool, and push it.  false: counted, but not
    pushed, because the pool was full, or becomes empty, or there is none, or the
    block is the one that was freed last; it is for obm_free_counted() to take the
    count back.  So an ordinary free counts and decides in two instructions, and
    in two more sees that it is not a second one. */
 OBM_INLINE bool
-obm_free_push(struct obm_pool *pool, void *block)
+obm_free_fast(const struct obm_heap *heap, const struct obm_front *front, void *block)
 {
-    if (OBM_UNLIKELY(--pool->countdown < 0)) {
+    struct obm_pool *pools = front->window_pools;
+    uintptr_t page = ((uintptr_t)block - front->window_base) >> obm_page_shift(heap);
+    bool negative;
+    OBM_COUNT_DOWN(pools[page].countdown, negative);
+    if (OBM_UNLIKELY(negative)) {
         return false;
     }
-    void *last = pool->free;
-    if (OBM_UNLIKELY(last == block)) {
+    OBM_KEEP_APART(page);
+    obm_link last = pools[page].free;
+    if (OBM_UNLIKELY(last == obm_link_to(block))) {
         return false;
     }
-    *(void **)block = last;
-    pool->free = block;
+    *(obm_link *)block = last;
+    OBM_KEEP_APART(page);
+    pools[page].free = obm_link_to(block);
     return true;
 }
 

@@ -16,7 +16,7 @@
 #include "obmalloc/internal.h"
 
 /* Grows with every change of the numbers or of what they mean. */
-#define OBM_LAYOUT_VERSION 1u
+#define OBM_LAYOUT_VERSION 2u
 #define OBM_LAYOUT_MAGIC "obmalloc layout"
 #define OBM_LAYOUT_SECTION ".obmalloc"
 #define OBM_LAYOUT_BYTE_ORDER 0x01020304u

@@ -41,31 +41,41 @@ enum obm_pool_state {
     OBM_POOL_FULL
 };
 
+/* The low 16 bits of a block's address.  Since no page is larger than 64 KiB they
+   tell the blocks of a page apart, and with any address in the page they give the
+   block again (obm_linked_block() in internal.h).  A free block starts with the link
+   to the next one. */
+typedef uint16_t obm_link;
+
+/* No block.  An address is even, so the lowest bit tells; 0 would be the first
+   block of each sixteenth page. */
+#define OBM_NO_LINK 1u
+
 /* Descriptor of one page.  It lies outside the page: a free page holds
-   nothing, and a live page holds only blocks.  16 bytes on 64-bit systems, so
-   0.4 % of a page of 4 KiB: where few blocks survive in many pages, the
-   descriptors are what is left of the others.
+   nothing, and a live page holds only blocks.  8 bytes, so 0.2 % of a page of
+   4 KiB: where few blocks survive in many pages, the descriptors are what is left
+   of the others.  Which page it is follows from where it lies: obm_pool_page().
 
    live blocks  ==  FULL ? capacity
                  :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
    capacity  ==  heap->geometry.capacity[size_class]
-   FULL     =>  free == NULL, carved == capacity, countdown == 0
-   secure heap  =>  free == NULL, carved == capacity; bitmaps stand for the free
+   FULL     =>  free == OBM_NO_LINK, carved == capacity, countdown == 0
+   secure heap  =>  free == OBM_NO_LINK, carved == capacity; bitmaps stand for the free
                     list, and live counts blocks in quarantine (secure.c)
    PARTIAL  =>  0 < live < capacity
    countdown <= 0 whenever a free of one of its blocks needs more than a push:
    0 in a PARTIAL or CURRENT pool with one live block, in a FULL one, and in
    all other states; -1 in a CURRENT pool without a live block. */
 struct obm_pool {
-    void *free;             /* last freed block; each holds a pointer to the next */
+    obm_link free;          /* last freed block; each holds the link to the next */
     int16_t countdown;      /* frees until obm_free_slow() must look */
     uint16_t carved;        /* blocks that were ever on the free list or live */
-    uint16_t page;          /* number of its page in the arena */
     uint8_t size_class;
     uint8_t state : 4;      /* enum obm_pool_state */
     uint8_t clean : 1;      /* bytes past the carved blocks are known to be 0 */
 };
+OBM_STATIC_ASSERT(descriptors_are_small, sizeof(struct obm_pool) == 8);
 
 /* A run of pages, lent to one size class.
 
@@ -110,7 +120,7 @@ struct obm_arena_allocator {
 struct obm_arena_object {
     uintptr_t address;      /* what the allocator returned */
     uintptr_t first_page;   /* the same, rounded up to a page */
-    struct obm_pool *pools; /* page_count descriptors; see obm_pool_arena() */
+    struct obm_pool *pools; /* page_count descriptors; see obm_pool_page() */
     obm_arena_index next;   /* neighbours in the bucket, or next unused one */
     obm_arena_index prev;
     obm_arena_index dirty_next;
@@ -295,6 +305,8 @@ struct obm_front {
                                    frees must take the slow way */
     struct obm_pool *window_pools;
     struct obm_pool *current[OBM_SIZE_CLASSES];
+    uintptr_t region[OBM_SIZE_CLASSES]; /* what a link into the current pool leaves out:
+                                           its address without the low 16 bits */
     struct obm_pool none;       /* stands for none in current: never has a block */
 };
 
@@ -310,7 +322,8 @@ struct obm_front {
 #  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none), OBM_TIMES_32(&(front).none)
 #endif
 #define OBM_CLOSED_FRONT(front) \
-    {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {NULL, 0, 0, 0, 0, OBM_POOL_ABSENT, 0}}
+    {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {0}, \
+     {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0}}
 
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
    interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */

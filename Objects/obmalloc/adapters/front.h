@@ -80,7 +80,7 @@ static OBM_NOINLINE void
 obm_python_free_counted(void *block)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
-    if (!obm_free_counted(heap, obm_front_pool(heap, &obm_python_front, block), block)) {
+    if (!obm_free_counted(heap, block)) {
         obm_pymalloc_free_system(heap, block);
     }
 }
@@ -92,8 +92,7 @@ obm_python_free(void *block)
     if (OBM_UNLIKELY(!obm_front_covers(&obm_python_front, block))) {
         return false;
     }
-    struct obm_pool *pool = obm_front_pool(&obmalloc_state_main.heap, &obm_python_front, block);
-    if (!obm_free_push(pool, block)) {
+    if (!obm_free_fast(&obmalloc_state_main.heap, &obm_python_front, block)) {
         obm_python_free_counted(block);
     }
     return true;

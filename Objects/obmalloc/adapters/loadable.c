@@ -306,9 +306,9 @@ free_slow(const PyMemAllocatorEx *other, void *block)
 }
 
 static OBM_NOINLINE void
-free_counted(const PyMemAllocatorEx *other, struct obm_pool *pool, void *block)
+free_counted(const PyMemAllocatorEx *other, void *block)
 {
-    if (!obm_free_counted(main_heap, pool, block)) {
+    if (!obm_free_counted(main_heap, block)) {
         other->free(other->ctx, block);
     }
 }
@@ -320,9 +320,8 @@ python_free(void *ctx, void *block)
         free_slow(ctx, block);
         return;
     }
-    struct obm_pool *pool = obm_front_pool(main_heap, &main_heap->own_front, block);
-    if (!obm_free_push(pool, block)) {
-        free_counted(ctx, pool, block);
+    if (!obm_free_fast(main_heap, &main_heap->own_front, block)) {
+        free_counted(ctx, block);
     }
 }
 
