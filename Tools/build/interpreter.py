@@ -117,7 +117,7 @@ def build(release: Release, variant: Variant) -> Build:
             say(f"{places.shown(this.python)} is up to date")
             return this
         with _no_half_build(this, source):
-            if not configured:
+            if not configured or _has_old_profile(this, source):
                 _configure(this, source, choice)
             _make(this, source, job_count)
     return this
@@ -136,6 +136,16 @@ def _is_current(this: Build, source: Path) -> bool:
     built = this.stamp.stat().st_mtime_ns
     return this.stamp.read_text() == _names_digest(source) and all(
         (source / path).lstat().st_mtime_ns < built for path in files.walk(source))
+
+
+def _has_old_profile(this: Build, source: Path) -> bool:
+    """Whether objects were made for what a run of older source taught
+    (--enable-optimizations): the compiler takes no such profile for new source."""
+    profile = this.folder / "profile-run-stamp"
+    if not profile.exists():
+        return False
+    learned = profile.stat().st_mtime_ns
+    return any((source / path).lstat().st_mtime_ns >= learned for path in files.walk(source))
 
 
 def _names_digest(source: Path) -> str:

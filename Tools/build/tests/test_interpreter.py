@@ -74,6 +74,18 @@ class InterpreterTest(TreeCase):
                          "configured --enable-option-checking=fatal --with-x CFLAGS=-O1 -g")
         self.assertEqual(self.build(CC="other")[0][:10], "configured")
 
+    def test_a_profile_of_older_source_is_not_used(self):
+        self.build()
+        profile = places.folder(self.release) / "obmalloc/profile-run-stamp"
+        profile.touch()
+        time.sleep(interpreter.CLOCK_TICK_SECONDS)
+        self.write("Objects/obmalloc/static.c", "int changed;\n")
+        self.assertEqual(self.build()[0], "configured --enable-option-checking=fatal")
+        self.assertFalse(profile.exists())
+        profile.touch()
+        (profile.parent / "python").unlink()
+        self.assertEqual(self.build(), ["linked"])
+
     def test_bad_arguments(self):
         with self.assertRaisesRegex(BuildError, "CONFIGURE_ARGS=--x='a: No closing quotation"):
             self.build(CONFIGURE_ARGS="--x='a")
