@@ -245,6 +245,23 @@ TEST(a_write_after_free_is_found_at_level_3)
     heap_end(heap);
 }
 
+/* Whoever writes to a freed block does not choose the address that malloc hands out
+   after it, but for its low 16 bits. */
+TEST(a_damaged_link_stays_near)
+{
+    struct obm_heap *heap = heap_new("");
+    char *block = obm_malloc(heap, SMALL);
+    EXPECT(obm_free(heap, block));
+    uint64_t chosen = UINT64_C(0x4141414141414141);
+    memcpy(block, &chosen, sizeof(chosen));
+    obm_link written = 0xfff0;
+    memcpy(block, &written, sizeof(written));
+    EXPECT_SAME(obm_malloc(heap, SMALL), block);
+    EXPECT_SAME(obm_malloc(heap, SMALL), (void *)((uintptr_t)block | 0xfff0));
+    obm_heap_close(heap, false);
+    free(heap);
+}
+
 /* Fronts ------------------------------------------------------------------------------- */
 
 TEST(a_front_takes_over_what_the_other_had)
