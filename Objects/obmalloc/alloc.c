@@ -339,7 +339,7 @@ obm_trim(struct obm_heap *heap)
     empty_quarantine(heap);
     obm_pools_retire(heap);
     obm_arenas_take_apart(heap);
-    obm_retention_trim(heap, 0, SIZE_MAX);
+    obm_retention_trim(heap, 0, UINT64_MAX);
     heap->retention.allowance = heap->retention.base;
     return obm_given_back(heap) - before;
 }

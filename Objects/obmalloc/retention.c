@@ -20,7 +20,7 @@
    - What is above the allowance goes at the next look at the clock, or before
      a thread gives up the GIL to block, when purging costs nobody.  These
      purges take at most 1 / OBM_PURGE_SHARE of the time that passes: time is
-     earned as credit, and spent at a price a page.
+     earned as credit, and spent at a price a call of the system and a page.
 
    This is the ski-rental rule (rent until the rent paid equals the price,
    then buy: Karlin, Manasse, Rudolph, Sleator, "Competitive snoopy caching",
@@ -87,41 +87,60 @@ can_release(const struct obm_heap *heap, const struct obm_arena_object *arena)
                || heap->map.count <= OBM_MAX_OUTSIDE_ENTRIES);
 }
 
-size_t
-obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit)
+/* The price of pages given back with so many calls of the system. */
+static uint64_t
+price_of(size_t calls, size_t pages)
+{
+    return calls * OBM_PURGE_CALL_NANOSECONDS + pages * OBM_PURGE_PAGE_NANOSECONDS;
+}
+
+/* Release the arena, which is empty.  Returns the price. */
+static uint64_t
+release(struct obm_heap *heap, obm_arena_index index)
+{
+    size_t pages = heap->arenas[index].dirty_pages;
+    note_release(heap);
+    obm_arena_release(heap, index);
+    obm_check_at_arena_event(heap);
+    return price_of(1, pages);
+}
+
+/* Purge dirty pages of the arena, as many as are too many if it has them.  Returns
+   the price. */
+static uint64_t
+purge(struct obm_heap *heap, obm_arena_index index, size_t too_many)
+{
+    struct obm_arena_object *arena = &heap->arenas[index];
+    uint64_t price = arena->huge ? OBM_SPLIT_NANOSECONDS : 0;
+    size_t calls = heap->counters.purge_calls;
+    arena->purged_at = heap->os->now();
+    size_t pages = obm_arena_purge(heap, index, too_many);
+    return price + price_of(heap->counters.purge_calls - calls, pages);
+}
+
+uint64_t
+obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
 {
     struct obm_retention *retention = &heap->retention;
-    size_t price = 0;
+    uint64_t price = 0;
     while (retention->dirty > target && price < limit) {
         obm_arena_index index = retention->queue_head;
-        struct obm_arena_object *arena = &heap->arenas[index];
-        if (can_release(heap, arena)) {
-            price += arena->dirty_pages;
-            note_release(heap);
-            obm_arena_release(heap, index);
-            obm_check_at_arena_event(heap);
-        }
-        else {
-            arena->purged_at = heap->os->now();
-            price += arena->huge ? OBM_SPLIT_PAGES : 0;
-            price += obm_arena_purge(heap, index, retention->dirty - target);
-        }
+        price += can_release(heap, &heap->arenas[index])
+                 ? release(heap, index)
+                 : purge(heap, index, retention->dirty - target);
     }
     return price;
 }
 
-/* Credit for the time that passed, in pages; never more than for a second. */
+/* Credit for the time that passed; never more than for OBM_CREDIT_NANOSECONDS. */
 static void
 earn_credit(struct obm_retention *retention, uint64_t now)
 {
-    const uint64_t price = (uint64_t)OBM_PURGE_SHARE * OBM_PURGE_NANOSECONDS;
-    const int64_t most = (int64_t)(UINT64_C(1000000000) / price);
-    uint64_t earned = (now - retention->credit_time) / price;
-    if (earned == 0) {
-        return;
-    }
+    const int64_t most = (int64_t)(OBM_CREDIT_NANOSECONDS / OBM_PURGE_SHARE);
+    uint64_t passed = now - retention->credit_time;
+    passed = passed < OBM_CREDIT_NANOSECONDS ? passed : OBM_CREDIT_NANOSECONDS;
     retention->credit_time = now;
-    retention->credit += earned < (uint64_t)most ? (int64_t)earned : most;
+    retention->credit += (int64_t)(passed / OBM_PURGE_SHARE);
     if (retention->credit > most) {
         retention->credit = most;
     }
@@ -135,7 +154,7 @@ spend_credit(struct obm_heap *heap)
     struct obm_retention *retention = &heap->retention;
     if (retention->dirty > retention->allowance && retention->credit > 0) {
         retention->credit -= (int64_t)obm_retention_trim(heap, retention->allowance,
-                                                         (size_t)retention->credit);
+                                                         (uint64_t)retention->credit);
     }
 }
 
@@ -172,7 +191,7 @@ look_at_clock(struct obm_heap *heap)
     if (retention->epoch_start == 0) {
         retention->low_water = retention->high_water = retention->dirty;
         retention->epoch_start = retention->credit_time = now;
-        retention->credit = (int64_t)retention->slack;
+        retention->credit = (int64_t)price_of(retention->slack, retention->slack);
     }
     else if (now - retention->epoch_start >= OBM_EPOCH_NANOSECONDS) {
         epochs_end(retention, now);
@@ -198,8 +217,7 @@ obm_retention_page_freed(struct obm_heap *heap)
 {
     struct obm_retention *retention = &heap->retention;
     if (retention->dirty > retention->allowance + retention->slack) {
-        obm_retention_trim(heap, retention->allowance,
-                           OBM_PURGE_STEP_BYTES / heap->geometry.page_size);
+        obm_retention_trim(heap, retention->allowance, OBM_PURGE_STEP_NANOSECONDS);
     }
     if (clock_is_due(heap)) {
         obm_retention_tick(heap);

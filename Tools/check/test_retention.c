@@ -243,33 +243,90 @@ TEST(before_blocking_with_little_to_give_does_not_read_the_clock)
     heap_end(heap);
 }
 
+/* Fill so many arenas, and free the first pages of each group of so many, so that
+   more is dirty than may stay: nothing is purged yet, and there is no credit. */
+static struct pages
+surplus(struct obm_heap *heap, unsigned arenas, size_t freed, size_t group)
+{
+    struct pages pages = pages_take(heap, (size_t)arenas * heap->geometry.arena_pages, LARGE);
+    obm_retention_tick(heap);
+    heap->retention.allowance = SIZE_MAX / 2;
+    for (size_t page = 0; page + freed <= pages.count; page += group) {
+        pages_give_range(heap, &pages, page, page + freed);
+    }
+    heap->retention.credit = 0;
+    heap->retention.allowance = heap->retention.base;
+    fake_os_count_anew();
+    return pages;
+}
+
+/* What all purges since fake_os_count_anew() cost, at the documented price. */
+static uint64_t
+price_paid(size_t pages)
+{
+    return fake.splits * OBM_SPLIT_NANOSECONDS
+           + (fake.purge_calls + fake.unmap_calls) * OBM_PURGE_CALL_NANOSECONDS
+           + pages * OBM_PURGE_PAGE_NANOSECONDS;
+}
+
+/* Block once a millisecond, and compare the price of what is purged with the share
+   of the time. */
+static void
+expect_share(struct obm_heap *heap, unsigned milliseconds)
+{
+    size_t before = obm_given_back(heap);
+    for (unsigned i = 0; i < milliseconds; i++) {
+        fake.now += FAKE_MILLISECOND;
+        obm_before_blocking(heap);
+    }
+    size_t pages = (obm_given_back(heap) - before) / heap->geometry.page_size;
+    uint64_t share = milliseconds * FAKE_MILLISECOND / OBM_PURGE_SHARE;
+    uint64_t arena = OBM_SPLIT_NANOSECONDS
+                     + heap->geometry.arena_pages
+                       * (OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS);
+    EXPECT_AT_LEAST(price_paid(pages), share / 2);
+    EXPECT_AT_MOST(price_paid(pages), share + arena);
+}
+
+TEST(purges_unasked_take_no_more_than_their_share)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = surplus(heap, 16, 1, 2);
+    expect_share(heap, 20);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
 /* Taking a huge page apart costs time as well, and is paid from the same
    credit. */
 TEST(purges_unasked_take_no_more_than_their_share_with_huge_pages_too)
 {
-    enum { ARENAS = 60, MILLISECONDS = 20 };
     struct obm_heap *heap = heap_new("hugepages=always");
-    struct pages pages = pages_take(heap, (size_t)ARENAS * heap->geometry.arena_pages, LARGE);
-    obm_retention_tick(heap);
-    heap->retention.credit = 0;
-    heap->retention.allowance = SIZE_MAX / 2;
-    for (size_t page = 0; page < pages.count; page += heap->geometry.arena_pages) {
-        pages_give_range(heap, &pages, page, page + heap->geometry.run_pages / 2);
-    }
-    EXPECT_EQUAL(fake.splits, 0);
-    heap->retention.allowance = heap->retention.base;
-    size_t purged = heap->counters.purged_pages;
-    for (unsigned i = 0; i < MILLISECONDS; i++) {
-        fake.now += FAKE_MILLISECOND;
-        obm_before_blocking(heap);
-    }
-    purged = heap->counters.purged_pages - purged;
-    uint64_t most = MILLISECONDS * FAKE_MILLISECOND / OBM_PURGE_SHARE / OBM_PURGE_NANOSECONDS;
+    struct pages pages = surplus(heap, 60, heap->geometry.run_pages / 2,
+                                 heap->geometry.arena_pages);
+    expect_share(heap, 20);
     EXPECT_AT_LEAST(fake.splits, 2);
-    EXPECT_AT_MOST(purged + (fake.splits - 1) * OBM_SPLIT_PAGES,
-                   most + heap->geometry.run_pages);
     pages_give(heap, &pages);
     heap_end(heap);
+}
+
+/* A call of the system costs as much as some pages. */
+TEST(of_neighbours_more_go_for_the_same_credit_than_of_single_pages)
+{
+    size_t gone[2];
+    for (unsigned i = 0; i < 2; i++) {
+        struct obm_heap *heap = heap_new("");
+        struct pages pages = i == 0 ? surplus(heap, 16, 1, 2) : surplus(heap, 16, 6, 7);
+        heap->retention.credit = 2 * heap->geometry.arena_pages
+                                 * (int64_t)(OBM_PURGE_CALL_NANOSECONDS
+                                             + OBM_PURGE_PAGE_NANOSECONDS);
+        size_t before = obm_given_back(heap);
+        obm_retention_tick(heap);
+        gone[i] = obm_given_back(heap) - before;
+        pages_give(heap, &pages);
+        heap_end(heap);
+    }
+    EXPECT_AT_LEAST(gone[1], 2 * gone[0]);
 }
 
 TEST(the_clock_is_read_once_in_many_events)
@@ -348,10 +405,11 @@ TEST(trimming_stops_at_its_target)
     pages_give(heap, &pages);
     obm_pools_retire(heap);
     EXPECT_EQUAL(heap->retention.dirty, 3 * arena);
-    EXPECT_EQUAL(obm_retention_trim(heap, 2 * arena, SIZE_MAX), arena);
+    uint64_t price = OBM_PURGE_CALL_NANOSECONDS + arena * OBM_PURGE_PAGE_NANOSECONDS;
+    EXPECT_EQUAL(obm_retention_trim(heap, 2 * arena, UINT64_MAX), price);
     EXPECT_EQUAL(heap->retention.dirty, 2 * arena);
     EXPECT_EQUAL(heap->arena_count, 2);
-    EXPECT_EQUAL(obm_retention_trim(heap, 0, SIZE_MAX), 2 * arena);
+    EXPECT_EQUAL(obm_retention_trim(heap, 0, UINT64_MAX), 2 * price);
     EXPECT_EQUAL(heap->arena_count, 0);
     heap_end(heap);
 }
@@ -368,7 +426,8 @@ TEST(what_has_been_free_longest_is_purged_first)
     fake_os_count_anew();
     for (size_t i = 0; i < 3; i++) {
         size_t neighbour = order[i] * arena + 1;
-        EXPECT_EQUAL(obm_retention_trim(heap, 2 - i, SIZE_MAX), 1);
+        EXPECT_EQUAL(obm_retention_trim(heap, 2 - i, UINT64_MAX),
+                     OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS);
         EXPECT_EQUAL(fake.purges[i].address,
                      (uintptr_t)page_address(heap, &pages, neighbour)
                      - heap->geometry.page_size);

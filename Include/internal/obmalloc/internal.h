@@ -375,10 +375,9 @@ OBM_API void obm_retention_page_taken(struct obm_heap *heap,
 OBM_API void obm_retention_tick(struct obm_heap *heap);
 
 /* Purge dirty pages, the longest free first, and release empty arenas, until
-   at most target dirty pages are left, or the price has reached limit.
-   Returns the price: the pages that went, and OBM_SPLIT_PAGES for each huge
-   page taken apart. */
-OBM_API size_t obm_retention_trim(struct obm_heap *heap, size_t target, size_t limit);
+   at most target dirty pages are left, or the price has reached limit; the last
+   arena may exceed it.  Returns the price, in nanoseconds (see config.h). */
+OBM_API uint64_t obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit);
 
 /* Whether so much has gone back since this last returned true that the
    caller should empty its free lists, which may pin pages. */

@@ -255,7 +255,7 @@ struct obm_retention {
     uint64_t huge_from;     /* nanoseconds: auto wants no huge page before; 0: none was
                                wanted yet */
     uint64_t credit_time;   /* nanoseconds: credit is counted up to here */
-    int64_t credit;         /* pages that may be purged unasked; may be < 0 */
+    int64_t credit;         /* nanoseconds that purges unasked may take; may be < 0 */
     unsigned events;        /* page events since the last look at the clock */
     obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
     obm_arena_index queue_tail;
