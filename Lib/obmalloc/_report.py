@@ -9,6 +9,17 @@ from obmalloc._text import counted, floor_text, owner_name, size
 
 MOST_ARENAS = 200               # that are drawn
 MOST_TYPES = 50                 # that are listed
+FIRST_ROWS = 12                 # of a long table; the others wait behind a click
+
+
+def _long_table(rows, caption):
+    """A table of which the first rows are in sight."""
+    head, first, others = rows[:1], rows[1:1 + FIRST_ROWS], rows[1 + FIRST_ROWS:]
+    text = table(head + first, caption)
+    if others:
+        text += (f'<details><summary>{len(others):,} more</summary>'
+                 + table(head + others, f'{caption}, continued') + '</details>')
+    return text
 
 
 def _over_time(samples):
@@ -112,8 +123,8 @@ def _keepers(pins):
     return (f'<h2>Who keeps it</h2><p>{size(held)} of pages are held by live blocks, '
             f'{size(wasted)} of it beyond the blocks themselves. The owners of '
             f'{100 * pins.known:.0f} % of the bytes are known.</p>'
-            + table(rows, 'types that keep pages')
-            + table(cheapest, 'arenas that are cheap to empty'))
+            + _long_table(rows, 'types that keep pages')
+            + _long_table(cheapest, 'arenas that are cheap to empty'))
 
 
 def _owners(arena):
