@@ -189,7 +189,7 @@ TEST(a_cyclic_program_keeps_its_pages_over_many_epochs)
         burst(heap);
     }
     EXPECT_AT_MOST(fake.purge_calls + fake.unmap_calls + fake.map_calls,
-                   4 * CYCLES / CYCLES_PER_EPOCH);
+                   8 * CYCLES / CYCLES_PER_EPOCH);
     heap_end(heap);
 }
 

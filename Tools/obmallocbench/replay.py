@@ -79,7 +79,7 @@ def tree_of(arm: Arm, folder: Path) -> Path:
 
 
 def check_macros(arm: Arm, inputs: Sequence[Path]) -> None:
-    """BenchmarkError if the sources in the folders do not know a macro of the arm."""
+    """BenchmarkError if the sources in the folders do not know a macro of the arm, or fix it."""
     text = "".join(path.read_text(encoding="utf-8", errors="replace")
                    for folder in inputs for path in sorted(folder.rglob("*.[ch]")))
     for macro in arm.macros:
@@ -87,6 +87,9 @@ def check_macros(arm: Arm, inputs: Sequence[Path]) -> None:
         if re.search(rf"\b{name}\b", text) is None:
             raise BenchmarkError(f"arm {arm.name}: the core knows no {name}: the tunables are in "
                                  f"{CORE_FOLDERS[0]}/config.h")
+        if re.search(rf"#\s*ifndef {name}\b", text) is None:
+            raise BenchmarkError(f"arm {arm.name}: {name} cannot be set from outside: put an #ifndef "
+                                 f"around it in {CORE_FOLDERS[0]}/config.h first")
 
 
 def build(arm: Arm, folder: Path) -> Path:
