@@ -16,13 +16,14 @@ import sys
 
 from obmalloc import _heap_map, _kernel
 
-LAYOUT_VERSION = 2
+LAYOUT_VERSION = 3
 SECTION = '.obmalloc'
 MAGIC = b'obmalloc layout\0'
 
 # In the order of OBM_LAYOUT_OF().
 NUMBERS = '''
     alignment size_classes runs_per_arena max_arena_pages
+    refill_shift
     FREE PARTIAL CURRENT FULL
     sizeof_heap sizeof_arena sizeof_run sizeof_pool sizeof_map_entry
     arenas arena_capacity arena_count arenas_ever map_capacity system_blocks
@@ -202,7 +203,8 @@ class Reader:
             if size_class >= at['size_classes']:
                 raise _Torn
             capacity = page_size // ((size_class + 1) * at['alignment'])
-            count = capacity if state == at['FULL'] else live[number] + 1
+            count = live[number] + (capacity - (capacity >> at['refill_shift'])
+                                    if state == at['FULL'] else 1)
             if state not in (at['PARTIAL'], at['CURRENT'], at['FULL']) or not 0 <= count <= capacity:
                 raise _Torn
             pages += struct.pack('=BBH', 3, size_class, count)

@@ -201,16 +201,17 @@ obm_must_be_foreign(const struct obm_heap *heap, const void *block)
 }
 
 /* Whether block can be no live block of the pool, which is verified always: it was
-   freed last, or lies in the middle of a block of a full page.  Pages are aligned to
-   their size. */
+   freed last, or lies in the middle of a block of a full page, which is looked at
+   anyway when it is refilled.  Pages are aligned to their size. */
 static bool
 is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
-    if (pool->state != OBM_POOL_FULL) {
-        return pool->free == obm_link_to(block);
+    if (pool->free == obm_link_to(block)) {
+        return true;
     }
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
-    return offset % (uint32_t)obm_class_size(pool->size_class) != 0;
+    return pool->state == OBM_POOL_FULL
+           && offset % (uint32_t)obm_class_size(pool->size_class) != 0;
 }
 
 static OBM_NOINLINE void
@@ -225,19 +226,19 @@ end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const 
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (pool->state == OBM_POOL_FULL) {
-        obm_pool_was_full(heap, pool, block);
-    }
-    else if (pool->state == OBM_POOL_FREE || pool->countdown < 0) {
+    if (pool->state == OBM_POOL_FREE || pool->countdown < 0) {
         end_freed_twice(heap, pool, block);
     }
-    else if (pool->countdown == 0) {
-        obm_pool_is_empty(heap, pool, block);
-    }
-    else {
+    else if (pool->countdown > 0) {
         /* Outside the window, or with the fast path switched off. */
         pool->countdown--;
         obm_pool_push(heap, pool, block);
+    }
+    else if (pool->state == OBM_POOL_FULL) {
+        obm_pool_was_full(heap, pool, block);
+    }
+    else {
+        obm_pool_is_empty(heap, pool, block);
     }
 }
 

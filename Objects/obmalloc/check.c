@@ -119,11 +119,13 @@ check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     switch (pool->state) {
     case OBM_POOL_FULL:
-        if (pool->free != OBM_NO_LINK || pool->carved != capacity || pool->countdown != 0) {
+        if (pool->carved != capacity || pool->countdown < 0
+            || (unsigned)pool->countdown > obm_pool_patience(heap, pool)
+            || (pool->free != OBM_NO_LINK && live == capacity)) {
             return MISMATCH("full page %u of arena %u: free list at %#x, carved %u of %u, "
-                            "countdown %d", page, arena, pool->free,
+                            "countdown %d of %u", page, arena, pool->free,
                             (unsigned)pool->carved, (unsigned)capacity,
-                            pool->countdown);
+                            pool->countdown, obm_pool_patience(heap, pool));
         }
         return true;
     case OBM_POOL_PARTIAL:
@@ -377,10 +379,6 @@ check_partial_list(const struct obm_heap *heap, unsigned c, size_t expected,
                             (unsigned)run->partial_prev, (unsigned)previous);
         }
         listed++;
-    }
-    if (previous != heap->partial_last[c] && listed <= expected) {
-        return MISMATCH("class %u: the partial list ends with run %x, expected %x", c,
-                        (unsigned)previous, (unsigned)heap->partial_last[c]);
     }
     return listed == expected
            || MISMATCH("class %u: %zu runs in the partial list, %zu have a partly used "

@@ -2,12 +2,12 @@
 
    Each class has one CURRENT pool, which malloc takes from, and PARTIAL ones:
    each run has a bitmap of its own, so a descriptor needs no links, and the runs
-   that have one are in a list.  The run that has waited longest is refilled
-   first: its pools had the most time to become emptier, so each gives more
-   blocks before the next is looked for, and what is made together lies together.
-   Within a run it is the pool of the lowest address, which lets others empty.
-   FULL pools are in no list: the first free of one of their blocks finds them
-   through their descriptor.
+   that have one are in a list.  The run that was listed last is refilled first:
+   what was freed there a moment ago is still in the processor's caches.  Within a
+   run it is the pool of the lowest address, which lets others empty.  FULL pools
+   are in no list: frees of their blocks find them through their descriptor, and
+   the first ones are only counted.  So a pool that is refilled has some blocks to
+   give before the next one is looked for.
 
    The countdown of a descriptor (types.h) lets an ordinary free see with one
    comparison that nothing but a push is needed.
@@ -43,18 +43,15 @@ partial_link(struct obm_heap *heap, struct obm_pool *pool)
 {
     obm_run_id id = pool_run(heap, pool);
     struct obm_run *run = obm_run_at(heap, id);
-    obm_run_id *last = &heap->partial_last[pool->size_class];
+    obm_run_id *first = &heap->partial[pool->size_class];
     pool->state = OBM_POOL_PARTIAL;
     if (run->partial == 0) {
-        run->partial_next = 0;
-        run->partial_prev = *last;
-        if (*last != 0) {
-            obm_run_at(heap, *last)->partial_next = id;
+        run->partial_prev = 0;
+        run->partial_next = *first;
+        if (*first != 0) {
+            obm_run_at(heap, *first)->partial_prev = id;
         }
-        else {
-            heap->partial[pool->size_class] = id;
-        }
-        *last = id;
+        *first = id;
     }
     run->partial |= UINT64_C(1) << pool_page_in_run(heap, pool);
 }
@@ -75,9 +72,6 @@ partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
     }
     if (run->partial_next != 0) {
         obm_run_at(heap, run->partial_next)->partial_prev = run->partial_prev;
-    }
-    else {
-        heap->partial_last[pool->size_class] = run->partial_prev;
     }
 }
 
@@ -168,7 +162,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     }
     if (old != &heap->front->none && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
-        old->countdown = 0;
+        old->countdown = (int16_t)obm_pool_patience(heap, old);
     }
     if (next != NULL) {
         heap->front->current[size_class] = next;
@@ -195,7 +189,7 @@ void
 obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     obm_pool_push(heap, pool, block);
-    pool->countdown = (int16_t)(obm_pool_capacity(heap, pool) - 2);
+    pool->countdown = (int16_t)(obm_pool_live(heap, pool) - 2);
     partial_link(heap, pool);
 }
 

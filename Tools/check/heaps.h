@@ -111,6 +111,20 @@ page_give_but(struct obm_heap *heap, struct pages *pages, size_t page, size_t ke
     }
 }
 
+/* How many blocks of a full page must be free for it to be refilled. */
+static OBM_UNUSED size_t
+enough_of(const struct pages *pages)
+{
+    return (pages->capacity >> OBM_REFILL_SHIFT) + 1;
+}
+
+/* Free just enough blocks of a full page. */
+static OBM_UNUSED void
+page_give_enough(struct obm_heap *heap, struct pages *pages, size_t page)
+{
+    page_give_but(heap, pages, page, pages->capacity - enough_of(pages));
+}
+
 static OBM_UNUSED void
 page_give(struct obm_heap *heap, struct pages *pages, size_t page)
 {

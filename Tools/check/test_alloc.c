@@ -171,11 +171,12 @@ TEST(freeing_the_last_freed_block_again_outside_the_window_is_fatal)
     free_the_last_freed_block_again();
 }
 
-TEST(freeing_the_middle_of_a_block_of_a_full_page_is_fatal)
+TEST(freeing_the_middle_of_a_block_is_fatal_where_it_makes_a_full_page_one_to_refill)
 {
     struct obm_heap *heap = heap_new("");
     struct pages pages = pages_take(heap, 2, 48);
     char *block = page_block(&pages, 0);
+    page_give_but(heap, &pages, 0, pages.capacity - enough_of(&pages) + 1);
     EXPECT_CONTAINS(fatal_of_free(heap, block + 16), "is not the start of a block");
     EXPECT_CONTAINS(fatal_of_free(heap, block + 8), "whose blocks have 48 bytes");
     pages_give(heap, &pages);
@@ -225,11 +226,12 @@ TEST(from_level_2_on_a_block_never_handed_out_is_found)
     heap_end(heap);
 }
 
-/* Level 1 looks when a call takes the slow way: the block of a full page. */
+/* Level 1 looks when a call takes the slow way: a full page becomes one to refill. */
 TEST(level_1_finds_an_interior_pointer_on_the_slow_way)
 {
     struct obm_heap *heap = heap_new("check=1");
     struct pages pages = pages_take(heap, 2, LARGE);
+    page_give_but(heap, &pages, 0, pages.capacity - enough_of(&pages) + 1);
     char *inside = (char *)page_block(&pages, 0) + OBM_ALIGNMENT;
     EXPECT_CONTAINS(fatal_of_free(heap, inside), "not the start of a block");
     heap_end(heap);

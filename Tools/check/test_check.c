@@ -152,11 +152,17 @@ TEST(a_full_page_that_was_not_carved_to_its_end)
     expect_found(&scene, 2, "", says("", scene.full->carved));
 }
 
-TEST(a_full_page_with_a_countdown)
+/* More blocks than it has would be live, or fewer than may be while it is full. */
+TEST(a_full_page_with_a_wrong_countdown)
 {
     struct scene scene = scene_new();
-    scene.full->countdown = 5;
-    expect_found(&scene, 2, "full page", "countdown 5");
+    int16_t patience = scene.full->countdown;
+    EXPECT_EQUAL(patience, obm_pool_patience(scene.heap, scene.full));
+    scene.full->countdown = (int16_t)(patience + 1);
+    expect_found(&scene, 2, says("live ", capacity_of(&scene, scene.full) + 1u),
+                 says("capacity ", capacity_of(&scene, scene.full)));
+    scene.full->countdown = -1;
+    expect_found(&scene, 2, "full page", says("countdown -1 of ", (uintmax_t)patience));
 }
 
 TEST(a_partly_used_page_without_a_live_block)
@@ -324,10 +330,10 @@ TEST(a_run_missing_from_the_list_of_partly_used_ones)
     expect_found(&scene, 2, "", "");
 }
 
-TEST(a_partial_list_that_is_empty_at_both_ends)
+TEST(a_partial_list_that_is_empty)
 {
     struct scene scene = scene_new();
-    scene.heap->partial[LARGE_CLASS] = scene.heap->partial_last[LARGE_CLASS] = 0;
+    scene.heap->partial[LARGE_CLASS] = 0;
     expect_found(&scene, 2, "0 runs in the partial list", "1 have a partly used page");
 }
 
@@ -351,13 +357,6 @@ TEST(a_run_without_a_partly_used_page_in_the_list)
     struct scene scene = scene_new();
     scene.partial_run->partial_next = 0x10;
     expect_found(&scene, 2, "run 10 in the partial list", "partial 0");
-}
-
-TEST(a_partial_list_with_another_end)
-{
-    struct scene scene = scene_new();
-    scene.heap->partial_last[LARGE_CLASS] = 0;
-    expect_found(&scene, 2, "the partial list ends with run", "expected 0");
 }
 
 TEST(a_run_in_the_partial_list_of_another_class)

@@ -18,8 +18,7 @@ TEST(a_page_goes_through_its_states)
     EXPECT_EQUAL(pool->state, OBM_POOL_CURRENT);
     void *next = obm_malloc(heap, LARGE);
     EXPECT_EQUAL(pool->state, OBM_POOL_FULL);
-    EXPECT_EQUAL(pool->countdown, 0);
-    page_give_but(heap, &pages, 0, pages.capacity - 1);
+    page_give_enough(heap, &pages, 0);
     EXPECT_EQUAL(pool->state, OBM_POOL_PARTIAL);
     EXPECT_DIFFERENT(heap->partial[LARGE_CLASS], 0);
     page_give(heap, &pages, 0);
@@ -36,14 +35,24 @@ TEST(malloc_comes_back_to_a_partly_used_page)
     struct obm_heap *heap = heap_new("");
     struct pages pages = pages_take(heap, 2, LARGE);
     struct obm_pool *pool = pool_of(heap, page_block(&pages, 0));
-    page_give_but(heap, &pages, 0, pages.capacity - 2);
+    page_give_enough(heap, &pages, 0);
     EXPECT_EQUAL(pool->state, OBM_POOL_PARTIAL);
     void *again = obm_malloc(heap, LARGE);
     EXPECT_SAME(pool_of(heap, again), pool);
     EXPECT_EQUAL(pool->state, OBM_POOL_CURRENT);
-    EXPECT_EQUAL(obm_pool_live(heap, pool), pages.capacity - 1);
+    EXPECT_EQUAL(obm_pool_live(heap, pool), pages.capacity - enough_of(&pages) + 1);
     EXPECT_VALID(heap);
     heap_end(heap);
+}
+
+/* Malloc takes from this page next, until it is full again. */
+static void
+expect_refilled(struct obm_heap *heap, const struct pages *pages, size_t page)
+{
+    const struct obm_pool *pool = pool_of(heap, page_block(pages, page));
+    for (size_t i = 0; i < enough_of(pages); i++) {
+        EXPECT_SAME(pool_of(heap, obm_malloc(heap, LARGE)), pool);
+    }
 }
 
 /* So that the others of the run may empty. */
@@ -53,36 +62,55 @@ TEST(partly_used_pages_of_a_run_are_refilled_from_the_lowest)
     struct pages pages = pages_take(heap, 5, LARGE);
     const size_t order[] = {2, 0, 3, 1};
     for (size_t i = 0; i < 4; i++) {
-        page_give_but(heap, &pages, order[i], pages.capacity - 1);
+        page_give_enough(heap, &pages, order[i]);
     }
     for (size_t page = 0; page < 4; page++) {
-        void *block = obm_malloc(heap, LARGE);
-        EXPECT_SAME(pool_of(heap, block), pool_of(heap, page_block(&pages, page)));
+        expect_refilled(heap, &pages, page);
     }
     EXPECT_EQUAL(heap->partial[LARGE_CLASS], 0);
     heap_end(heap);
 }
 
-/* It had the most time to become emptier, so what is made together then lies
-   together. */
-TEST(runs_are_refilled_from_the_one_that_has_waited_longest)
+/* What was freed a moment ago is still in the processor's caches. */
+TEST(runs_are_refilled_from_the_one_that_was_listed_last)
 {
     struct obm_heap *heap = heap_new("");
     const size_t per_run = heap->geometry.run_pages;
     struct pages pages = pages_take(heap, 4 * per_run, LARGE);
     const size_t order[] = {2 * per_run + 1, 3, per_run + 2};
     for (size_t i = 0; i < 3; i++) {
-        page_give_but(heap, &pages, order[i], pages.capacity - 1);
+        page_give_enough(heap, &pages, order[i]);
     }
-    page_give_but(heap, &pages, order[0] + 1, pages.capacity - 1);  /* does not change the order */
+    page_give_enough(heap, &pages, order[0] + 1);   /* does not change the order */
     EXPECT_VALID(heap);
-    const size_t refilled[] = {order[0], order[0] + 1, order[1], order[2]};
+    const size_t refilled[] = {order[2], order[1], order[0], order[0] + 1};
     for (size_t i = 0; i < 4; i++) {
-        void *block = obm_malloc(heap, LARGE);
-        EXPECT_SAME(pool_of(heap, block), pool_of(heap, page_block(&pages, refilled[i])));
+        expect_refilled(heap, &pages, refilled[i]);
     }
     EXPECT_EQUAL(heap->partial[LARGE_CLASS], 0);
-    EXPECT_EQUAL(heap->partial_last[LARGE_CLASS], 0);
+    heap_end(heap);
+}
+
+/* Else a class that gains and loses single blocks would change its page each time. */
+TEST(a_full_page_waits_until_it_has_some_blocks_to_give)
+{
+    struct obm_heap *heap = heap_new("");
+    struct pages pages = pages_take(heap, 2, SMALL);
+    struct obm_pool *pool = pool_of(heap, page_block(&pages, 0));
+    EXPECT_AT_LEAST(obm_pool_patience(heap, pool), 4);
+    for (size_t freed = 1; freed < enough_of(&pages); freed++) {
+        page_give_but(heap, &pages, 0, pages.capacity - freed);
+        EXPECT_EQUAL(pool->state, OBM_POOL_FULL);
+        EXPECT_EQUAL(obm_pool_live(heap, pool), pages.capacity - freed);
+        EXPECT_EQUAL(heap->partial[SMALL_CLASS], 0);
+        EXPECT_VALID(heap);
+    }
+    void *block = obm_malloc(heap, SMALL);
+    EXPECT(pool_of(heap, block) != pool);
+    page_give_enough(heap, &pages, 0);
+    EXPECT_EQUAL(pool->state, OBM_POOL_PARTIAL);
+    EXPECT_EQUAL(obm_pool_live(heap, pool), pages.capacity - enough_of(&pages));
+    EXPECT_VALID(heap);
     heap_end(heap);
 }
 
@@ -197,7 +225,8 @@ TEST(live_is_counted_exactly_for_every_class)
         for (size_t live = pages.capacity; live > 1; live--) {
             EXPECT_EQUAL(obm_pool_live(heap, pool), live);
             EXPECT(obm_free(heap, pages.blocks[live - 1]));
-            EXPECT_EQUAL(pool->state, OBM_POOL_PARTIAL);
+            bool refilled = live - 1 + enough_of(&pages) <= pages.capacity;
+            EXPECT_EQUAL(pool->state, refilled ? OBM_POOL_PARTIAL : OBM_POOL_FULL);
         }
         EXPECT(obm_free(heap, pages.blocks[0]));
         EXPECT_EQUAL(pool->state, OBM_POOL_FREE);
@@ -218,8 +247,10 @@ TEST(a_class_without_memory_has_no_current_page_and_recovers)
     EXPECT_VALID(heap);
     EXPECT_SAME(obm_malloc(heap, LARGE), NULL);
     EXPECT_SAME(obm_malloc(heap, SMALL), NULL);
-    page_give_but(heap, &pages, 3, pages.capacity - 1);
-    EXPECT(obm_malloc(heap, LARGE) != NULL);
+    page_give_enough(heap, &pages, 3);
+    for (size_t i = 0; i < enough_of(&pages); i++) {
+        EXPECT(obm_malloc(heap, LARGE) != NULL);
+    }
     EXPECT_SAME(obm_malloc(heap, LARGE), NULL);
     EXPECT_VALID(heap);
     heap_end(heap);

@@ -134,6 +134,13 @@
    pool on a large page does not touch all of it at once. */
 #define OBM_CARVE_BYTES 4096u
 
+/* A pool that was full is refilled when more than 1 / 2^OBM_REFILL_SHIFT of its blocks
+   are free: a pool with a block or two to give is a detour of a hundred instructions
+   for as many calls of fourteen. */
+#ifndef OBM_REFILL_SHIFT
+#  define OBM_REFILL_SHIFT 4
+#endif
+
 /* calloc() clears requests up to this size even where the memory is known to
    be zero: with the free list of the pool at hand that is the shorter way. */
 #define OBM_CLEAR_MAX 128u                                  /* bytes */

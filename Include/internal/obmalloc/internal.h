@@ -392,7 +392,8 @@ OBM_API struct obm_pool *obm_pool_next(struct obm_heap *heap, unsigned size_clas
    carved < capacity. */
 OBM_API void obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool);
 
-/* A block of pool is about to be freed for which countdown == 0. */
+/* A block of pool is about to be freed for which countdown == 0: the pool was FULL, and
+   can be refilled now; or it is the last live block. */
 OBM_API void obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block);
 OBM_API void obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block);
 
@@ -408,12 +409,20 @@ obm_pool_capacity(const struct obm_heap *heap, const struct obm_pool *pool)
     return heap->geometry.capacity[pool->size_class];
 }
 
+/* How many blocks of a full pool may be free before it is refilled. */
+OBM_INLINE unsigned
+obm_pool_patience(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return obm_pool_capacity(heap, pool) >> OBM_REFILL_SHIFT;
+}
+
 OBM_INLINE unsigned
 obm_pool_live(const struct obm_heap *heap, const struct obm_pool *pool)
 {
     switch (pool->state) {
     case OBM_POOL_FULL:
-        return obm_pool_capacity(heap, pool);
+        return obm_pool_capacity(heap, pool) - obm_pool_patience(heap, pool)
+               + (unsigned)pool->countdown;
     case OBM_POOL_PARTIAL:
     case OBM_POOL_CURRENT:
         return (unsigned)(pool->countdown + 1);

@@ -16,11 +16,11 @@
 #include "obmalloc/internal.h"
 
 /* Grows with every change of the numbers or of what they mean. */
-#define OBM_LAYOUT_VERSION 2u
+#define OBM_LAYOUT_VERSION 3u
 #define OBM_LAYOUT_MAGIC "obmalloc layout"
 #define OBM_LAYOUT_SECTION ".obmalloc"
 #define OBM_LAYOUT_BYTE_ORDER 0x01020304u
-#define OBM_LAYOUT_NUMBERS 49u
+#define OBM_LAYOUT_NUMBERS 50u
 
 struct obm_layout {
     char magic[16];
@@ -44,6 +44,7 @@ struct obm_layout {
     (uint32_t)sizeof(struct obm_layout), (uint32_t)sizeof(void *), \
     { \
         OBM_ALIGNMENT, OBM_SIZE_CLASSES, OBM_RUNS_PER_ARENA, OBM_MAX_ARENA_PAGES, \
+        OBM_REFILL_SHIFT, \
         OBM_POOL_FREE, OBM_POOL_PARTIAL, OBM_POOL_CURRENT, OBM_POOL_FULL, \
         (uint32_t)sizeof(struct obm_heap), (uint32_t)sizeof(struct obm_arena_object), \
         (uint32_t)sizeof(struct obm_run), (uint32_t)sizeof(struct obm_pool), \

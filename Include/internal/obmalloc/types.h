@@ -23,9 +23,12 @@ typedef uint32_t obm_run_id;
 /* The states of a page, kept in its pool descriptor.
 
        ABSENT --arena mapped--> FREE --pool_new--> CURRENT
-       CURRENT --exhausted--> FULL --first free--> PARTIAL
+       CURRENT --exhausted--> FULL --enough frees--> PARTIAL
        PARTIAL --taken by malloc--> CURRENT
        PARTIAL, CURRENT --last free--> FREE --arena released--> ABSENT
+
+   A FULL pool stays FULL until more than obm_pool_patience() of its blocks are
+   free; those are on its free list, but nobody takes from it.
 
    A CURRENT pool whose size class has no other pool with room stays CURRENT
    when its last block is freed, so that a program which holds one object of
@@ -56,17 +59,18 @@ typedef uint16_t obm_link;
    4 KiB: where few blocks survive in many pages, the descriptors are what is left
    of the others.  Which page it is follows from where it lies: obm_pool_page().
 
-   live blocks  ==  FULL ? capacity
+   live blocks  ==  FULL ? capacity - patience + countdown
                  :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
    capacity  ==  heap->geometry.capacity[size_class]
-   FULL     =>  free == OBM_NO_LINK, carved == capacity, countdown == 0
+   patience  ==  capacity >> OBM_REFILL_SHIFT
+   FULL     =>  carved == capacity, 0 <= countdown <= patience
    secure heap  =>  free == OBM_NO_LINK, carved == capacity; bitmaps stand for the free
                     list, and live counts blocks in quarantine (secure.c)
    PARTIAL  =>  0 < live < capacity
    countdown <= 0 whenever a free of one of its blocks needs more than a push:
-   0 in a PARTIAL or CURRENT pool with one live block, in a FULL one, and in
-   all other states; -1 in a CURRENT pool without a live block. */
+   0 in a PARTIAL or CURRENT pool with one live block, in a FULL one that is due to
+   be PARTIAL, and in all other states; -1 in a CURRENT pool without a live block. */
 struct obm_pool {
     obm_link free;          /* last freed block; each holds the link to the next */
     int16_t countdown;      /* frees until obm_free_slow() must look */
@@ -336,10 +340,9 @@ struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
 
-    /* The list of runs with a PARTIAL pool; at its end the run that got its
+    /* The list of runs with a PARTIAL pool; at its head the run that got its
        first one last. */
     obm_run_id partial[OBM_SIZE_CLASSES];
-    obm_run_id partial_last[OBM_SIZE_CLASSES];
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
     struct obm_arena_buckets usable;
 
