@@ -96,7 +96,7 @@ price_of(size_t calls, size_t pages)
 
 /* Release the arena, which is empty.  Returns the price. */
 static uint64_t
-release(struct obm_heap *heap, obm_arena_index index)
+release_arena(struct obm_heap *heap, obm_arena_index index)
 {
     size_t pages = heap->arenas[index].dirty_pages;
     note_release(heap);
@@ -108,7 +108,7 @@ release(struct obm_heap *heap, obm_arena_index index)
 /* Purge dirty pages of the arena, as many as are too many if it has them.  Returns
    the price. */
 static uint64_t
-purge(struct obm_heap *heap, obm_arena_index index, size_t too_many)
+purge_arena(struct obm_heap *heap, obm_arena_index index, size_t too_many)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     uint64_t price = arena->huge ? OBM_SPLIT_NANOSECONDS : 0;
@@ -126,8 +126,8 @@ obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
     while (retention->dirty > target && price < limit) {
         obm_arena_index index = retention->queue_head;
         price += can_release(heap, &heap->arenas[index])
-                 ? release(heap, index)
-                 : purge(heap, index, retention->dirty - target);
+                 ? release_arena(heap, index)
+                 : purge_arena(heap, index, retention->dirty - target);
     }
     return price;
 }

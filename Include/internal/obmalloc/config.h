@@ -135,8 +135,8 @@
 #define OBM_CARVE_BYTES 4096u
 
 /* A pool that was full is refilled when more than 1 / 2^OBM_REFILL_SHIFT of its blocks
-   are free: a pool with a block or two to give is a detour of a hundred instructions
-   for as many calls of fourteen. */
+   are free.  To make one current is a detour of a hundred instructions, for as many
+   calls as it has blocks to give, which take fourteen each. */
 #ifndef OBM_REFILL_SHIFT
 #  define OBM_REFILL_SHIFT 4
 #endif
