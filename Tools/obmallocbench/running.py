@@ -113,6 +113,7 @@ def parse_line(text: str, source: str) -> dict:
     try:
         document = json.loads(lines[-1])
         document["phases"][0]["rss_bytes"]
+        document["measuring"]["real_seconds"]
     except (IndexError, KeyError, TypeError, ValueError) as error:
         found = repr(lines[-1][:60]) if lines else "nothing"
         raise BenchmarkError(f"{source} did not report its phases; it wrote {found}") from error
@@ -138,13 +139,19 @@ def timed_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], li
 
 
 def result_of(process: Process) -> dict:
-    """Return the figures of a process that has ended: seconds, bytes, and its own phases."""
+    """Return the figures of a process that has ended: seconds, bytes, and its own phases.
+
+    The seconds are without those in which it read its own memory: they grow with what is resident,
+    so they would be held against who keeps memory.
+    """
     document, usage = process.document(), process.usage
     outside = usage.ru_maxrss * KIBIBYTE
+    measuring = document["measuring"]
     return {
-        "real_seconds": process.real,
-        "user_seconds": usage.ru_utime,
-        "system_seconds": usage.ru_stime,
+        "real_seconds": process.real - measuring["real_seconds"],
+        "user_seconds": usage.ru_utime - measuring["user_seconds"],
+        "system_seconds": usage.ru_stime - measuring["system_seconds"],
+        "measuring": measuring,
         "peak_rss_bytes": peak_bytes(document, outside),
         "rusage_peak_rss_bytes": outside,
         "involuntary_switches": usage.ru_nivcsw,

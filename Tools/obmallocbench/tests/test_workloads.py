@@ -52,6 +52,22 @@ class Measuring(unittest.TestCase):
         self.assertGreater(measure.rss_bytes(), 1 << 20)
         self.assertGreater(measure.peak_rss_bytes(), 1 << 20)
 
+    def test_reading_the_memory_is_in_no_time(self):
+        class Slow(measure.Recorder):
+            def memory(self):
+                end = sum(measure.cpu_seconds()) + 0.2
+                while sum(measure.cpu_seconds()) < end:
+                    pass
+                return super().memory()
+
+        recorder = Slow("slow")
+        for phase in "first", "second", "third":
+            recorder.mark(phase)
+        first, last = recorder.phases[0], recorder.phases[-1]
+        self.assertLess(sum(last[key] - first[key] for key in ("user_seconds", "system_seconds")), 0.1)
+        self.assertGreater(last["measuring_seconds"], 0.19)
+        self.assertGreater(sum(recorder.measuring[1:]), 0.59)
+
     def test_kernels_without_the_files(self):
         self.assertIsNone(measure.read_text("/nonexistent"))
         with mock.patch.object(measure, "read_text", return_value=None):
