@@ -343,21 +343,6 @@ arena_find_pools(struct obm_heap *heap, obm_arena_index index)
     return arena_enter_in_map(heap, index);
 }
 
-/* Whether huge pages are worth a try: for as long as the last one took it is not
-   (see config.h). */
-static bool
-huge_page_is_due(struct obm_heap *heap, uint64_t now)
-{
-    struct obm_retention *retention = &heap->retention;
-    if (retention->huge_from == 0) {
-        retention->huge_from = now;
-        if (heap->os->host_takes_free()) {
-            retention->huge_from += OBM_HUGE_SHARE * OBM_HUGE_COLD_NANOSECONDS;
-        }
-    }
-    return now >= retention->huge_from;
-}
-
 /* Whether an arena that is about to be mapped should be a huge page.  With
    `auto` it should when it costs no memory: when it replaces an arena released
    a moment ago, whose memory the program proved to need (but not the last one,
@@ -365,7 +350,7 @@ huge_page_is_due(struct obm_heap *heap, uint64_t now)
    not matter.  Not where every free page goes back at once, since the first
    one takes the huge page apart. */
 static bool
-should_be_huge(struct obm_heap *heap)
+should_be_huge(const struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
     if (heap->settings.hugepages != OBM_HUGE_AUTO || retention->base == 0) {
@@ -377,8 +362,8 @@ should_be_huge(struct obm_heap *heap)
         return false;
     }
     uint64_t now = heap->os->now();
-    return (large || now - retention->released_at < OBM_REGRET_NANOSECONDS)
-           && huge_page_is_due(heap, now);
+    return now >= retention->huge_from
+           && (large || now - retention->released_at < OBM_REGRET_NANOSECONDS);
 }
 
 /* Tell the system what kind of pages the arena wants, and see whether it was a

@@ -209,18 +209,19 @@ os_purge(void *address, size_t size)
 
 #if defined(__linux__) && defined(MADV_HUGEPAGE) && defined(MADV_FREE) && !OBM_ARENAS_USE_MALLOC
 
-/* The number in a file of the kernel; missing: there is none. */
+/* Bytes, or 0 where the kernel has no transparent huge pages. */
 static size_t
-read_number(const char *path, size_t missing)
+read_huge_page_size(void)
 {
     char text[32];
-    int file = open(path, O_RDONLY | O_CLOEXEC);
+    int file = open("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size",
+                    O_RDONLY | O_CLOEXEC);
     ssize_t length = file >= 0 ? read(file, text, sizeof(text) - 1) : 0;
     if (file >= 0) {
         close(file);
     }
     text[length > 0 ? length : 0] = '\0';
-    return *text >= '0' && *text <= '9' ? (size_t)strtoull(text, NULL, 10) : missing;
+    return (size_t)strtoull(text, NULL, 10);
 }
 
 static size_t
@@ -229,7 +230,7 @@ huge_page_size(void)
     static size_t cached = SIZE_MAX;
     size_t size = OBM_PUBLISHED(&cached);
     if (size == SIZE_MAX) {
-        size = read_number("/sys/kernel/mm/transparent_hugepage/hpage_pmd_size", 0);
+        size = read_huge_page_size();
         OBM_PUBLISH(&cached, size);
     }
     return size;
@@ -246,21 +247,6 @@ os_advise_huge(void *address, size_t size, bool huge)
     bool done = madvise(address, size, huge ? MADV_HUGEPAGE : MADV_NOHUGEPAGE) == 0;
     errno = saved;
     return huge && done;
-}
-
-/* A driver that reports free memory to the host ("free page reporting", Linux 5.7)
-   gives the order of the pieces; before it does, the file (5.14) has -1 or the
-   greatest order that there is. */
-static bool
-os_host_takes_free(void)
-{
-    int saved = errno;
-    size_t order = read_number("/sys/module/page_reporting/parameters/page_reporting_order",
-                               SIZE_MAX);
-    size_t page = obm_os_system()->page_size;
-    bool takes = order < 8 * sizeof(size_t) && page << order <= huge_page_size();
-    errno = saved;
-    return takes;
 }
 
 static uint64_t
@@ -295,12 +281,6 @@ os_advise_huge(void *address, size_t size, bool huge)
     (void)address;
     (void)size;
     (void)huge;
-    return false;
-}
-
-static bool
-os_host_takes_free(void)
-{
     return false;
 }
 
@@ -476,9 +456,9 @@ obm_has_raised_rights(void)
 const struct obm_os *
 obm_os_system(void)
 {
-    static struct obm_os os = {0, os_map, os_unmap, os_populate, os_purge, os_advise_huge,
-                               os_host_takes_free, os_first_touch, os_split_huge, os_guard,
-                               os_is_mapped, os_entropy, os_now, os_fatal};
+    static struct obm_os os = {0, os_map, os_unmap, os_populate, os_purge, os_advise_huge, os_first_touch,
+                               os_split_huge, os_guard, os_is_mapped, os_entropy,
+                               os_now, os_fatal};
     size_t unknown = 0;
     if (OBM_PUBLISHED(&os.page_size) == unknown) {
         (void)OBM_ATOMIC_SWAP(&os.page_size, unknown, os_page_size());

@@ -236,12 +236,6 @@ fake_advise_huge(void *address, size_t size, bool huge)
     return mapping->advised;
 }
 
-static bool
-fake_host_takes_free(void)
-{
-    return fake.host_takes_free;
-}
-
 static uint64_t
 fake_first_touch(void *page)
 {
@@ -362,9 +356,8 @@ fake_os_reset(size_t page_size)
     memset(&fake, 0, sizeof(fake));
     fake.now = FAKE_SECOND;
     operations = (struct obm_os){page_size, fake_map, fake_unmap, fake_populate, fake_purge,
-                                 fake_advise_huge, fake_host_takes_free, fake_first_touch,
-                                 fake_split_huge, fake_guard, fake_is_mapped, fake_entropy,
-                                 fake_now, fake_fatal};
+                                 fake_advise_huge, fake_first_touch, fake_split_huge,
+                                 fake_guard, fake_is_mapped, fake_entropy, fake_now, fake_fatal};
 }
 
 const struct obm_os *

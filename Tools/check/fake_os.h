@@ -37,7 +37,6 @@ struct fake_os {
     bool refuse_purges;
     bool refuse_populates;
     bool no_huge_pages;
-    bool host_takes_free;
     bool refuse_guards;
     bool all_is_mapped;         /* others mapped what the allocator did not */
     uint64_t entropy;

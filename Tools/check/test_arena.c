@@ -523,20 +523,6 @@ TEST(after_a_slow_huge_page_there_is_none_for_a_while)
     heap_end(heap);
 }
 
-TEST(where_a_host_takes_free_memory_the_first_huge_page_waits)
-{
-    struct obm_heap *heap = heap_new("");
-    fake.host_takes_free = true;
-    arenas_use_up(heap, OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift);
-    EXPECT_EQUAL(huge_arenas_of(heap, 1), 0);
-    fake.now += OBM_HUGE_SHARE * OBM_HUGE_COLD_NANOSECONDS - 1;
-    EXPECT_EQUAL(huge_arenas_of(heap, 1), 0);
-    EXPECT_EQUAL(fake.first_touches, 0);
-    fake.now++;
-    EXPECT_EQUAL(huge_arenas_of(heap, 3), 3);
-    heap_end(heap);
-}
-
 TEST(who_always_wants_huge_pages_gets_slow_ones_too)
 {
     struct obm_heap *heap = heap_new("hugepages=always");

@@ -5,7 +5,6 @@
 
 #include "heaps.h"
 
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
@@ -176,19 +175,6 @@ TEST(memory_asked_for_ahead_is_there_and_keeps_its_contents)
     }
     os()->unmap(address, 4 * page);
     EXPECT(!os()->populate(address, 4 * page) || CHECK_EMULATED);
-}
-
-/* What the answer is depends on the machine; that there is one, always the same,
-   and errno as it was, must hold on each. */
-TEST(a_host_that_takes_free_memory_is_asked_without_a_trace)
-{
-    errno = ENOTTY;
-    bool takes = os()->host_takes_free();
-    EXPECT_EQUAL(errno, ENOTTY);
-    EXPECT_EQUAL(os()->host_takes_free(), takes);
-    if (OBM_ARENAS_USE_MALLOC) {
-        EXPECT(!takes);
-    }
 }
 
 TEST(what_is_not_one_huge_page_is_none)

@@ -111,7 +111,6 @@ misfortune(void)
     fake.refuse_guards = one_in(4);
     fake.no_huge_pages = one_in(4);
     fake.first_touch_takes = one_in(4) ? 2 * OBM_HUGE_NANOSECONDS : 0;
-    fake.host_takes_free = one_in(8);
     foreign_in_force = one_in(4) ? &foreign.functions : NULL;
     foreign.refuse = one_in(6);
     fake.now += below(4) * OBM_EPOCH_NANOSECONDS;

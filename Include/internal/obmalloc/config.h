@@ -238,10 +238,8 @@
    4 KiB would have, at the 2 to 3 microseconds that a fault was measured at, is
    a loss: the kernel had to move other memory, or a host had taken the memory of
    its guest away.  Then there is no other one until OBM_HUGE_SHARE times as long
-   has passed.  Where a host is known to do so, the first one waits as if one had
-   taken OBM_HUGE_COLD_NANOSECONDS: 38 of them took 4.8 milliseconds on average. */
+   has passed. */
 #define OBM_HUGE_NANOSECONDS ((uint64_t)2 * 1000 * 1000)
-#define OBM_HUGE_COLD_NANOSECONDS ((uint64_t)5 * 1000 * 1000)
 #define OBM_HUGE_SHARE 1000
 
 /* What taking a huge page apart costs: measured at 220 to 280 microseconds. */

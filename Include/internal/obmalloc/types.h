@@ -195,10 +195,6 @@ struct obm_os {
        taken apart.  true: the range may be one huge page.  Whether memory is
        there already does not change. */
     bool (*advise_huge)(void *address, size_t size, bool huge);
-    /* Whether a host may take away memory that this system has free in pieces as
-       large as a huge page, which is then slow to come back; false if that cannot
-       be known. */
-    bool (*host_takes_free)(void);
     /* Write a 0 to the first page of memory that was just mapped.  Returns how
        long that took this thread, in nanoseconds. */
     uint64_t (*first_touch)(void *page);
@@ -256,8 +252,7 @@ struct obm_retention {
     size_t released;        /* pages of arenas released, not yet mapped again */
     uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
     uint64_t released_at;   /* nanoseconds: the last release of an arena */
-    uint64_t huge_from;     /* nanoseconds: auto wants no huge page before; 0: none was
-                               wanted yet */
+    uint64_t huge_from;     /* nanoseconds: auto wants no huge page before */
     uint64_t credit_time;   /* nanoseconds: credit is counted up to here */
     int64_t credit;         /* nanoseconds that purges unasked may take; may be < 0 */
     unsigned events;        /* page events since the last look at the clock */

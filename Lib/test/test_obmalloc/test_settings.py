@@ -147,8 +147,7 @@ class HugePageTests(ChildTest):
 
     @unittest.skipUnless(has_huge_arenas(), 'needs huge pages as large as an arena')
     def test_what_is_wanted_again_at_once_is_huge_by_default(self):
-        # On a machine so busy that a second passes in between it is not, and on one
-        # whose host takes free memory away not in the first five seconds.
+        # On a machine so busy that a second passes in between it is not.
         self.check_child('''
             import time
             end = time.monotonic() + 60
