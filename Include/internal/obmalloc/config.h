@@ -135,8 +135,8 @@
 #define OBM_CARVE_BYTES 4096u
 
 /* A pool that was full is refilled when more than 1 / 2^OBM_REFILL_SHIFT of its blocks
-   are free.  To make one current is a detour of a hundred instructions, for as many
-   calls as it has blocks to give, which take fourteen each. */
+   are free: making one current is a detour that is shared by as many calls as it has
+   blocks to give.  InternalDocs/obmalloc.md has other values measured. */
 #ifndef OBM_REFILL_SHIFT
 #  define OBM_REFILL_SHIFT 4
 #endif
@@ -193,8 +193,8 @@
 #endif
 
 /* What giving back costs: so much a call of the system, and so much a page.  A
-   single page was measured at 1.3 to 2 microseconds, 8 neighbours at 4.3, an arena
-   of 512 at 140 to 170, so these are upper bounds. */
+   single page was measured at 1.2 to 2 microseconds, 8 neighbours at 4.3, 16 at 9.7,
+   an arena of 512 at 140 to 170. */
 #define OBM_PURGE_CALL_NANOSECONDS ((uint64_t)1500)
 #define OBM_PURGE_PAGE_NANOSECONDS ((uint64_t)500)
 

@@ -659,7 +659,7 @@ obm_front_covers(const struct obm_front *front, const void *block)
 }
 
 /* Count the free of such a block in its pool, and push it.  false: counted, but not
-   pushed, because the pool was full, or becomes empty, or there is none, or the
+   pushed, because the pool was full and is due, or becomes empty, or there is none, or the
    block is the one that was freed last; it is for obm_free_counted() to take the
    count back.  So an ordinary free counts and decides in two instructions, and
    in two more sees that it is not a second one. */

@@ -15,7 +15,7 @@ import zlib
 from html.parser import HTMLParser
 from test.support import SHORT_TIMEOUT
 
-from obmalloc import _heap_map, _text
+from obmalloc import _heap_map, _report, _text
 
 from .compat import temp_dir
 from .helpers import ChildTest
@@ -402,6 +402,16 @@ class MistakeTests(CommandTest):
 
 
 class TextTests(unittest.TestCase):
+
+    def test_a_long_table_has_every_row_once(self):
+        for more in 0, 3:
+            with self.subTest(more=more):
+                rows = [('head',)] + [(f'row {number} ',)
+                                      for number in range(_report.FIRST_ROWS + more)]
+                text = _report._long_table(rows, 'rows')
+                for row, in rows[1:]:
+                    self.assertEqual(text.count(row), 1)
+                self.assertEqual(f'{more} more' in text, more != 0)
 
     def heap_map(self, count):
         """Arenas of 512 pages: full, half full, free, given back, never touched."""

@@ -150,6 +150,14 @@ class Arms(unittest.TestCase):
             with self.assertRaisesRegex(ValueError, "no arm"):
                 replay.parse_arm(text)
 
+    def test_only_what_can_be_set_is_set(self):
+        inputs = [machine.REPOSITORY / part for part in replay.CORE_FOLDERS]
+        replay.check_macros(replay.parse_arm("core,OBM_REFILL_SHIFT=3"), inputs)
+        with self.assertRaisesRegex(BenchmarkError, "knows no OBM_TYPO"):
+            replay.check_macros(replay.parse_arm("core,OBM_TYPO=3"), inputs)
+        with self.assertRaisesRegex(BenchmarkError, "OBM_PURGE_SHARE cannot be set from outside"):
+            replay.check_macros(replay.parse_arm("core,OBM_PURGE_SHARE=3"), inputs)
+
     def test_another_tree_or_commit(self):
         with tempfile.TemporaryDirectory() as folder:
             self.assertEqual(replay.tree_of(replay.Arm("", "core", str(machine.REPOSITORY)),
