@@ -195,6 +195,9 @@ def add_instructions(commands) -> None:
     command.add_argument("--programs", nargs="+", choices=names, default=names, metavar="NAME",
                          help=f"some of: {', '.join(names)}; without all of the first ten their "
                               "means are of those that ran")
+    command.add_argument("--whole", action="store_true",
+                         help="compare whole programs only: for interpreters built without -g, "
+                              "such as a distribution's, and a library preloaded into one")
 
 
 def add_record(commands) -> None:
@@ -424,7 +427,7 @@ def run_instructions(options: argparse.Namespace) -> int:
     callgrind.find_valgrind()
     result, report = measure(options, "instructions", lambda interpreters, progress: (
         instructions.run_programs(options.programs, interpreters, options.size, options.limit,
-                                  progress)))
+                                  progress, whole=options.whole)))
     print(instructions_report.text(result, shutil.get_terminal_size().columns), end="\n\n")
     status = print_bars(result)
     name_files([report])

@@ -128,10 +128,14 @@ def version_of(valgrind: str) -> str:
 
 def profile_of(valgrind: str, command: Sequence[str], environment: dict[str, str],
                limit: float) -> Profile:
-    """Run a command under callgrind and return its profile. limit: seconds that it may take."""
+    """Run a command under callgrind and return its profile. limit: seconds that it may take.
+
+    The command may be a script that ends in ``exec``: the profile is that of what it executes.
+    """
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder) / "profile"
-        under = [valgrind, "--tool=callgrind", "--quiet", f"--callgrind-out-file={output}"]
+        under = [valgrind, "--tool=callgrind", "--quiet", "--trace-children=yes",
+                 f"--callgrind-out-file={output}"]
         processes.output_of([*under, *command], f"{command[0]} under valgrind", limit, environment)
         with output.open(encoding="utf-8", errors="replace") as lines:
             return parse(lines)

@@ -40,16 +40,20 @@ def described(profile: Profile) -> dict:
 
 
 def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Profile],
-                valgrind: str, size: int, limit: float) -> dict:
-    """Return the document's part about one program. start_up: each arm's profile without it."""
+                valgrind: str, size: int, limit: float, whole: bool) -> dict:
+    """Return the document's part about one program. start_up: each arm's profile without it;
+    whole: a profile need not tell the allocator's lines from others."""
     result = {"name": name, "arms": {}}
     for arm in arms:
-        whole = callgrind.count(valgrind, arm.path, PROGRAMS, {"program": name, "size": size},
-                                limit)
-        own = whole.minus(start_up[arm.name])
-        if own.allocator <= 0 < size:
+        profile = callgrind.count(valgrind, arm.path, PROGRAMS, {"program": name, "size": size},
+                                  limit)
+        own = profile.minus(start_up[arm.name])
+        if whole:
+            own = Profile(own.total)
+        elif own.allocator <= 0 < size:
             raise BenchmarkError(f"{arm.path}: the profile names no line of Objects/obmalloc.c; "
-                                 "was it built without -g, or does it not use it?")
+                                 "was it built without -g, or does it not use it? "
+                                 "--whole compares whole programs only")
         result["arms"][arm.name] = described(own)
     parameters = {"program": name, "size": size * PEAK_FACTOR}
     peaks: dict[str, list[int]] = {arm.name: [] for arm in arms}
@@ -63,8 +67,9 @@ def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Prof
 
 
 def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int, limit: float,
-                 progress: Callable[[str], None]) -> dict:
-    """Run everything and return the document."""
+                 progress: Callable[[str], None], *, whole: bool = False) -> dict:
+    """Run everything and return the document. whole: count whole programs only, whoever's
+    instructions they are."""
     valgrind = callgrind.find_valgrind()
     facts = experiment.circumstances(interpreters)
     arms = experiment.arms_of(interpreters["stock"], interpreters["patched"])[:2]
@@ -75,14 +80,14 @@ def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int,
     programs = []
     for number, name in enumerate(names):
         progress(f"program {number + 1} of {len(names)}: {name}")
-        programs.append(run_program(name, arms, start_up, valgrind, size, limit))
+        programs.append(run_program(name, arms, start_up, valgrind, size, limit, whole))
     progress("at rest")
     idle = {arm.name: [idle_rss_bytes(arm.path) for _ in range(IDLE_RUNS)] for arm in arms}
     return {
         "format": FORMAT,
         **experiment.finish_circumstances(facts),
         "valgrind": callgrind.version_of(valgrind),
-        "parameters": {"size": size, "peak_size": size * PEAK_FACTOR},
+        "parameters": {"size": size, "peak_size": size * PEAK_FACTOR, "whole": whole},
         "start_up": {name: described(profile) for name, profile in start_up.items()},
         "idle_rss_bytes": idle,
         "programs": programs,

@@ -15,6 +15,7 @@ STOCK = "stock"
 ALLOCATOR_LIMIT = 0.45      # of the ten, geometric mean
 MIXED_LIMIT = 0.6           # of the program of tuples, strings, floats and dicts
 WHOLE_LIMIT, WHOLE_WORST = 0.90, 0.98
+LIBRARY_LIMIT = 1.00        # of whole programs, where that is all that is compared
 PEAK_LIMIT, PEAK_WORST = 1.00, 1.02
 IDLE_LIMIT = 0.5            # MiB above stock
 TOP = 12                    # functions shown
@@ -78,6 +79,8 @@ def idle_growth(document: dict) -> float:
 
 def check(document: dict) -> list[Bar]:
     """Return the bars of a document, those whose programs it has."""
+    if document["parameters"].get("whole"):
+        return [Bar("whole program, geometric mean", mean(document, total), LIBRARY_LIMIT, "")]
     bars = []
     if the_ten(document):
         slowest, whole = worst(document, total)
@@ -142,6 +145,8 @@ def text(document: dict, width: int) -> str:
                   textwrap.fill(MEANINGS, width)]
     for arm in (STOCK, ARM):
         for key in ("functions", "files"):
-            words = f"{arm}, the allocator's {key}: {shares(spent(document, arm, key), TOP)}."
-            paragraphs.append(textwrap.fill(words, width))
+            counts = spent(document, arm, key)
+            if counts:
+                words = f"{arm}, the allocator's {key}: {shares(counts, TOP)}."
+                paragraphs.append(textwrap.fill(words, width))
     return "\n\n".join(paragraphs)

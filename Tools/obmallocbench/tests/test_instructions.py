@@ -4,7 +4,7 @@ import shutil
 import unittest
 from unittest import mock
 
-from obmallocbench import callgrind, document, instructions, instructions_report
+from obmallocbench import callgrind, document, instructions, instructions_report, machine
 from obmallocbench.callgrind import Profile
 from obmallocbench.errors import BenchmarkError
 from obmallocbench.scenarios import MIXED, PROGRAM_NAMES, PROGRAMS
@@ -184,8 +184,33 @@ class Command(InFolder):
                 mock.patch.object(callgrind, "version_of", return_value="valgrind-3"), \
                 mock.patch.object(callgrind, "count", return_value=Profile(100, 0)):
             status, _, errors = self.count()
-        self.assertEqual(status, 2)
-        self.assertIn("without -g", errors)
+            self.assertEqual(status, 2)
+            self.assertIn("without -g", errors)
+            self.assertFalse(self.report.exists() and list(self.report.iterdir()))
+            self.assertEqual(self.count("--whole")[0], 0)
+
+    def test_whole_programs_only(self):
+        def count(valgrind, interpreter, workload, parameters, limit):
+            return Profile(100 + parameters["size"], parameters["size"] // 4)
+        with mock.patch.object(callgrind, "find_valgrind", return_value="valgrind"), \
+                mock.patch.object(callgrind, "version_of", return_value="valgrind-3"), \
+                mock.patch.object(callgrind, "count", count):
+            status, output, errors = self.count("--whole", "--check")
+        self.assertEqual((status, errors), (0, ""))
+        self.assertIn("PASS  whole program, geometric mean: 1.000, at most 1", output)
+        self.assertNotIn("FAIL", output)
+        self.assertNotIn("the allocator's", output.partition("allocator:")[2])
+        arm = document.read(self.report / "instructions.json")["programs"][0]["arms"]["stock"]
+        self.assertEqual((arm["total"], arm["allocator"]), (2000, 0))
+
+    @unittest.skipUnless(shutil.which("valgrind"), "valgrind is missing")
+    def test_a_script_that_executes_an_interpreter(self):
+        command = ["-S", "-c", "sum(range(100_000))"]
+        direct, script = (
+            callgrind.profile_of(callgrind.find_valgrind(), [first, *command],
+                                 machine.clean_environment({}), 120).total
+            for first in (PYTHON, str(self.script(f'exec {PYTHON} "$@"'))))
+        self.assertLess(abs(script - direct), 0.02 * direct)
 
     @unittest.skipUnless(shutil.which("valgrind"), "valgrind is missing")
     def test_real_profile_adds_up(self):
