@@ -19,11 +19,14 @@ LIBRARY_LIMIT = 1.00        # of whole programs, where that is all that is compa
 PEAK_LIMIT, PEAK_WORST = 1.00, 1.02
 IDLE_LIMIT = 0.5            # MiB above stock
 TOP = 12                    # functions shown
-MEANINGS = (
-    "Instructions under callgrind, start-up subtracted. whole: patched against stock. share: the "
-    "allocator's part of stock's instructions. allocator: malloc, free and what they call, patched "
-    "against stock, by source file, inlined lines too. peak: the largest RSS, measured natively "
-    "with more objects, medians. The kernel's work is in none of them."
+ABOUT_WHOLE = "Instructions under callgrind, start-up subtracted. whole: patched against stock."
+ABOUT_ALLOCATOR = (
+    "share: the allocator's part of stock's instructions. allocator: malloc, free and what they "
+    "call, patched against stock, by source file, inlined lines too."
+)
+ABOUT_PEAK = (
+    "peak: the largest RSS, measured natively with more objects, medians. The kernel's work is in "
+    "none of them."
 )
 
 Measure = Callable[[dict], float]
@@ -48,6 +51,11 @@ def ratio(program: dict, measure: Measure) -> float | None:
     """Return patched against stock, None when stock has nothing."""
     base = measure(program["arms"][STOCK])
     return measure(program["arms"][ARM]) / base if base else None
+
+
+def is_whole(document: dict) -> bool:
+    """Return whether a document tells nothing of the allocator's part."""
+    return bool(document["parameters"].get("whole"))
 
 
 def the_ten(document: dict) -> list[dict]:
@@ -79,7 +87,7 @@ def idle_growth(document: dict) -> float:
 
 def check(document: dict) -> list[Bar]:
     """Return the bars of a document, those whose programs it has."""
-    if document["parameters"].get("whole"):
+    if is_whole(document):
         return [Bar("whole program, geometric mean", mean(document, total), LIBRARY_LIMIT, "")]
     bars = []
     if the_ten(document):
@@ -120,8 +128,9 @@ def program_columns(document: dict) -> list[Column]:
     layout = (("program", 0, True), ("stock, M", 2, False), ("patched, M", 2, False),
               ("whole", 0, False), ("share", 1, False), ("stock, M", 3, False),
               ("patched, M", 3, False), ("allocator", 0, False), ("peak", 0, False))
-    return [Column(heading, cells, rank, left)
-            for (heading, rank, left), cells in zip(layout, zip(*rows))]
+    columns = [Column(heading, cells, rank, left)
+               for (heading, rank, left), cells in zip(layout, zip(*rows))]
+    return columns[:4] + columns[-1:] if is_whole(document) else columns
 
 
 def spent(document: dict, arm: str, key: str) -> collections.Counter:
@@ -141,8 +150,9 @@ def shares(counts: collections.Counter, least: int) -> str:
 
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document but the bars."""
+    meanings = [ABOUT_WHOLE, *([] if is_whole(document) else [ABOUT_ALLOCATOR]), ABOUT_PEAK]
     paragraphs = [render(fitting(program_columns(document), width)),
-                  textwrap.fill(MEANINGS, width)]
+                  textwrap.fill(" ".join(meanings), width)]
     for arm in (STOCK, ARM):
         for key in ("functions", "files"):
             counts = spent(document, arm, key)
