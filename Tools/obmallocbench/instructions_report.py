@@ -148,11 +148,16 @@ def shares(counts: collections.Counter, least: int) -> str:
                      for name, count in counts.most_common(least))
 
 
+def meanings(document: dict) -> str:
+    """Return what the columns of a document mean."""
+    parts = [ABOUT_WHOLE, *([] if is_whole(document) else [ABOUT_ALLOCATOR]), ABOUT_PEAK]
+    return " ".join(parts)
+
+
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document but the bars."""
-    meanings = [ABOUT_WHOLE, *([] if is_whole(document) else [ABOUT_ALLOCATOR]), ABOUT_PEAK]
     paragraphs = [render(fitting(program_columns(document), width)),
-                  textwrap.fill(" ".join(meanings), width)]
+                  textwrap.fill(meanings(document), width)]
     for arm in (STOCK, ARM):
         for key in ("functions", "files"):
             counts = spent(document, arm, key)
