@@ -145,11 +145,9 @@ os_name(void *address, size_t size)
 static void *
 map_at(void *hint, size_t size)
 {
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS;
-    if (hint != NULL) {
-        flags |= MAP_FIXED_NOREPLACE;
-    }
-    void *address = mmap(hint, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    int placing = hint != NULL ? MAP_FIXED_NOREPLACE : 0;
+    void *address = mmap(hint, size, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | placing, -1, 0);
     if (address == MAP_FAILED) {
         return NULL;
     }

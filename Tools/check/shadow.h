@@ -54,8 +54,8 @@ static OBM_UNUSED void
 shadow_verify(const struct shadow *shadow, size_t size)
 {
     unsigned char difference = 0;
-    for (size_t i = 0; i < size; i++) {
-        difference |= shadow->block[i] ^ (unsigned char)(shadow->first + i * 7);
+    for (size_t at = 0; at < size; at++) {
+        difference |= shadow->block[at] ^ (unsigned char)(shadow->first + at * 7);
     }
     REQUIRE_SHADOW(difference == 0);
 }

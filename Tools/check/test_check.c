@@ -53,12 +53,12 @@ scene_new(void)
     scene.arena = &heap->arenas[1];
     scene.full = obm_find_pool(heap, page_block(&scene.pages, 0));
     /* The lowest one will become current when its predecessor empties. */
-    for (size_t i = 0; i < 4; i++) {
-        size_t page = 3u * heap->geometry.run_pages + i;
-        if (i > 0) {
-            scene.partial[i - 1] = obm_find_pool(heap, page_block(&scene.pages, page));
+    for (size_t nth = 0; nth < 4; nth++) {
+        size_t page = 3u * heap->geometry.run_pages + nth;
+        if (nth > 0) {
+            scene.partial[nth - 1] = obm_find_pool(heap, page_block(&scene.pages, page));
         }
-        page_give_but(heap, &scene.pages, page, 2 + i);
+        page_give_but(heap, &scene.pages, page, 2 + nth);
     }
     scene_free_pages(&scene);
     scene.run = &scene.arena->runs[0];

@@ -214,7 +214,8 @@ def instructions_part(counted: dict | None) -> str:
     rows = [[column.heading for column in columns], *zip(*(column.cells for column in columns))]
     commit = (counted["repository"]["commit"] or "none yet")[:12]
     return (f"<p>{html.escape(instructions_report.meanings(counted))} obmalloc commit "
-            f"{html.escape(commit)}, {html.escape(counted['date'][:10])}.</p>" + frame.table(rows, "instructions"))
+            f"{html.escape(commit)}, {html.escape(counted['date'][:10])}.</p>"
+            + frame.table(rows, "instructions"))
 
 
 def page(document: dict, counted: dict | None = None) -> str:

@@ -20,7 +20,7 @@
 
 /* Compilers ------------------------------------------------------------- */
 
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(__clang__) || defined(__GNUC__)     /* clang-cl has only the former */
 #  define OBM_LIKELY(condition) __builtin_expect(!!(condition), 1)
 #  define OBM_UNLIKELY(condition) __builtin_expect(!!(condition), 0)
 #  define OBM_INLINE static inline __attribute__((always_inline))

@@ -126,7 +126,7 @@ class HugePageTests(ChildTest):
         full = figures()
         del objects
         _obmalloc.trim()
-        # The list below is freed again and may be retained.
+        # The objects made to compare are freed again, and their pages may be retained.
         after = figures()
         assert keep == [b'%400d' % i for i in range(0, 60_000, {every})]
         _obmalloc.check(3)
