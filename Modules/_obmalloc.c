@@ -17,10 +17,6 @@
 
 #include "obmalloc/python.h"
 
-#if defined(__GLIBC__)
-#  include <malloc.h>
-#endif
-
 /* It needs the structs of one version of Python. */
 #if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
 #  define OBM_OWNERS 1
@@ -194,31 +190,34 @@ PyDoc_STRVAR(trim_doc,
 "trim() -> int\n"
 "\n"
 "Give back to the system what can go now: the free pages and empty arenas of\n"
-"this interpreter, after the free lists of the basic types were emptied.\n"
-"Returns the number of bytes that went back.  What retention had learned is\n"
-"forgotten.\n"
+"this interpreter, after the free lists of the basic types were emptied, and\n"
+"then what the system's malloc holds free, which serves blocks above 512 bytes.\n"
+"What retention had learned is forgotten.\n"
 "\n"
-"Larger blocks, above 512 bytes, come from the system's malloc.  With glibc its\n"
-"free pages go back too (malloc_trim(0), while other threads may run); it does\n"
-"not tell how many bytes, so they are not counted.");
+"Returns the number of bytes that obmalloc released.  What the system's malloc\n"
+"gave back is not counted, since it does not tell.  It is glibc's malloc_trim(0),\n"
+"which does not reach the free top of an arena other than the main one, or what\n"
+"jemalloc, mimalloc or tcmalloc have for it.\n"
+"\n"
+"Other threads may run meanwhile: the GIL is held for steps of half a\n"
+"millisecond.");
 
-/* Free pages between the blocks of the system's malloc. */
+/* Let a thread that waits for the GIL have it. */
 static void
-trim_system_malloc(void)
+between_steps(void)
 {
-#if defined(__GLIBC__)
     Py_BEGIN_ALLOW_THREADS
-    malloc_trim(0);
     Py_END_ALLOW_THREADS
-#endif
 }
 
 static PyObject *
 obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    size_t went = _PyObmalloc_Trim();
-    trim_system_malloc();
-    return PyLong_FromSize_t(went);
+    size_t released = _PyObmalloc_Trim(between_steps);
+    Py_BEGIN_ALLOW_THREADS
+    _PyObmalloc_TrimSystemMalloc();
+    Py_END_ALLOW_THREADS
+    return PyLong_FromSize_t(released);
 }
 
 PyDoc_STRVAR(check_doc,
@@ -253,23 +252,31 @@ PyDoc_STRVAR(settings_doc,
 "\n"
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
 "or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
-"'always' (str); background and secure are 0 or 1; check is 0 to 3 (int).");
+"'always' (str); background is 'auto' (str), 0 or 1 (int); malloc is 'auto',\n"
+"'leave' or 'one' (str); check is 0 to 3, secure 0 or 1 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
     static const char *const modes[] = {"auto", "none", "all"};
     static const char *const hugepages[] = {"auto", "never", "always"};
+    static const char *const mallocs[] = {"auto", "leave", "one"};
     const struct obm_settings *settings = _PyObmalloc_Settings();
     PyObject *retain = settings->retain == OBM_RETAIN_SIZE
                        ? PyLong_FromSize_t(settings->retain_bytes)
                        : PyUnicode_FromString(modes[settings->retain]);
-    if (retain == NULL) {
+    PyObject *background = settings->background == OBM_BACKGROUND_AUTO
+                           ? PyUnicode_FromString("auto")
+                           : PyLong_FromSize_t(settings->background == OBM_BACKGROUND_ON);
+    if (retain == NULL || background == NULL) {
+        Py_XDECREF(retain);
+        Py_XDECREF(background);
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:s,s:i,s:i,s:i}", "retain", retain,
+    return Py_BuildValue("{s:N,s:s,s:N,s:s,s:i,s:i}", "retain", retain,
                          "hugepages", hugepages[settings->hugepages],
-                         "background", (int)settings->background,
+                         "background", background,
+                         "malloc", mallocs[settings->system_malloc],
                          "check", settings->check_level,
                          "secure", (int)settings->secure);
 }

@@ -330,6 +330,36 @@ obm_free(struct obm_heap *heap, void *block)
 
 /* Giving back -------------------------------------------------------------------- */
 
+/* Give back what can go now, until the price has reached limit; the last arena may
+   exceed it.  Returns whether there is more. */
+static bool
+trim_step(struct obm_heap *heap, uint64_t limit)
+{
+    empty_quarantine(heap);
+    obm_pools_retire(heap);
+    uint64_t price = obm_arenas_take_apart(heap, limit);
+    if (price >= limit) {
+        return true;
+    }
+    obm_retention_trim(heap, 0, limit - price);
+    heap->retention.allowance = heap->retention.base;
+    return heap->retention.dirty != 0;
+}
+
+size_t
+obm_trim_in_steps(struct obm_heap *heap, void (*between)(void))
+{
+    if (heap->geometry.page_size == 0) {
+        return 0;
+    }
+    size_t before = obm_given_back(heap);
+    size_t most = (heap->arena_count << heap->geometry.arena_shift);
+    while (trim_step(heap, OBM_PURGE_STEP_NANOSECONDS) && obm_given_back(heap) - before < most) {
+        between();
+    }
+    return obm_given_back(heap) - before;
+}
+
 size_t
 obm_trim(struct obm_heap *heap)
 {
@@ -337,11 +367,7 @@ obm_trim(struct obm_heap *heap)
         return 0;
     }
     size_t before = obm_given_back(heap);
-    empty_quarantine(heap);
-    obm_pools_retire(heap);
-    obm_arenas_take_apart(heap);
-    obm_retention_trim(heap, 0, UINT64_MAX);
-    heap->retention.allowance = heap->retention.base;
+    trim_step(heap, UINT64_MAX);
     return obm_given_back(heap) - before;
 }
 
@@ -430,7 +456,34 @@ parse_switch(bool *on, const char *value)
 static bool
 parse_background(struct obm_settings *settings, const char *value)
 {
-    return parse_switch(&settings->background, value);
+    bool on;
+    if (strcmp(value, "auto") == 0) {
+        settings->background = OBM_BACKGROUND_AUTO;
+        return true;
+    }
+    if (!parse_switch(&on, value)) {
+        return false;
+    }
+    settings->background = on ? OBM_BACKGROUND_ON : OBM_BACKGROUND_OFF;
+    return true;
+}
+
+static bool
+parse_malloc(struct obm_settings *settings, const char *value)
+{
+    if (strcmp(value, "auto") == 0) {
+        settings->system_malloc = OBM_MALLOC_AUTO;
+    }
+    else if (strcmp(value, "leave") == 0) {
+        settings->system_malloc = OBM_MALLOC_LEAVE;
+    }
+    else if (strcmp(value, "one") == 0) {
+        settings->system_malloc = OBM_MALLOC_ONE;
+    }
+    else {
+        return false;
+    }
+    return true;
 }
 
 static bool
@@ -458,7 +511,8 @@ static const struct {
 } setting_table[] = {
     {"retain", parse_retain, "auto, none, all, or a size such as 64M"},
     {"hugepages", parse_hugepages, "auto, never or always"},
-    {"background", parse_background, "0 or 1"},
+    {"background", parse_background, "auto, 0 or 1"},
+    {"malloc", parse_malloc, "auto, leave or one"},
     {"check", parse_check, "0, 1, 2 or 3"},
     {"secure", parse_secure, "0 or 1"},
 };
@@ -486,7 +540,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         return line;
     }
     snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, hugepages, background, check, secure", item, cut ? "..." : "");
+             "there are: retain, hugepages, background, malloc, check, secure", item, cut ? "..." : "");
     return line;
 }
 

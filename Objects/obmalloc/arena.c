@@ -202,9 +202,6 @@ dirty_recount(struct obm_heap *heap, obm_arena_index index)
     if (heap->retention.low_water > heap->retention.dirty) {
         heap->retention.low_water = heap->retention.dirty;
     }
-    if (heap->retention.high_water < heap->retention.dirty) {
-        heap->retention.high_water = heap->retention.dirty;
-    }
     if (counted != 0 && arena->counted_dirty == 0) {
         dirty_dequeue(heap, index);
     }
@@ -508,16 +505,19 @@ arena_take_apart(struct obm_heap *heap, obm_arena_index index)
                                   + ((uintptr_t)page << obm_page_shift(heap))));
 }
 
-void
-obm_arenas_take_apart(struct obm_heap *heap)
+uint64_t
+obm_arenas_take_apart(struct obm_heap *heap, uint64_t limit)
 {
-    for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+    uint64_t price = 0;
+    for (obm_arena_index i = 1; i < heap->arenas_ever && price < limit; i++) {
         const struct obm_arena_object *arena = &heap->arenas[i];
         if (arena->huge && arena->free_pages > arena->dirty_pages
             && arena->free_pages < arena->page_count) {
             arena_take_apart(heap, i);
+            price += OBM_SPLIT_NANOSECONDS;
         }
     }
+    return price;
 }
 
 /* Purge the pages [start, end) of the arena. */
@@ -674,7 +674,8 @@ obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
     uint64_t bit = UINT64_C(1) << page;
     struct obm_page_history history;
     history.refaults = (run->purged & bit) != 0;
-    history.clean = (run->dirty & bit) == 0 && heap->arenas[index].purgeable;
+    history.dirty = (run->dirty & bit) != 0;
+    history.clean = !history.dirty && heap->arenas[index].purgeable;
     if (history.clean) {
         history.refaults += populate_ahead(heap, id, page);
     }

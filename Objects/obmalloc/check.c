@@ -486,9 +486,9 @@ check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_M
 static bool
 check_retention(const struct obm_retention *retention, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    if (retention->low_water > retention->dirty || retention->dirty > retention->high_water) {
-        return MISMATCH("low_water %zu <= dirty %zu <= high_water %zu does not hold",
-                        retention->low_water, retention->dirty, retention->high_water);
+    if (retention->low_water > retention->dirty) {
+        return MISMATCH("low_water %zu <= dirty %zu does not hold",
+                        retention->low_water, retention->dirty);
     }
     if (retention->allowance < retention->base) {
         return MISMATCH("allowance %zu is below base %zu", retention->allowance,

@@ -129,7 +129,7 @@ pool_new(struct obm_heap *heap, unsigned size_class)
     if (heap->settings.secure) {
         obm_secure_new_pool(heap, pool);
     }
-    obm_retention_page_taken(heap, obm_run_arena(heap, id), history.refaults);
+    obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
     }

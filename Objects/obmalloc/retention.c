@@ -14,13 +14,14 @@
      that the purge was a mistake: the allowance grows by that page.  So a
      program that cyclically allocates and frees pays for one cycle.
    - What stayed dirty all through an epoch was not needed: the allowance
-     shrinks by as much.  And of the part of the allowance that no dirty page
-     ever filled, a share is forgotten each epoch.  So what was learned is
+     shrinks by as much.  And it is never more than the base and as many pages as
+     were taken in two epochs: what is not used is forgotten.  So what was learned is
      unlearned.
    - What is above the allowance goes at the next look at the clock, or before
-     a thread gives up the GIL to block, when purging costs nobody.  These
+     a thread gives up the GIL to block, when purging delays no thread.  These
      purges take at most 1 / OBM_PURGE_SHARE of the time that passes: time is
-     earned as credit, and spent at a price a call of the system and a page.
+     earned as credit, and spent at a price per system call and per page, in
+     steps of OBM_PURGE_STEP_NANOSECONDS.
 
    This is the ski-rental rule (rent until the rent paid equals the price,
    then buy: Karlin, Manasse, Rudolph, Sleator, "Competitive snoopy caching",
@@ -62,6 +63,9 @@ obm_retention_init(struct obm_heap *heap)
         break;
     }
     retention->allowance = retention->base;
+    size_t worth = heap->settings.background == OBM_BACKGROUND_AUTO
+                   ? OBM_PURGER_MIN_BYTES / page : 0;
+    retention->surplus_at = retention->base + worth;
 }
 
 /* An arena is about to be released.  Those released long ago were not wanted
@@ -146,20 +150,24 @@ earn_credit(struct obm_retention *retention, uint64_t now)
     }
 }
 
-/* Purge what is above the allowance, as far as the credit goes.  The last
-   arena may overdraw it. */
-static void
+/* Purge what is above the allowance, as far as the credit goes and one step does.
+   The last arena may overdraw it.  Returns whether there is more to purge. */
+static bool
 spend_credit(struct obm_heap *heap)
 {
     struct obm_retention *retention = &heap->retention;
-    if (retention->dirty > retention->allowance && retention->credit > 0) {
-        retention->credit -= (int64_t)obm_retention_trim(heap, retention->allowance,
-                                                         (uint64_t)retention->credit);
+    if (retention->dirty <= retention->allowance || retention->credit <= 0) {
+        return false;
     }
+    uint64_t limit = (uint64_t)retention->credit < OBM_PURGE_STEP_NANOSECONDS
+                     ? (uint64_t)retention->credit : OBM_PURGE_STEP_NANOSECONDS;
+    retention->credit -= (int64_t)obm_retention_trim(heap, retention->allowance, limit);
+    return retention->dirty > retention->allowance && retention->credit > 0;
 }
 
 /* The end of one epoch or several: what was dirty all through is surplus, and
-   whatever of it had been learned is unlearned. */
+   whatever of it had been learned is unlearned; and so is what was used neither in
+   this epoch nor in the one before. */
 static void
 epochs_end(struct obm_retention *retention, uint64_t now)
 {
@@ -168,13 +176,16 @@ epochs_end(struct obm_retention *retention, uint64_t now)
     size_t surplus = low > retention->base ? low - retention->base : 0;
     size_t learned = retention->allowance - retention->base;
     retention->allowance -= surplus < learned ? surplus : learned;
-    size_t wanted = retention->high_water > retention->base
-                    ? retention->high_water : retention->base;
-    for (; epochs > 0 && retention->allowance > wanted; epochs--) {
-        size_t unused = retention->allowance - wanted;
-        retention->allowance -= (unused + OBM_FORGET_SHARE - 1) / OBM_FORGET_SHARE;
+    size_t used = retention->taken;
+    if (epochs < 2 && retention->taken_before > used) {
+        used = retention->taken_before;
     }
-    retention->low_water = retention->high_water = retention->dirty;
+    if (retention->allowance - retention->base > used) {
+        retention->allowance = retention->base + used;
+    }
+    retention->taken_before = epochs < 2 ? retention->taken : 0;
+    retention->taken = 0;
+    retention->low_water = retention->dirty;
     retention->epoch_start = now;
 }
 
@@ -189,7 +200,7 @@ look_at_clock(struct obm_heap *heap)
     }
     uint64_t now = heap->os->now();
     if (retention->epoch_start == 0) {
-        retention->low_water = retention->high_water = retention->dirty;
+        retention->low_water = retention->dirty;
         retention->epoch_start = retention->credit_time = now;
         retention->credit = (int64_t)price_of(retention->slack, retention->slack);
     }
@@ -199,11 +210,11 @@ look_at_clock(struct obm_heap *heap)
     earn_credit(retention, now);
 }
 
-void
+bool
 obm_retention_tick(struct obm_heap *heap)
 {
     look_at_clock(heap);
-    spend_credit(heap);
+    return spend_credit(heap);
 }
 
 static bool
@@ -222,20 +233,25 @@ obm_retention_page_freed(struct obm_heap *heap)
     if (clock_is_due(heap)) {
         obm_retention_tick(heap);
     }
+    if (retention->dirty > retention->surplus_at && heap->on_surplus != NULL) {
+        heap->on_surplus(heap);
+    }
 }
 
 void
 obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *arena,
-                         unsigned refaults)
+                         struct obm_page_history history)
 {
-    if (refaults != 0) {
-        heap->counters.refaults += refaults;
-        for (unsigned page = 0; page < refaults; page++) {
+    heap->retention.taken += history.dirty;
+    if (history.refaults != 0) {
+        heap->counters.refaults += history.refaults;
+        for (unsigned page = 0; page < history.refaults; page++) {
             OBM_PROBE(refault, arena->address, arena->page_count - arena->free_pages);
         }
         if (heap->settings.retain == OBM_RETAIN_AUTO
             && heap->os->now() - arena->purged_at < OBM_REGRET_NANOSECONDS) {
-            heap->retention.allowance += refaults;
+            heap->retention.allowance += history.refaults;
+            heap->retention.taken += history.refaults;
         }
     }
     if (clock_is_due(heap)) {

@@ -7,6 +7,8 @@
 #include "obmalloc/internal.h"
 
 #include "os.c"
+#include "system_malloc.c"
+#include "idle.c"
 #include "size_class.c"
 #include "secure.c"
 #include "arena_map.c"

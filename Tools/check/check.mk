@@ -24,8 +24,8 @@ BUILD   := build/check
 GCC     ?= gcc
 CLANG   ?= clang
 
-CORE_FILES := os size_class secure arena_map arena check retention pool alloc stats heap_map dump
-TESTS      := test_os test_size_class test_arena_map test_arena test_retention \
+CORE_FILES := os system_malloc idle size_class secure arena_map arena check retention pool alloc stats heap_map dump
+TESTS      := test_os test_system_malloc test_idle test_size_class test_arena_map test_arena test_retention \
               test_pool test_alloc test_stats test_heap_map test_secure test_check test_dump test_faults \
               test_threads test_random
 HELPERS    := harness expect fake_os

@@ -632,12 +632,19 @@ TEST(every_mode_of_huge_pages_is_understood)
     EXPECT_TEXT(complaints.last, "");
 }
 
-TEST(the_background_purger_is_a_switch)
+TEST(every_mode_of_the_purger_and_of_the_systems_malloc_is_understood)
 {
     struct complaints complaints;
-    EXPECT(!parse("", &complaints).background);
-    EXPECT(parse("background=1", &complaints).background);
-    EXPECT(!parse("background=1,background=0", &complaints).background);
+    EXPECT_EQUAL(parse("", &complaints).background, OBM_BACKGROUND_AUTO);
+    EXPECT_EQUAL(parse("background=1", &complaints).background, OBM_BACKGROUND_ON);
+    EXPECT_EQUAL(parse("background=1,background=0", &complaints).background,
+                 OBM_BACKGROUND_OFF);
+    EXPECT_EQUAL(parse("background=0,background=auto", &complaints).background,
+                 OBM_BACKGROUND_AUTO);
+    EXPECT_EQUAL(parse("", &complaints).system_malloc, OBM_MALLOC_AUTO);
+    EXPECT_EQUAL(parse("malloc=leave", &complaints).system_malloc, OBM_MALLOC_LEAVE);
+    EXPECT_EQUAL(parse("malloc=one", &complaints).system_malloc, OBM_MALLOC_ONE);
+    EXPECT_EQUAL(parse("malloc=one,malloc=auto", &complaints).system_malloc, OBM_MALLOC_AUTO);
     EXPECT_TEXT(complaints.last, "");
 }
 
@@ -660,8 +667,10 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"hugepages", "hugepages cannot be ''"},
         {"hugepages=on", "hugepages cannot be 'on': it is auto, never or always"},
         {"background", "background cannot be ''"},
-        {"background=yes", "background cannot be 'yes': it is 0 or 1"},
+        {"background=yes", "background cannot be 'yes': it is auto, 0 or 1"},
         {"background=10", "background cannot be '10'"},
+        {"malloc", "malloc cannot be ''"},
+        {"malloc=1", "malloc cannot be '1': it is auto, leave or one"},
         {"secure", "secure cannot be ''"},
         {"secure=2", "secure cannot be '2': it is 0 or 1"},
         {"check", "check cannot be ''"},
@@ -683,7 +692,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         EXPECT_EQUAL(settings.retain, OBM_RETAIN_AUTO);
         EXPECT_EQUAL(settings.retain_bytes, 0);
         EXPECT_EQUAL(settings.hugepages, OBM_HUGE_AUTO);
-        EXPECT(!settings.background);
+        EXPECT_EQUAL(settings.background, OBM_BACKGROUND_AUTO);
+        EXPECT_EQUAL(settings.system_malloc, OBM_MALLOC_AUTO);
         EXPECT_EQUAL(settings.check_level, 0);
     }
 }

@@ -679,14 +679,6 @@ TEST(a_low_water_mark_above_the_dirty_pages)
                  says("", scene.heap->retention.low_water));
 }
 
-TEST(a_high_water_mark_below_the_dirty_pages)
-{
-    struct scene scene = scene_new();
-    scene.heap->retention.high_water = scene.heap->retention.dirty - 1;
-    expect_found(&scene, 1, says("dirty ", scene.heap->retention.dirty),
-                 says("high_water ", scene.heap->retention.high_water));
-}
-
 TEST(an_allowance_below_the_base)
 {
     struct scene scene = scene_new();

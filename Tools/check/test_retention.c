@@ -152,6 +152,78 @@ TEST(an_allowance_that_is_not_filled_is_forgotten_while_the_program_blocks)
     heap_end(heap);
 }
 
+/* "gone after two epochs without use" */
+TEST(what_was_learned_is_gone_after_two_epochs_without_use)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned lesson = 0; lesson < 3; lesson++) {
+        burst(heap);
+    }
+    struct pages pages = pages_take(heap, burst_pages(heap), LARGE);
+    obm_before_blocking(heap);          /* begins an epoch, if none has begun */
+    EXPECT_AT_LEAST(heap->retention.allowance, 2 * heap->retention.base);
+    for (unsigned look = 0; look < 3; look++) {     /* the first one ends the burst's */
+        fake.now += OBM_EPOCH_NANOSECONDS;
+        obm_before_blocking(heap);
+    }
+    EXPECT_EQUAL(heap->retention.allowance, heap->retention.base);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
+/* In a process that does nothing at all, the first look finds all of it gone. */
+TEST(a_long_sleep_is_as_many_epochs)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned lesson = 0; lesson < 3; lesson++) {
+        burst(heap);
+    }
+    EXPECT_AT_LEAST(heap->retention.dirty, 2 * heap->retention.base);
+    obm_retention_tick(heap);
+    fake.now += 3 * OBM_EPOCH_NANOSECONDS;
+    obm_retention_tick(heap);
+    fake.now += 3 * OBM_EPOCH_NANOSECONDS;
+    while (obm_retention_tick(heap)) {
+    }
+    EXPECT_EQUAL(heap->retention.allowance, heap->retention.base);
+    EXPECT_AT_MOST(heap->retention.dirty, heap->retention.base);
+    heap_end(heap);
+}
+
+static size_t surpluses;
+
+static void
+count_surplus(struct obm_heap *heap)
+{
+    surpluses++;
+    EXPECT(obm_wants_purger(heap));
+}
+
+TEST(a_surplus_that_is_worth_a_purger_is_told)
+{
+    struct obm_heap *heap = heap_new("");
+    heap->on_surplus = count_surplus;
+    burst(heap);
+    EXPECT_EQUAL(surpluses, 0);         /* a single burst leaves less */
+    burst(heap);
+    burst(heap);
+    EXPECT_AT_LEAST(surpluses, 1);
+    EXPECT(obm_wants_purger(heap));
+    obm_trim(heap);
+    EXPECT(!obm_wants_purger(heap));
+    heap_end(heap);
+}
+
+TEST(with_background_on_any_surplus_is_told)
+{
+    struct obm_heap *heap = heap_new("background=1");
+    heap->on_surplus = count_surplus;
+    struct pages pages = pages_take(heap, heap->retention.base + 2, LARGE);
+    pages_give(heap, &pages);
+    EXPECT_AT_LEAST(surpluses, 1);
+    heap_end(heap);
+}
+
 /* Cycles from which the policy learns. */
 #define LESSONS 3u
 
@@ -432,6 +504,39 @@ TEST(what_has_been_free_longest_is_purged_first)
                      (uintptr_t)page_address(heap, &pages, neighbour)
                      - heap->geometry.page_size);
     }
+    heap_end(heap);
+}
+
+static struct obm_heap *trimmed;
+static size_t pauses, most_at_a_time;
+
+/* What went back since the last pause, at the price that one step may have. */
+static void
+pause_trimming(void)
+{
+    static size_t before;
+    size_t pages = obm_given_back(trimmed) / trimmed->geometry.page_size;
+    most_at_a_time = pages - before > most_at_a_time ? pages - before : most_at_a_time;
+    before = pages;
+    pauses++;
+}
+
+TEST(trimming_in_steps_gives_back_all_and_pauses)
+{
+    struct obm_heap *heap = trimmed = heap_new("retain=all");
+    size_t arena = heap->geometry.arena_pages;
+    struct pages pages = pages_take(heap, 12 * arena, LARGE);
+    for (size_t page = 1; page < pages.count; page += 2) {
+        page_give(heap, &pages, page);
+    }
+    size_t dirty = heap->retention.dirty;
+    EXPECT_AT_LEAST(obm_trim_in_steps(heap, pause_trimming), dirty * heap->geometry.page_size);
+    EXPECT_EQUAL(heap->retention.dirty, 0);
+    EXPECT_AT_LEAST(pauses, 1);
+    EXPECT_AT_MOST(most_at_a_time,
+                   OBM_PURGE_STEP_NANOSECONDS
+                   / (OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS) + arena);
+    pages_give(heap, &pages);
     heap_end(heap);
 }
 

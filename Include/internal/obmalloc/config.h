@@ -198,10 +198,10 @@
 #define OBM_PURGE_CALL_NANOSECONDS ((uint64_t)1500)
 #define OBM_PURGE_PAGE_NANOSECONDS ((uint64_t)500)
 
-/* At this price one page event purges for so long at most, and one arena more, so
-   that no single free pauses for long when a large allowance has just been given
-   up. */
-#define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)1000 * 1000)
+/* At this price one step of giving back takes so long at most, and one arena more:
+   a page event, a thread that is about to block, each time that trim() or the purger
+   holds the GIL.  With an arena of single pages that is a millisecond. */
+#define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)500 * 1000)
 
 /* Purges that no page event asks for (at the end of an epoch, or before a
    thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes.  What they
@@ -211,10 +211,6 @@
 
 /* An epoch: what stayed free and resident all through one is surplus. */
 #define OBM_EPOCH_NANOSECONDS ((uint64_t)500 * 1000 * 1000)
-
-/* What part of an allowance that was not filled is forgotten at the end of an
-   epoch: one OBM_FORGET_SHARE-th. */
-#define OBM_FORGET_SHARE 8
 
 /* A page wanted again within this time after the last purge should have been
    kept. */
@@ -227,6 +223,32 @@
 
 /* Page events between two looks at the clock. */
 #define OBM_EVENTS_PER_CLOCK 64u
+
+/* Idle processes -------------------------------------------------------- */
+
+/* With background=auto the purger starts when so much is retained above the base,
+   or when the system's malloc may have as much to give back.  A thread is not worth
+   less. */
+#define OBM_PURGER_MIN_BYTES ((size_t)1 << 20)
+
+/* A process that used less than one OBM_IDLE_SHARE-th of the time of one processor
+   since the last look is idle. */
+#define OBM_IDLE_SHARE 2
+
+/* The system's malloc gives back again when OBM_MALLOC_TRIM_SHARE times as long has
+   passed as it took the last time: so this takes at most one part in so many. */
+#define OBM_MALLOC_TRIM_SHARE 20
+
+/* In a process that is not idle it gives back what it held free at two looks in
+   sequence, if that is so much at least.  When memory that has gone back was wanted
+   again within an epoch, the next such trim waits twice as long as the one before,
+   OBM_MALLOC_REGRETS_MAX times at most. */
+#define OBM_MALLOC_TRIM_BUSY_BYTES ((size_t)16 << 20)
+#define OBM_MALLOC_REGRETS_MAX 7
+
+/* With malloc=auto the system's malloc has one arena where the process may use so
+   many processors at most.  More were not measured. */
+#define OBM_ONE_ARENA_PROCESSORS 2
 
 /* Huge pages ------------------------------------------------------------ */
 

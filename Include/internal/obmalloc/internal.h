@@ -32,6 +32,36 @@ OBM_API bool obm_has_raised_rights(void);
 OBM_API void obm_fatal(const struct obm_heap *heap, const char *format, ...)
     OBM_PRINTF(2, 3);
 
+/* system_malloc.c: the malloc that serves what the arenas do not ----------- */
+
+/* This process.  Never NULL. */
+OBM_API const struct obm_process *obm_process_system(void);
+
+/* Let glibc's malloc have one arena, if the settings and the number of processors say
+   so, unless MALLOC_ARENA_MAX or GLIBC_TUNABLES decides it.  Returns whether it was
+   done. */
+OBM_API bool obm_malloc_one_arena(const struct obm_settings *settings);
+
+/* The number of processors that this process may use: its affinity mask's, or what the
+   quota of its cgroup allows, if that is less. */
+OBM_API unsigned obm_processors(void);
+
+/* idle.c: when the system's malloc gives back ------------------------------- */
+
+/* Zeroed memory plus this is the state of a process that has just begun. */
+OBM_API void obm_idle_init(struct obm_idle *idle, const struct obm_process *process);
+
+/* The purger has started: its looks begin here. */
+OBM_API void obm_idle_start(struct obm_idle *idle);
+
+/* Look once, and let the system's malloc give back if this is the time and trims_malloc is
+   set.  Returns true if the process is idle and its malloc has nothing more to give back. */
+OBM_API bool obm_idle_tick(struct obm_idle *idle, bool trims_malloc);
+
+/* Whether the system's malloc may have something to give back, so that the purger is
+   worth starting. */
+OBM_API bool obm_idle_is_worth(const struct obm_idle *idle);
+
 /* size_class.c: sizes ----------------------------------------------------- */
 
 /* Bytes in a block of this class. */
@@ -184,10 +214,10 @@ OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_c
                                           obm_run_id *id);
 
 /* Take the page number page of the run out of its free pages, or put it back
-   as dirty.  obm_page_take() says whether its memory is known to be zero, and how
-   many pages were backed by memory for it that had been purged: itself, and those
-   after it in a heap that populates ahead. */
-struct obm_page_history { bool clean; unsigned refaults; };
+   as dirty.  obm_page_take() says whether it was dirty, or its memory is known to be
+   zero, and how many pages were backed by memory for it that had been purged: itself,
+   and those after it in a heap that populates ahead. */
+struct obm_page_history { bool dirty, clean; unsigned refaults; };
 OBM_API struct obm_page_history obm_page_take(struct obm_heap *heap, obm_run_id id,
                                               unsigned page);
 OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
@@ -198,8 +228,9 @@ OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);
 OBM_API size_t obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit);
 
 /* Where huge pages hold memory that no page of ours uses, count it as dirty, so
-   that it can be purged. */
-OBM_API void obm_arenas_take_apart(struct obm_heap *heap);
+   that it can be purged; until the price has reached limit.  Returns the price, in
+   nanoseconds. */
+OBM_API uint64_t obm_arenas_take_apart(struct obm_heap *heap, uint64_t limit);
 
 /* Return an arena without a used page to where it came from, its descriptors
    with it. */
@@ -363,16 +394,16 @@ OBM_API unsigned obm_count_bits(uint64_t word);
 /* Set the policy according to heap->settings. */
 OBM_API void obm_retention_init(struct obm_heap *heap);
 
-/* Tell the policy that a page was freed, or taken from an arena (refaults: how
-   many pages it brought back that had been purged before). */
+/* Tell the policy that a page was freed, or taken from an arena. */
 OBM_API void obm_retention_page_freed(struct obm_heap *heap);
 OBM_API void obm_retention_page_taken(struct obm_heap *heap,
                                       const struct obm_arena_object *arena,
-                                      unsigned refaults);
+                                      struct obm_page_history history);
 
 /* Look at the clock, give back what proved to be surplus, and what is above
-   the allowance, as far as the bounded share of the time goes. */
-OBM_API void obm_retention_tick(struct obm_heap *heap);
+   the allowance, as far as the bounded share of the time goes and one step does.
+   Returns whether another step would give back more. */
+OBM_API bool obm_retention_tick(struct obm_heap *heap);
 
 /* Purge dirty pages, the longest free first, and release empty arenas, until
    at most target dirty pages are left, or the price has reached limit; the last
@@ -508,6 +539,10 @@ OBM_API void obm_settings_from_environment(struct obm_settings *settings, const 
 /* Give back all that can go now.  Returns the number of bytes. */
 OBM_API size_t obm_trim(struct obm_heap *heap);
 
+/* The same in steps of OBM_PURGE_STEP_NANOSECONDS.  between() is called between two
+   of them: the heap may be used and change meanwhile. */
+OBM_API size_t obm_trim_in_steps(struct obm_heap *heap, void (*between)(void));
+
 /* Bytes given back so far, by purges and releases. */
 OBM_INLINE size_t
 obm_given_back(const struct obm_heap *heap)
@@ -524,7 +559,15 @@ obm_has_surplus(const struct obm_heap *heap)
     return heap->retention.dirty > heap->retention.base;
 }
 
-/* The thread is about to block: a moment at which purging costs nobody. */
+/* Whether so much more is retained that the purger is worth starting. */
+OBM_INLINE bool
+obm_wants_purger(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.surplus_at;
+}
+
+/* The thread is about to block: a moment at which purging delays no other
+   thread. */
 OBM_API void obm_before_blocking(struct obm_heap *heap);
 
 /* stats.c: counted by walking, never on the way ----------------------------- */

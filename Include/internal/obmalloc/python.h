@@ -26,9 +26,17 @@ extern void _PyObmalloc_BeforeFinalizing(PyInterpreterState *interp);
 /* The settings in force. */
 extern const struct obm_settings *_PyObmalloc_Settings(void);
 
+/* This process is a Python interpreter, not a program with one inside.  Called before
+   Python is initialized, from the functions that a main program consists of. */
+extern void _PyObmalloc_IsProgram(void);
+
 /* Give back what can go now, what the free lists of the basic types hold
-   included.  Returns the number of bytes. */
-extern size_t _PyObmalloc_Trim(void);
+   included, in steps of OBM_PURGE_STEP_NANOSECONDS.  between() is called between two
+   of them: it may give up the GIL.  Returns the number of bytes. */
+extern size_t _PyObmalloc_Trim(void (*between)(void));
+
+/* Let the system's malloc give back what it holds free.  The GIL need not be held. */
+extern void _PyObmalloc_TrimSystemMalloc(void);
 
 /* See obm_check_heap(). */
 extern bool _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE]);

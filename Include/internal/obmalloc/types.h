@@ -227,11 +227,24 @@ enum obm_huge_mode {
     OBM_HUGE_ALWAYS
 };
 
+enum obm_background_mode {
+    OBM_BACKGROUND_AUTO = 0,    /* a thread while enough may come back to be worth it */
+    OBM_BACKGROUND_OFF,
+    OBM_BACKGROUND_ON           /* while anything may */
+};
+
+enum obm_malloc_mode {
+    OBM_MALLOC_AUTO = 0,    /* the purger trims it; one arena on few processors */
+    OBM_MALLOC_LEAVE,       /* not touched */
+    OBM_MALLOC_ONE          /* the purger trims it; one arena */
+};
+
 struct obm_settings {
     enum obm_retain_mode retain;
     size_t retain_bytes;    /* valid for OBM_RETAIN_SIZE */
     enum obm_huge_mode hugepages;
-    bool background;        /* for the adapter: a thread may help a process that is idle */
+    enum obm_background_mode background;    /* for the adapter */
+    enum obm_malloc_mode system_malloc;     /* for the adapter */
     int check_level;        /* 0 to 3, see check.c */
     bool secure;            /* see secure.c */
 };
@@ -239,7 +252,7 @@ struct obm_settings {
 /* What retention knows.  Pages are counted in pages.
 
    dirty      ==  sum of counted_dirty over all arenas
-   low_water  <=  dirty  <=  high_water
+   low_water  <=  dirty
    allowance  >=  base in mode AUTO */
 struct obm_retention {
     size_t dirty;           /* free pages, maybe resident, that could go back */
@@ -247,7 +260,9 @@ struct obm_retention {
     size_t base;            /* the least allowance */
     size_t slack;           /* how far above the allowance a purge begins */
     size_t low_water;       /* least value of dirty in this epoch */
-    size_t high_water;      /* greatest value of dirty in this epoch */
+    size_t taken;           /* times that a dirty page was taken in this epoch */
+    size_t taken_before;    /* and in the one before */
+    size_t surplus_at;      /* dirty pages above which heap->on_surplus is called */
     size_t free_lists_at;   /* pages that had gone back when they were last due */
     size_t released;        /* pages of arenas released, not yet mapped again */
     uint64_t epoch_start;   /* nanoseconds; 0 before the first look */
@@ -258,6 +273,45 @@ struct obm_retention {
     unsigned events;        /* page events since the last look at the clock */
     obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
     obm_arena_index queue_tail;
+};
+
+/* What the system's malloc says of itself, in bytes. */
+struct obm_malloc_figures {
+    size_t held;            /* in its arenas; not blocks with a mapping of their own */
+    size_t free;            /* of these, not in use, whether resident or not */
+};
+
+/* This process, as idle.c sees it.  The tests put a fake in its place. */
+struct obm_process {
+    uint64_t (*now)(void);          /* nanoseconds, never running backwards */
+    uint64_t (*processor_time)(void);   /* nanoseconds that all threads have used */
+    size_t (*resident)(void);       /* bytes; 0: that cannot be known */
+    size_t (*faults)(void);         /* pages that became resident so far; 0: unknown */
+    /* false: the system's malloc does not tell. */
+    bool (*malloc_figures)(struct obm_malloc_figures *figures);
+    /* Hand back what the system's malloc holds free.  false: it cannot. */
+    bool (*malloc_give_back)(void);
+};
+
+/* What idle.c knows.
+
+   free_after, resident_after  ==  the least value at any look since the system's malloc
+   last gave back */
+struct obm_idle {
+    const struct obm_process *process;
+    uint64_t looked_at;             /* nanoseconds: the last look */
+    uint64_t processor_time;        /* at that look */
+    size_t free_before;             /* bytes that malloc held free at that look */
+    size_t free_after;
+    size_t resident_after;
+    size_t held;                    /* bytes that malloc held at the last look */
+    size_t faults;                  /* at the last look */
+    size_t gone;                    /* bytes that the last trim brought */
+    uint64_t not_before;            /* nanoseconds: no trim before */
+    uint64_t not_busy_before;       /* nanoseconds: none while the process is not idle */
+    unsigned regrets;               /* how often in sequence memory was wanted again */
+    bool to_be_judged;              /* the last trim, at the next look */
+    bool given;                     /* a trim since the process fell idle */
 };
 
 /* What a secure heap keeps besides its bitmaps. */
@@ -366,6 +420,10 @@ struct obm_heap {
     bool (*arena_allocator)(struct obm_arena_allocator *in_force);
     /* Called before an arena is mapped; NULL: nobody wants to know. */
     void (*before_arena)(const struct obm_heap *heap);
+
+    /* Called when a page was freed and more is dirty than retention.surplus_at;
+       NULL: optional. */
+    void (*on_surplus)(struct obm_heap *heap);
 
     /* Blocks that the caller got from the system's malloc on behalf of this
        heap.  Kept by the adapter. */

@@ -18,18 +18,31 @@ obm_python_warn(const char *line, void *data)
     fprintf(stderr, "%s\n", line);
 }
 
+/* Whether this process is a Python interpreter, and not a program with one inside, whose
+   malloc is none of our business. */
+static bool obm_python_is_program;
+
+void
+_PyObmalloc_IsProgram(void)
+{
+    obm_python_is_program = true;
+}
+
 /* text: the value of PYTHONOBMALLOC; NULL: it is not set. */
 static void
 obm_python_read_settings(const char *text)
 {
     obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, NULL);
-#ifndef OBM_BACKGROUND_H
-    if (obm_python_settings.background) {
+#ifndef OBM_HAS_BACKGROUND
+    if (obm_python_settings.background == OBM_BACKGROUND_ON) {
         obm_python_warn("PYTHONOBMALLOC: background is not there in this version of "
                         "Python; it stays off", NULL);
-        obm_python_settings.background = false;
     }
+    obm_python_settings.background = OBM_BACKGROUND_OFF;
 #endif
+    if (obm_python_is_program) {
+        obm_malloc_one_arena(&obm_python_settings);
+    }
 }
 
 /* What PYTHONMALLOCSTATS asks for. */
@@ -52,14 +65,41 @@ _PyObmalloc_Settings(void)
 }
 
 size_t
-_PyObmalloc_Trim(void)
+_PyObmalloc_Trim(void (*between)(void))
 {
     struct obm_heap *heap = obm_python_heap();
     size_t before = obm_given_back(heap);
     obm_python_clear_free_lists();
-    obm_trim(heap);
+    obm_trim_in_steps(heap, between);
     return obm_given_back(heap) - before;
 }
+
+#ifdef OBM_HAS_BACKGROUND
+
+/* Looks at the system's malloc take no more than a thousandth of the time, and come once in
+   OBM_MALLOC_LOOK_NANOSECONDS at most. */
+#define OBM_MALLOC_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
+#define OBM_MALLOC_LOOK_SHARE 1000
+
+/* Whether to look at the system's malloc now.  This is asked each time that a thread
+   blocks, so it looks at the coarse clock first. */
+static bool
+obm_python_malloc_is_worth(void)
+{
+    static uint64_t not_before;
+    uint64_t now = obm_os_system()->now();
+    if (now < not_before) {
+        return false;
+    }
+    uint64_t start = obm_process_system()->now();
+    bool worth = obm_background_malloc_is_worth();
+    uint64_t wait = (obm_process_system()->now() - start) * OBM_MALLOC_LOOK_SHARE;
+    wait = wait < OBM_EPOCH_NANOSECONDS ? wait : OBM_EPOCH_NANOSECONDS;
+    not_before = now + (wait > OBM_MALLOC_LOOK_NANOSECONDS ? wait : OBM_MALLOC_LOOK_NANOSECONDS);
+    return worth;
+}
+
+#endif
 
 void
 _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
@@ -70,14 +110,15 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
         obm_python_clear_free_lists();
     }
     obm_before_blocking(heap);
-#ifdef OBM_BACKGROUND_H
-    if (heap->settings.background) {
-        obm_background_before_blocking(interp);
+#ifdef OBM_HAS_BACKGROUND
+    if (obm_background_may_start(interp)
+        && (obm_wants_purger(&obmalloc_state_main.heap) || obm_python_malloc_is_worth())) {
+        obm_background_start();
     }
 #endif
 }
 
-#ifdef OBM_BACKGROUND_H
+#ifdef OBM_HAS_BACKGROUND
 void
 _PyObmalloc_BeforeFork(PyInterpreterState *interp)
 {

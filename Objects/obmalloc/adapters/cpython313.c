@@ -53,7 +53,7 @@ obm_python_gil_guards_main_heap(void)
     return guards;
 }
 
-#include "background.h"
+#include "background.c"
 #include "common.h"
 #include "domains.h"
 

@@ -15,7 +15,7 @@
 #include "one_heap.h"
 #include "pymalloc.h"
 #include "front.h"
-#include "background.h"
+#include "background.c"
 #include "common.h"
 #include "domains.h"
 

@@ -16,6 +16,12 @@ __attribute__((section(OBM_LAYOUT_SECTION), used))
 static struct obm_layout obm_python_layout = OBM_LAYOUT_OF(&OBM_PYTHON_MAIN_HEAP);
 #endif
 
+void
+_PyObmalloc_TrimSystemMalloc(void)
+{
+    obm_process_system()->malloc_give_back();
+}
+
 const struct obm_heap *
 _PyObmalloc_Heap(void)
 {

@@ -117,10 +117,6 @@ static PyObjectArenaAllocator previous_arena;
 static PyInterpreterState *main_interpreter;
 static bool may_have_many_heaps;
 
-/* Requests for the previous allocator, which are our clock (see pass_on()). */
-#define OBM_PASSED_PER_LOOK 4u
-static unsigned passed;
-
 static void
 warn(const char *line)
 {
@@ -191,7 +187,7 @@ obm_python_gil_guards_main_heap(void)
     return true;
 }
 
-#include "background.h"
+#include "background.c"
 
 /* The purger must not be under way when Python forks or ends, so there is none
    before Python has promised to tell us.  It is asked at the next moment at
@@ -204,14 +200,32 @@ obm_loadable_is_watched(bool agreed)
     watch = agreed ? WATCHED : ASKED;       /* in vain: not again */
 }
 
+/* Once, as soon as Python can be asked: it agrees at the next bytecode that the main
+   thread executes, and that must not be after the last one for long. */
 static void
-start_purger(void)
+ask_to_be_told(void)
 {
-    if (!Py_IsInitialized() || watch == WATCHED) {
-        obm_background_before_blocking(PyInterpreterState_Main());
-    }
-    else if (watch == UNASKED && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
+    if (settings.background != OBM_BACKGROUND_OFF && Py_IsInitialized()
+        && !obm_background.closed
+        && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
         watch = ASKED;
+    }
+}
+
+/* The caller holds the GIL of the main interpreter, or the only one. */
+static bool
+purger_may_start(void)
+{
+    return obm_background_may_start(PyInterpreterState_Main()) && watch == WATCHED;
+}
+
+/* So much is retained that the purger is worth starting. */
+static void
+on_surplus(struct obm_heap *heap)
+{
+    (void)heap;
+    if (purger_may_start()) {
+        obm_background_start();
     }
 }
 
@@ -228,17 +242,64 @@ _PyObmalloc_BeforeFinalizing(PyInterpreterState *interpreter)
     watch = UNASKED;        /* by the next life */
 }
 
-/* A patched interpreter looks at the clock before a thread blocks.  Here the
-   next good moment is a request that the system's malloc serves, which costs
-   more than a look now and then.  The caller is served, and holds the GIL. */
-static void
-pass_on(void)
+/* While there is no purger the system's malloc is looked at after some of the calls that
+   pass on to it: after so many bytes were asked of it, and after 1, 2, 4 and so on calls,
+   in the end one in OBM_CALLS_PER_LOOK.  Looking takes longer the more free blocks there
+   are, so that it is done less often then: it may take so long a call. */
+#define OBM_BYTES_PER_LOOK ((size_t)4 << 20)
+#define OBM_CALLS_PER_LOOK 64u
+#define OBM_LOOK_NANOSECONDS_PER_CALL 10u
+static struct {
+    unsigned calls, next;       /* since the purger was last there; when to look */
+    size_t bytes;               /* since the last look */
+} passed;
+
+static OBM_NOINLINE void
+look_at_malloc(void)
 {
-    if (++passed % OBM_PASSED_PER_LOOK == 0) {
-        obm_before_blocking(main_heap);
-        if (settings.background) {
-            start_purger();
+    const struct obm_process *process = obm_process_system();
+    uint64_t start = process->now();
+    bool worth = obm_background_malloc_is_worth();
+    uint64_t calls = (process->now() - start) / OBM_LOOK_NANOSECONDS_PER_CALL;
+    unsigned step = passed.calls < OBM_CALLS_PER_LOOK ? passed.calls + 1 : OBM_CALLS_PER_LOOK;
+    step = calls > step ? calls < UINT_MAX / 2 ? (unsigned)calls : UINT_MAX / 2 : step;
+    passed.next = passed.calls + step;
+    passed.bytes = 0;
+    if (worth) {
+        obm_background_start();
+        passed.calls = passed.next = 0;
+    }
+}
+
+/* The system's malloc was called for a request of so many bytes, or to free: size is 0.  A
+   patched interpreter looks about before a thread blocks.  Here the next good moment is
+   such a call.  The caller is served, and holds the GIL. */
+static void
+passed_on(size_t size)
+{
+    obm_background.events++;
+    passed.bytes += size;
+    if (OBM_UNLIKELY(watch != WATCHED)) {
+        if (watch == UNASKED) {
+            ask_to_be_told();
         }
+        return;
+    }
+    if ((++passed.calls >= passed.next || passed.bytes >= OBM_BYTES_PER_LOOK)
+        && purger_may_start()) {
+        look_at_malloc();
+    }
+}
+
+/* The same before the call.  Without a purger the clock of retention is looked at, once in
+   OBM_CALLS_PER_CLOCK requests. */
+#define OBM_CALLS_PER_CLOCK 4u
+static void
+pass_on(size_t size)
+{
+    passed_on(size);
+    if (obm_background.events % OBM_CALLS_PER_CLOCK == 0) {
+        obm_before_blocking(main_heap);
     }
 }
 
@@ -250,7 +311,7 @@ malloc_slow(const PyMemAllocatorEx *other, size_t size)
     if (block != NULL) {
         return block;
     }
-    pass_on();
+    pass_on(size);
     return other->malloc(other->ctx, size);
 }
 
@@ -281,7 +342,7 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
         if (block != NULL) {
             return block;
         }
-        pass_on();
+        pass_on(count * size);
     }
     return other->calloc(other->ctx, count, size);
 }
@@ -299,9 +360,15 @@ is_foreign_to_subinterpreter(const void *block)
 static OBM_NOINLINE void
 free_slow(const PyMemAllocatorEx *other, void *block)
 {
-    /* NULL may come without a thread state. */
-    if (block != NULL && (is_foreign_to_subinterpreter(block) || !obm_free_slow(main_heap, block))) {
+    if (block == NULL) {
+        return;                 /* it may come without a thread state */
+    }
+    if (is_foreign_to_subinterpreter(block)) {
         other->free(other->ctx, block);
+    }
+    else if (!obm_free_slow(main_heap, block)) {
+        other->free(other->ctx, block);
+        passed_on(0);
     }
 }
 
@@ -310,6 +377,7 @@ free_counted(const PyMemAllocatorEx *other, void *block)
 {
     if (!obm_free_counted(main_heap, block)) {
         other->free(other->ctx, block);
+        passed_on(0);
     }
 }
 
@@ -331,8 +399,12 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
     if (block == NULL) {
         return serve_malloc(many, other, size);
     }
-    size_t old = is_foreign_to_subinterpreter(block) ? 0 : obm_block_size(main_heap, block);
+    if (is_foreign_to_subinterpreter(block)) {
+        return other->realloc(other->ctx, block, size);
+    }
+    size_t old = obm_block_size(main_heap, block);
     if (old == 0) {
+        pass_on(size);
         return other->realloc(other->ctx, block, size);
     }
     if (obm_stays_in_place(old, size)) {
@@ -641,6 +713,10 @@ obm_loadable_prepare(void)
         return "the page size of this system is not supported: "
                "the interpreter keeps its own allocator";
     }
+    if (settings.background != OBM_BACKGROUND_OFF) {
+        main_heap->on_surplus = on_surplus;
+    }
+    obm_malloc_one_arena(&settings);
     heap_ready = true;
     return NULL;
 }
@@ -689,9 +765,9 @@ _PyObmalloc_Settings(void)
 /* The free lists of the basic types are out of reach; gc.collect() empties
    most of them. */
 size_t
-_PyObmalloc_Trim(void)
+_PyObmalloc_Trim(void (*between)(void))
 {
-    return obm_trim(main_heap);
+    return obm_trim_in_steps(main_heap, between);
 }
 
 bool

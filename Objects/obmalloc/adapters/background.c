@@ -1,0 +1,373 @@
+/* obmalloc: the purger, a thread for processes that go idle (PYTHONOBMALLOC=background).
+
+   Retention gives back in the course of page events, and when a thread gives
+   up the GIL to block. A process that keeps memory because it was wanted
+   twice, and then sleeps in one call for ever, has neither; and nobody tells the
+   system's malloc to give back what it holds free. A thread helps out, and only while
+   something can come back: it starts when more is retained than the base, or when the
+   system's malloc may have something to give (idle.c), looks once an epoch, with the GIL
+   held for ours and without it for the system's malloc, and ends when the process is idle
+   and nothing is left. It serves the heap of the main interpreter, and leaves it alone
+   while an interpreter with a GIL of its own allocates from it too: such a one may be
+   made, and its maker must see to it that no two threads run.
+
+   States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
+                            RUNNING --stop--> STOPPING --join--> NONE
+
+   All of it is guarded by the GIL of the main interpreter, but for obm_background.idle:
+   that is the thread's while it is RUNNING. Threads and locks are CPython's (pythread.h).
+   A lock stands for an event: `wake` is released to wake the thread, which sleeps in a
+   timed wait for it, and `running` by the thread as the last thing it does. The thread
+   never needs the GIL again once it is ENDED, so it can be joined with the GIL held; to
+   join one that is STOPPING the GIL is given up.
+
+   The GIL is held for OBM_PURGE_STEP_NANOSECONDS at a time, with a pause in between.
+
+   A fork stops it first: so os.fork() sees one thread less and does not warn
+   because of us, and the child finds the locks as they were made. It starts
+   again, in parent and child, at the next occasion an epoch later. A bare
+   fork() in an extension leaves the child without the thread, which it is told
+   by pthread_atfork(). Finalization stops it for good.
+
+   A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
+   for again an epoch later.
+
+   This is a part of an adapter, which has defined obm_python_has_main_gil() and
+   obm_python_gil_guards_main_heap(). */
+
+#define OBM_HAS_BACKGROUND 1
+
+#if !defined(__EMSCRIPTEN__) && !defined(__wasi__)
+
+#include <errno.h>
+#include <time.h>
+#if !defined(_WIN32)
+#  include <pthread.h>
+#  include <sched.h>
+#  include <signal.h>
+#endif
+#ifdef __linux__
+#  include <sys/syscall.h>
+#  include <unistd.h>
+#endif
+#ifndef OBM_LOADABLE
+#  include "pythread.h"
+#endif
+
+enum obm_background_state {
+    OBM_BACKGROUND_NONE = 0,
+    OBM_BACKGROUND_RUNNING,
+    OBM_BACKGROUND_ENDED,
+    OBM_BACKGROUND_STOPPING
+};
+
+static struct {
+    enum obm_background_state state;
+    bool closed;                /* stopped for good, see obm_background_stop() */
+    uint64_t not_before;        /* nanoseconds of os->now: no start before */
+    long thread_id;             /* Linux's own, written by the thread */
+    unsigned events;            /* counted by the adapter: the system's malloc was called */
+    unsigned events_seen;       /* at the purger's last look with the GIL held */
+    struct obm_idle idle;
+    PyThread_type_lock wake;
+    PyThread_type_lock running;
+} obm_background;
+
+/* The pause between two steps of purging: others may want the GIL. */
+#define OBM_BACKGROUND_PAUSE_MICROSECONDS 1000
+
+/* Whether the purger lets the system's malloc give back. */
+static bool
+obm_background_trims_malloc(void)
+{
+    const struct obm_settings *settings = &obmalloc_state_main.heap.settings;
+    return settings->system_malloc != OBM_MALLOC_LEAVE && settings->retain != OBM_RETAIN_ALL;
+}
+
+/* The thread ------------------------------------------------------------------- */
+
+/* false: the thread must stop. */
+static bool
+obm_background_sleep(uint64_t microseconds)
+{
+    return PyThread_acquire_lock_timed(obm_background.wake, (long long)microseconds, 0)
+           == PY_LOCK_FAILURE;
+}
+
+/* A thread state with the GIL held; NULL: no memory for it now. */
+static PyThreadState *
+obm_background_take_gil(void)
+{
+    PyThreadState *tstate = PyThreadState_New(PyInterpreterState_Main());
+    if (tstate != NULL) {
+        PyEval_RestoreThread(tstate);
+    }
+    return tstate;
+}
+
+static void
+obm_background_drop_gil(PyThreadState *tstate)
+{
+    PyThreadState_Clear(tstate);
+    PyThreadState_DeleteCurrent();
+}
+
+/* One step of giving back what is ours, with the GIL held.  Returns whether there is more
+   to do at once. */
+static bool
+obm_background_step(void)
+{
+    return obm_python_gil_guards_main_heap()
+           && obm_retention_tick(&obmalloc_state_main.heap)
+           && obm_background.state == OBM_BACKGROUND_RUNNING;
+}
+
+/* Give back what is ours, in steps.  false: the thread must stop. */
+static bool
+obm_background_purge(void)
+{
+    bool goes_on = true;
+    PyThreadState *tstate = obm_background_take_gil();
+    if (tstate == NULL) {
+        return true;
+    }
+    while (goes_on && obm_background_step()) {
+        PyEval_SaveThread();
+        goes_on = obm_background_sleep(OBM_BACKGROUND_PAUSE_MICROSECONDS);
+        PyEval_RestoreThread(tstate);
+    }
+    obm_background.events_seen = obm_background.events;
+    obm_background_drop_gil(tstate);
+    return goes_on;
+}
+
+/* End, if nothing is left of ours either, and the system's malloc was not called since it
+   was looked at. */
+static bool
+obm_background_ends(void)
+{
+    PyThreadState *tstate = obm_background_take_gil();
+    if (tstate == NULL) {
+        return false;
+    }
+    bool ends = obm_background.state == OBM_BACKGROUND_RUNNING
+                && obm_background.events == obm_background.events_seen
+                && obm_python_gil_guards_main_heap()
+                && !obm_has_surplus(&obmalloc_state_main.heap);
+    if (ends) {
+        obm_background.state = OBM_BACKGROUND_ENDED;
+    }
+    obm_background_drop_gil(tstate);
+    return ends;
+}
+
+static void
+obm_background_main(void *Py_UNUSED(argument))
+{
+#ifdef __linux__
+    OBM_PUBLISH(&obm_background.thread_id, (long)syscall(SYS_gettid));
+#endif
+    bool ended = false;
+    obm_idle_start(&obm_background.idle);
+    while (!ended && obm_background_sleep(OBM_EPOCH_NANOSECONDS / 1000)
+           && obm_background_purge()) {
+        bool is_idle = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
+        ended = is_idle && obm_background_ends();
+    }
+    PyThread_release_lock(obm_background.running);
+}
+
+/* Starting and stopping ----------------------------------------------------------- */
+
+/* Wait until the thread ends, and until the system has forgotten it, as far as a
+   bounded number of looks tells: it is still counted for a moment, and os.fork()
+   asks how many there are. */
+static void
+obm_background_join(void)
+{
+    PyThread_acquire_lock(obm_background.running, WAIT_LOCK);
+#ifdef __linux__
+    long id = OBM_PUBLISHED(&obm_background.thread_id);
+    for (int look = 0; look < 1000 && syscall(SYS_tgkill, (long)getpid(), id, 0) == 0; look++) {
+        sched_yield();
+    }
+#endif
+}
+
+static void
+obm_background_bury(void)
+{
+    if (obm_background.state == OBM_BACKGROUND_ENDED) {
+        obm_background_join();
+        obm_background.state = OBM_BACKGROUND_NONE;
+    }
+}
+
+/* In the child of a fork there is no such thread, and no one to release its lock. */
+static void
+obm_background_forget(void)
+{
+    if (obm_background.state != OBM_BACKGROUND_NONE) {
+        obm_background.state = OBM_BACKGROUND_NONE;
+        obm_background.wake = obm_background.running = NULL;
+    }
+}
+
+/* A lock that is acquired; NULL: no memory. */
+static PyThread_type_lock
+obm_background_acquired_lock(void)
+{
+    PyThread_type_lock acquired = PyThread_allocate_lock();
+    if (acquired != NULL) {
+        PyThread_acquire_lock(acquired, NOWAIT_LOCK);
+    }
+    return acquired;
+}
+
+/* The locks stay for good, and are acquired whenever there is no thread: it cannot
+   be known when one that has been released is not used any more. */
+static bool
+obm_background_has_locks(void)
+{
+    if (obm_background.wake == NULL) {
+        obm_background.wake = obm_background_acquired_lock();
+    }
+    if (obm_background.running == NULL) {
+        obm_background.running = obm_background_acquired_lock();
+    }
+    return obm_background.wake != NULL && obm_background.running != NULL;
+}
+
+/* Start a thread for which all signals are blocked: they are for the program's. */
+static bool
+obm_background_start_thread(void)
+{
+#if defined(_WIN32)
+    return PyThread_start_new_thread(obm_background_main, NULL) != PYTHREAD_INVALID_THREAD_ID;
+#else
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    unsigned long id = PyThread_start_new_thread(obm_background_main, NULL);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return id != PYTHREAD_INVALID_THREAD_ID;
+#endif
+}
+
+static void
+obm_background_create(void)
+{
+    obm_background.thread_id = 0;
+    obm_background.events_seen = obm_background.events;
+    obm_background.state = OBM_BACKGROUND_RUNNING;
+    if (!obm_background_has_locks() || !obm_background_start_thread()) {
+        obm_background.state = OBM_BACKGROUND_NONE;
+        obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
+    }
+}
+
+/* Whether the child of a bare fork() will know that it has no such thread. */
+static bool
+obm_background_knows_fork(void)
+{
+#if !defined(_WIN32)
+    static bool told;
+    told = told || pthread_atfork(NULL, NULL, obm_background_forget) == 0;
+    return told;
+#else
+    return true;
+#endif
+}
+
+/* Whether the purger may start now, with the GIL of interp held. */
+static bool
+obm_background_may_start(PyInterpreterState *interp)
+{
+    if (obmalloc_state_main.heap.settings.background == OBM_BACKGROUND_OFF
+        || obm_background.state == OBM_BACKGROUND_RUNNING
+        || obm_background.state == OBM_BACKGROUND_STOPPING || !obm_python_has_main_gil(interp)) {
+        return false;
+    }
+    if (!Py_IsInitialized()) {
+        obm_background.closed = false;      /* for the next life of the runtime */
+        return false;
+    }
+    return !obm_background.closed;
+}
+
+/* Start the purger, if it is not too early. */
+static void
+obm_background_start(void)
+{
+    int saved = errno;
+    obm_background_bury();
+    if (obm_background.idle.process == NULL) {
+        obm_idle_init(&obm_background.idle, obm_process_system());
+    }
+    if (obm_os_system()->now() >= obm_background.not_before && obm_background_knows_fork()) {
+        obm_background_create();
+    }
+    errno = saved;
+}
+
+/* Whether the system's malloc may have something to give back.  The purger may start. */
+static bool
+obm_background_malloc_is_worth(void)
+{
+    int saved = errno;
+    obm_background_bury();
+    if (obm_background.idle.process == NULL) {
+        obm_idle_init(&obm_background.idle, obm_process_system());
+    }
+    bool worth = obm_background_trims_malloc() && obm_idle_is_worth(&obm_background.idle);
+    errno = saved;
+    return worth;
+}
+
+/* End the thread, if there is one, and let none start before an epoch has
+   passed, or, for good, before the runtime is initialized again.  The caller
+   holds the GIL of interp; it may be given up. */
+static void
+obm_background_stop(PyInterpreterState *interp, bool for_good)
+{
+    if (!obm_python_has_main_gil(interp)) {
+        return;
+    }
+    obm_background.closed = obm_background.closed || for_good;
+    obm_background_bury();
+    obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
+    if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+        obm_background.state = OBM_BACKGROUND_STOPPING;
+        PyThread_release_lock(obm_background.wake);
+        Py_BEGIN_ALLOW_THREADS
+        obm_background_join();
+        Py_END_ALLOW_THREADS
+        obm_background.state = OBM_BACKGROUND_NONE;
+    }
+}
+
+#else   /* no threads */
+
+static bool
+obm_background_may_start(PyInterpreterState *Py_UNUSED(interp))
+{
+    return false;
+}
+
+static void
+obm_background_start(void)
+{
+}
+
+static bool
+obm_background_malloc_is_worth(void)
+{
+    return false;
+}
+
+static void
+obm_background_stop(PyInterpreterState *Py_UNUSED(interp), bool Py_UNUSED(for_good))
+{
+}
+
+#endif

@@ -1,0 +1,299 @@
+/* obmalloc: the system's malloc, which serves what the arenas do not.
+
+   It keeps what is freed, and gives little of it back by itself.  What makes it give
+   back differs: glibc has malloc_trim(), jemalloc, mimalloc and tcmalloc, preloaded by
+   people who come from there, have functions of their own, and others have none.  All
+   are looked up by name in the process as it runs: the library is loaded into
+   processes with any of them, and where there is none nothing happens.
+
+   glibc.  malloc_trim(0) hands back whole free pages in all arenas, but the free top of
+   the main one only, and locks one arena after the other meanwhile.  With M_ARENA_MAX = 1
+   there is no other.  That makes threads wait for each other that allocate without the
+   GIL, so it is done on few processors only (config.h).  mallinfo() counts free pages
+   that have gone back as free.
+
+   Any thread may call this; nothing here needs a heap, or the GIL. */
+
+#include "obmalloc/internal.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#ifdef __linux__
+#  include <dlfcn.h>
+#  include <sched.h>
+#endif
+#if !defined(_WIN32)
+#  include <sys/resource.h>
+#endif
+#ifdef __GLIBC__
+#  include <malloc.h>
+#endif
+
+/* Time and memory ---------------------------------------------------------------- */
+
+/* Finer than obm_os_system()->now: it measures how long something takes. */
+static uint64_t
+process_now(void)
+{
+#if defined(_WIN32)
+    return obm_os_system()->now();
+#else
+    struct timespec time = {0, 0};
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+#endif
+}
+
+static uint64_t
+process_processor_time(void)
+{
+#ifdef CLOCK_PROCESS_CPUTIME_ID
+    struct timespec used;
+    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0) {
+        return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+    }
+#endif
+    return 0;
+}
+
+static size_t
+process_resident(void)
+{
+    unsigned long pages = 0;
+#ifdef __linux__
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%*u %lu", &pages) != 1) {
+            pages = 0;
+        }
+        fclose(file);
+    }
+#endif
+    return (size_t)pages * obm_os_system()->page_size;
+}
+
+static size_t
+process_faults(void)
+{
+#if !defined(_WIN32)
+    struct rusage usage;
+    if (getrusage(RUSAGE_SELF, &usage) == 0) {
+        return (size_t)usage.ru_minflt;
+    }
+#endif
+    return 0;
+}
+
+/* What there is in this process --------------------------------------------------- */
+
+#ifdef __linux__
+
+static struct {
+    bool looked_up;
+    int (*malloc_trim)(size_t pad);
+    int (*mallctl)(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
+    void (*tcmalloc_release)(void);
+    void (*mi_collect)(bool force);
+#ifdef __GLIBC__
+    struct mallinfo (*mallinfo)(void);
+#  if __GLIBC_PREREQ(2, 33)
+    struct mallinfo2 (*mallinfo2)(void);
+#  endif
+#endif
+} functions;
+
+/* A function by its name; NULL: there is none.  ISO C has no conversion from a pointer
+   to an object. */
+static void
+look_up(void *function, const char *name)
+{
+    void *found = dlsym(RTLD_DEFAULT, name);
+    memcpy(function, &found, sizeof(found));
+}
+
+static void
+look_up_all(void)
+{
+    if (functions.looked_up) {
+        return;
+    }
+    look_up(&functions.malloc_trim, "malloc_trim");
+    look_up(&functions.mallctl, "mallctl");
+    look_up(&functions.tcmalloc_release, "MallocExtension_ReleaseFreeMemory");
+    look_up(&functions.mi_collect, "mi_collect");
+#ifdef __GLIBC__
+    look_up(&functions.mallinfo, "mallinfo");
+#  if __GLIBC_PREREQ(2, 33)
+    look_up(&functions.mallinfo2, "mallinfo2");
+#  endif
+#endif
+    functions.looked_up = true;
+}
+
+/* Whether another malloc than the C library's is in force. */
+static bool
+has_another(void)
+{
+    return functions.mallctl != NULL || functions.tcmalloc_release != NULL || functions.mi_collect != NULL;
+}
+
+#endif /* __linux__ */
+
+static bool
+malloc_figures(struct obm_malloc_figures *figures)
+{
+#ifdef __GLIBC__
+    look_up_all();
+    if (has_another()) {
+        return false;
+    }
+#  if __GLIBC_PREREQ(2, 33)
+    if (functions.mallinfo2 != NULL) {
+        struct mallinfo2 info = functions.mallinfo2();
+        figures->held = info.arena;
+        figures->free = info.fordblks;
+        return true;
+    }
+#  endif
+    if (functions.mallinfo != NULL) {
+        struct mallinfo info = functions.mallinfo();
+        figures->held = (unsigned)info.arena;
+        figures->free = (unsigned)info.fordblks;
+        return true;
+    }
+#endif
+    (void)figures;
+    return false;
+}
+
+static bool
+malloc_give_back(void)
+{
+#ifdef __linux__
+    look_up_all();
+    if (functions.mallctl != NULL) {
+        /* All arenas: MALLCTL_ARENAS_ALL of jemalloc 5 is 4096. */
+        return functions.mallctl("arena.4096.purge", NULL, NULL, NULL, 0) == 0;
+    }
+    if (functions.tcmalloc_release != NULL) {
+        functions.tcmalloc_release();
+        return true;
+    }
+    if (functions.mi_collect != NULL) {
+        functions.mi_collect(true);
+        return true;
+    }
+    if (functions.malloc_trim != NULL) {
+        functions.malloc_trim(0);
+        return true;
+    }
+#endif
+    return false;
+}
+
+static const struct obm_process process_system = {
+    process_now, process_processor_time, process_resident, process_faults,
+    malloc_figures, malloc_give_back
+};
+
+const struct obm_process *
+obm_process_system(void)
+{
+    return &process_system;
+}
+
+/* One arena ---------------------------------------------------------------------------- */
+
+#ifdef __linux__
+
+/* The processors that the quota in a file of control group version 2 allows, "MAX PERIOD";
+   UINT_MAX: any number. */
+static unsigned
+processors_of_quota(const char *path)
+{
+    unsigned long quota, period;
+    unsigned processors = UINT_MAX;
+    FILE *file = fopen(path, "re");
+    if (file != NULL) {
+        if (fscanf(file, "%lu %lu", &quota, &period) == 2 && period != 0) {
+            processors = (unsigned)((quota + period - 1) / period);
+        }
+        fclose(file);
+    }
+    return processors;
+}
+
+/* The least of the process's control group (version 2) and those above it. */
+static unsigned
+processors_of_cgroup(void)
+{
+    static const char root[] = "/sys/fs/cgroup", leaf[] = "/cpu.max";
+    char line[512], path[sizeof(root) + sizeof(line) + sizeof(leaf)];
+    unsigned least = processors_of_quota("/sys/fs/cgroup/cpu.max");
+    FILE *file = fopen("/proc/self/cgroup", "re");
+    if (file == NULL) {
+        return least;
+    }
+    while (fgets(line, sizeof(line), file) != NULL) {
+        if (strncmp(line, "0::/", 4) != 0) {
+            continue;
+        }
+        char *group = line + 3;
+        group[strcspn(group, "\n")] = '\0';
+        for (char *end; (end = strrchr(group, '/')) != NULL; *end = '\0') {
+            snprintf(path, sizeof(path), "%s%s%s", root, group, leaf);
+            unsigned processors = processors_of_quota(path);
+            least = processors < least ? processors : least;
+        }
+    }
+    fclose(file);
+    return least;
+}
+
+#endif /* __linux__ */
+
+unsigned
+obm_processors(void)
+{
+#ifdef __linux__
+    cpu_set_t mask;
+    unsigned by_mask = UINT_MAX;    /* more than a cpu_set_t has, when this fails */
+    if (sched_getaffinity(0, sizeof(mask), &mask) == 0) {
+        by_mask = (unsigned)CPU_COUNT(&mask);
+    }
+    if (by_mask == 1) {
+        return by_mask;
+    }
+    unsigned by_quota = processors_of_cgroup();
+    return by_quota < by_mask ? by_quota : by_mask;
+#else
+    return UINT_MAX;
+#endif
+}
+
+bool
+obm_malloc_one_arena(const struct obm_settings *settings)
+{
+#if defined(__GLIBC__) && defined(M_ARENA_MAX)
+    if (settings->system_malloc == OBM_MALLOC_LEAVE || settings->retain == OBM_RETAIN_ALL) {
+        return false;
+    }
+    const char *tunables = getenv("GLIBC_TUNABLES");
+    if (getenv("MALLOC_ARENA_MAX") != NULL
+        || (tunables != NULL && strstr(tunables, "glibc.malloc.arena_max") != NULL)) {
+        return false;
+    }
+    look_up_all();
+    if (has_another() || (settings->system_malloc == OBM_MALLOC_AUTO
+                          && obm_processors() > OBM_ONE_ARENA_PROCESSORS)) {
+        return false;
+    }
+    return mallopt(M_ARENA_MAX, 1) == 1;
+#else
+    (void)settings;
+    return false;
+#endif
+}

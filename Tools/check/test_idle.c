@@ -1,0 +1,254 @@
+/* obmalloc's unit tests: when the system's malloc gives back (idle.c).
+
+   The process is a fake: the clock, the processor time, resident memory and what malloc
+   holds are what the test says. */
+
+#include "heaps.h"
+
+#define MIB ((size_t)1 << 20)
+
+static struct {
+    uint64_t now, processor_time;
+    size_t resident, faults;
+    struct obm_malloc_figures malloc;
+    bool tells;                 /* malloc tells its figures */
+    size_t trims;
+    uint64_t trim_takes;        /* nanoseconds */
+    size_t gone_already;        /* of what malloc holds free */
+} process;
+
+static uint64_t process_now(void) { return process.now; }
+static uint64_t process_processor_time(void) { return process.processor_time; }
+static size_t process_resident(void) { return process.resident; }
+static size_t process_faults(void) { return process.faults; }
+
+static bool
+process_malloc_figures(struct obm_malloc_figures *figures)
+{
+    *figures = process.malloc;
+    return process.tells;
+}
+
+/* As glibc: what has gone back still counts as free. */
+static bool
+process_malloc_give_back(void)
+{
+    process.trims++;
+    process.now += process.trim_takes;
+    process.resident -= process.malloc.free - process.gone_already;
+    process.gone_already = process.malloc.free;
+    return true;
+}
+
+static const struct obm_process fake_process = {
+    process_now, process_processor_time, process_resident, process_faults,
+    process_malloc_figures, process_malloc_give_back
+};
+
+/* A process of 100 MiB whose malloc holds nothing free, and which has just started the
+   purger. */
+static struct obm_idle
+started(void)
+{
+    struct obm_idle idle = {0};
+    memset(&process, 0, sizeof(process));
+    process.now = 1000 * OBM_EPOCH_NANOSECONDS;
+    process.resident = 100 * MIB;
+    process.malloc.held = 50 * MIB;
+    process.tells = true;
+    process.trim_takes = FAKE_MILLISECOND;
+    obm_idle_init(&idle, &fake_process);
+    obm_idle_start(&idle);
+    return idle;
+}
+
+/* The program frees what malloc does not give back by itself. */
+static void
+freed(size_t bytes)
+{
+    process.malloc.free += bytes;
+}
+
+/* The program allocates what malloc holds free, and has given back. */
+static void
+wanted_again(size_t bytes)
+{
+    process.malloc.free -= bytes;
+    process.gone_already -= bytes;
+    process.resident += bytes;
+    process.faults += bytes / fake_os_page_size();
+}
+
+/* An epoch in which the process uses so many hundredths of a processor; then a look. */
+static bool
+epoch(struct obm_idle *idle, unsigned percent)
+{
+    process.now += OBM_EPOCH_NANOSECONDS;
+    process.processor_time += OBM_EPOCH_NANOSECONDS * percent / 100;
+    return obm_idle_tick(idle, true);
+}
+
+TEST(an_idle_process_gives_back_at_the_first_look_and_is_done)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT_EQUAL(process.resident, 60 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(an_idle_process_with_little_to_give_is_left_alone)
+{
+    struct obm_idle idle = started();
+    freed(OBM_PURGER_MIN_BYTES - 1);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 0);
+}
+
+TEST(malloc_is_left_alone_where_the_setting_says_so)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    process.now += OBM_EPOCH_NANOSECONDS;
+    EXPECT(obm_idle_tick(&idle, false));
+    EXPECT_EQUAL(process.trims, 0);
+}
+
+TEST(what_has_gone_back_is_no_reason_until_it_is_resident_again)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle));
+    /* A burst between two looks takes all of it and frees it. */
+    wanted_again(40 * MIB);
+    freed(40 * MIB);
+    EXPECT(obm_idle_is_worth(&idle));
+    obm_idle_start(&idle);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+    EXPECT_EQUAL(process.resident, 60 * MIB);
+}
+
+TEST(a_busy_process_gives_back_what_was_free_at_two_looks)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    EXPECT(!epoch(&idle, 100));
+    EXPECT_EQUAL(process.trims, 0);
+    EXPECT(!epoch(&idle, 100));
+    EXPECT_EQUAL(process.trims, 1);
+    for (unsigned i = 0; i < 10; i++) {
+        EXPECT(!epoch(&idle, 100));
+    }
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(a_busy_process_keeps_what_comes_and_goes)
+{
+    struct obm_idle idle = started();
+    for (unsigned i = 0; i < 20; i++) {
+        freed(40 * MIB);
+        epoch(&idle, 100);
+        process.malloc.free -= 40 * MIB;
+        epoch(&idle, 100);
+    }
+    EXPECT_EQUAL(process.trims, 0);
+}
+
+/* Memory that is wanted again each time costs a trim less and less often. */
+TEST(a_busy_process_that_regrets_waits_twice_as_long)
+{
+    struct obm_idle idle = started();
+    size_t trims_by_then[3] = {0};
+    freed(40 * MIB);
+    for (unsigned i = 0; i < 300; i++) {
+        if (process.gone_already != 0) {
+            wanted_again(40 * MIB);
+            epoch(&idle, 100);
+            freed(40 * MIB);
+        }
+        epoch(&idle, 100);
+        trims_by_then[i / 100] = process.trims;
+    }
+    EXPECT_AT_LEAST(trims_by_then[0], 3);
+    EXPECT_AT_MOST(trims_by_then[0], 8);
+    EXPECT_AT_MOST(trims_by_then[2] - trims_by_then[1], 2);
+    /* When it falls idle, it gives back at once. */
+    process.now = idle.not_before;
+    epoch(&idle, 0);
+    EXPECT_EQUAL(process.gone_already, process.malloc.free);
+}
+
+TEST(giving_back_takes_no_more_than_its_share_of_the_time)
+{
+    struct obm_idle idle = started();
+    process.trim_takes = OBM_EPOCH_NANOSECONDS;
+    uint64_t start = process.now;
+    freed(40 * MIB);
+    for (unsigned i = 0; i < 400; i++) {
+        epoch(&idle, 1);
+        if (process.gone_already == process.malloc.free) {
+            wanted_again(40 * MIB);
+            freed(40 * MIB);
+        }
+    }
+    EXPECT_AT_LEAST(process.trims, 2);
+    EXPECT_AT_MOST(process.trims * process.trim_takes * OBM_MALLOC_TRIM_SHARE,
+                   process.now - start + OBM_MALLOC_TRIM_SHARE * process.trim_takes);
+}
+
+TEST(while_it_may_not_give_back_an_idle_process_is_not_done)
+{
+    struct obm_idle idle = started();
+    process.trim_takes = OBM_EPOCH_NANOSECONDS;
+    freed(40 * MIB);
+    EXPECT(epoch(&idle, 1));
+    wanted_again(40 * MIB);
+    freed(40 * MIB);
+    EXPECT(!epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(a_malloc_that_tells_nothing_gives_back_once_each_time_the_process_is_idle)
+{
+    struct obm_idle idle = started();
+    process.tells = false;
+    EXPECT(!epoch(&idle, 100));
+    EXPECT_EQUAL(process.trims, 0);
+    EXPECT(epoch(&idle, 1));
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT(!epoch(&idle, 100));
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+    EXPECT(!obm_idle_is_worth(&idle));
+    process.faults += OBM_PURGER_MIN_BYTES / fake_os_page_size();
+    EXPECT(obm_idle_is_worth(&idle));
+}
+
+TEST(without_the_kernels_figure_an_idle_process_gives_back_once)
+{
+    struct obm_idle idle = started();
+    process.resident = 0;
+    freed(40 * MIB);
+    process.gone_already = 40 * MIB;    /* so that it stays unknown */
+    epoch(&idle, 1);
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(a_heap_of_malloc_that_grew_is_worth_a_purger)
+{
+    struct obm_idle idle = started();
+    epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle));
+    process.malloc.held += 4 * OBM_PURGER_MIN_BYTES;
+    EXPECT(obm_idle_is_worth(&idle));
+    epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle));
+    freed(OBM_PURGER_MIN_BYTES);
+    EXPECT(obm_idle_is_worth(&idle));
+}

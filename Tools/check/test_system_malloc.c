@@ -1,0 +1,103 @@
+/* obmalloc's unit tests: the system's malloc (system_malloc.c), this process's own. */
+
+#include "heaps.h"
+
+#include <sched.h>
+#include <stdlib.h>
+
+TEST(the_process_tells_time_and_memory)
+{
+    const struct obm_process *process = obm_process_system();
+    uint64_t used = process->processor_time(), now = process->now();
+    size_t faults = process->faults();
+    size_t size = (size_t)4 << 20;
+    char *memory = obm_os_system()->map(NULL, size);
+    REQUIRE(memory != NULL);
+    memset(memory, 1, size);
+    EXPECT_AT_LEAST(process->resident(), size);
+    EXPECT_AT_LEAST(process->faults(), faults + 1);
+    while (process->processor_time() == used || process->now() == now) {
+    }
+    EXPECT_AT_LEAST(process->processor_time(), used);
+    obm_os_system()->unmap(memory, size);
+}
+
+#ifdef __GLIBC__
+
+/* Blocks with free ones between them: malloc tells of these, and gives their memory
+   back. */
+TEST(glibc_tells_what_it_holds_free_and_gives_it_back)
+{
+    enum { BLOCKS = 200, SIZE = 100 * 1000 };
+    const struct obm_process *process = obm_process_system();
+    struct obm_malloc_figures before, after;
+    static char *blocks[BLOCKS];
+    for (size_t i = 0; i < BLOCKS; i++) {
+        blocks[i] = malloc(SIZE);
+        REQUIRE(blocks[i] != NULL);
+        memset(blocks[i], 1, SIZE);
+    }
+    if (!process->malloc_figures(&before)) {
+        return;     /* a sanitizer's malloc */
+    }
+    for (size_t i = 0; i < BLOCKS; i += 2) {
+        free(blocks[i]);
+    }
+    REQUIRE(process->malloc_figures(&after));
+    EXPECT_AT_LEAST(after.free, before.free + BLOCKS / 2 * (size_t)SIZE);
+    EXPECT_AT_LEAST(after.held, after.free);
+    size_t resident = process->resident();
+    EXPECT(process->malloc_give_back());
+    EXPECT_AT_MOST(process->resident(), resident - BLOCKS / 4 * (size_t)SIZE);
+    for (size_t i = 1; i < BLOCKS; i += 2) {
+        EXPECT_EQUAL(blocks[i][SIZE - 1], 1);
+        free(blocks[i]);
+    }
+}
+
+TEST(one_arena_is_decided_by_the_settings_and_the_environment)
+{
+    struct obm_settings leave = {.system_malloc = OBM_MALLOC_LEAVE};
+    struct obm_settings one = {.system_malloc = OBM_MALLOC_ONE};
+    struct obm_settings all = {.system_malloc = OBM_MALLOC_ONE, .retain = OBM_RETAIN_ALL};
+    struct obm_settings automatic = {.system_malloc = OBM_MALLOC_AUTO};
+    struct obm_malloc_figures figures;
+    if (!obm_process_system()->malloc_figures(&figures)) {
+        return;
+    }
+    unsetenv("MALLOC_ARENA_MAX");
+    unsetenv("GLIBC_TUNABLES");
+    EXPECT(!obm_malloc_one_arena(&leave));
+    EXPECT(!obm_malloc_one_arena(&all));
+    EXPECT(obm_malloc_one_arena(&one));
+    EXPECT_EQUAL(obm_malloc_one_arena(&automatic),
+                 obm_processors() <= OBM_ONE_ARENA_PROCESSORS);
+    setenv("MALLOC_ARENA_MAX", "2", 1);
+    EXPECT(!obm_malloc_one_arena(&one));
+    unsetenv("MALLOC_ARENA_MAX");
+    setenv("GLIBC_TUNABLES", "glibc.malloc.arena_max=4", 1);
+    EXPECT(!obm_malloc_one_arena(&one));
+}
+
+#endif /* __GLIBC__ */
+
+#ifdef __linux__
+
+TEST(the_affinity_mask_bounds_the_processors)
+{
+    cpu_set_t mask;
+    EXPECT_AT_LEAST(obm_processors(), 1);
+    REQUIRE(sched_getaffinity(0, sizeof(mask), &mask) == 0);
+    EXPECT_AT_MOST(obm_processors(), (unsigned)CPU_COUNT(&mask));
+    for (unsigned cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+        if (CPU_ISSET(cpu, &mask)) {
+            CPU_ZERO(&mask);
+            CPU_SET(cpu, &mask);
+            break;
+        }
+    }
+    REQUIRE(sched_setaffinity(0, sizeof(mask), &mask) == 0);
+    EXPECT_EQUAL(obm_processors(), 1);
+}
+
+#endif /* __linux__ */
