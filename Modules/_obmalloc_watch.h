@@ -1,5 +1,5 @@
 /* The loadable library asks Python to be told of a fork and of the end: a thread
-   of its own (background=1) must not be under way then.
+   of its own must not be under way then.
 
    The module `os` may be half imported when the pending call comes, so posix is
    asked, of which os.register_at_fork() is a part. */
@@ -11,6 +11,14 @@ static PyObject *
 before_fork(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
 {
     _PyObmalloc_BeforeFork(PyInterpreterState_Get());
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
+static PyObject *
+after_fork(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
+{
+    obm_loadable_after_fork();
     Py_INCREF(Py_None);
     return Py_None;
 }
@@ -53,9 +61,12 @@ int
 obm_loadable_watch_python(void *Py_UNUSED(unused))
 {
     static PyMethodDef fork_definition = {"before_fork", before_fork, METH_NOARGS, NULL};
+    static PyMethodDef after_definition = {"after_fork", after_fork, METH_NOARGS, NULL};
     static PyMethodDef end_definition = {
         "before_finalizing", before_finalizing, METH_NOARGS, NULL};
     obm_loadable_is_watched(hand_over("posix", "register_at_fork", "before", &fork_definition)
+                            && hand_over("posix", "register_at_fork", "after_in_parent",
+                                         &after_definition)
                             && hand_over("atexit", "register", NULL, &end_definition));
     return 0;
 }

@@ -1,4 +1,4 @@
-"""PYTHONOBMALLOC=background=1: the purger, in an interpreter that was not built with it.
+"""PYTHONOBMALLOC=background: the purger, in an interpreter that was not built with it.
 
 Programs wait until something has happened; one that waits in vain ends in a time-out.
 """
@@ -45,13 +45,18 @@ class Background(Programs):
     def run_background(self, text, **variables):
         return self.run_preloaded(text, **{"PYTHONOBMALLOC": "background=1", **variables})
 
-    def sleeper(self, setting, work="retain(64)"):
-        """A process that retains much memory and is in its last blocking call: a read."""
+    def sleeper(self, setting, work="retain(64)", last="os.read(0, 1)"):
+        """A process that retains much memory and is in its last blocking call.
+
+        It has told its resident memory before that.  setting None: none at all.
+        """
+        settings = {} if setting is None else {"PYTHONOBMALLOC": setting}
         child = subprocess.Popen(
-            [self.python.path, "-c", self.code(f"{work}; print(resident(), flush=True); os.read(0, 1)")],
-            env=self.environment(LD_PRELOAD=str(LIBRARY), PYTHONOBMALLOC=setting),
+            [self.python.path, "-c", self.code(work) + f"\nprint(resident(), flush=True); {last}"],
+            env=self.environment(LD_PRELOAD=str(LIBRARY), **settings),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.addCleanup(child.communicate)
+        self.addCleanup(child.kill)
         return child, int(child.stdout.readline())
 
     def figures_of(self, process):
@@ -79,8 +84,8 @@ class Background(Programs):
             "background=1", "kept = [bytes(10_000) for _ in range(8000)][::20]; retain(4)")
         self.wait_until_small(child, before - (60 << 20))
 
-    def test_off_by_default(self):
-        child, before = self.sleeper("")
+    def test_off(self):
+        child, before = self.sleeper("background=0")
         time.sleep(2)
         size, threads = self.figures_of(child)
         self.assertGreater(size, before - (8 << 20))
@@ -105,13 +110,64 @@ class Background(Programs):
                 start_thread()
                 time.sleep(0.1)             # it has asked to be told of a fork
                 child = os.fork()
-                assert threads() == 1
                 if child == 0:
                     start_thread()
                     obmalloc.check()
                     os._exit(0)
                 assert os.waitpid(child, 0)[1] == 0
             obmalloc.check()
+            print('well')
+            """)
+        self.assertEqual(printed, "well")
+
+    def test_a_parent_that_only_waits_gets_its_purger_back(self):
+        # waitpid() is all that it does: no allocation tells that it is idle.
+        child, before = self.sleeper("background=auto", """if True:
+            start_thread()
+            retain(64)
+            def fork():
+                if os.fork() == 0:
+                    os.read(0, 1)
+                    os._exit(0)
+            fork()
+            """)
+        self.wait_until_small(child, before - (24 << 20))
+
+    def test_by_default(self):
+        # Without any setting, whatever it waits in.
+        for way in ("time.sleep(100)", "select.select([], [], [], 100)", "asyncio.run(asyncio.sleep(100))",
+                    "threading.Event().wait(100)"):
+            with self.subTest(way):
+                child, before = self.sleeper(
+                    None, "retain(64); kept = [bytes(10_000) for _ in range(8000)][::20]",
+                    f"import asyncio, select, threading; {way}")
+                self.wait_until_small(child, before - (80 << 20))
+
+    def test_only_what_malloc_holds(self):
+        # Nothing of ours: 400 MB of buffers, with blocks that stay between them.
+        child, before = self.sleeper(None, """if True:
+            big, kept = [], []
+            for i in range(1000):
+                big.append(bytes(b"x" * 100_000))
+                kept.append(bytes(1000))
+            """, "del big; os.read(0, 1)")
+        self.wait_until_small(child, before - (80 << 20))
+
+    def test_a_thread_that_is_refused(self):
+        printed = self.run_background("""
+            import resource
+            if os.getuid() == 0:
+                os.setuid(65534)            # the limit does not hold for root
+            retain(64)
+            _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, hard))
+            wait_until(lambda: threads() == 1)
+            for _ in range(20):
+                retain(8)
+                time.sleep(0.05)
+                assert threads() == 1
+            resource.setrlimit(resource.RLIMIT_NPROC, (hard, hard))
+            start_thread()
             print('well')
             """)
         self.assertEqual(printed, "well")

@@ -1,4 +1,4 @@
-"""PYTHONOBMALLOC=background=1, the purger for processes that go idle.
+"""PYTHONOBMALLOC=background, the purger for processes that go idle.
 
 Nothing here says how long something takes: children wait until it has happened,
 and a test that waits in vain ends in a time-out.
@@ -56,27 +56,70 @@ class BackgroundTests(ChildTest):
     def environment(self):
         return {'PYTHONOBMALLOC': 'background=1'}
 
-    def test_off_by_default(self):
+    def test_off(self):
         self.check_child('''
             for _ in range(20):
                 retain()
+                kept = [bytes(1000) + bytes(30_000) for _ in range(300)][::10]
                 time.sleep(0.01)
                 assert threads() == 1
-            ''', PYTHONOBMALLOC='')
+            ''', PYTHONOBMALLOC='background=0')
 
-    def test_a_process_that_sleeps_for_ever_shrinks(self):
-        # All of its last blocking call is this read.
-        code = self.child_code('''
-            retain(64)
-            print(status('VmRSS'), flush=True)
-            os.read(0, 1)
-            ''')
-        with subprocess.Popen([sys.executable, '-c', code], env=self.child_environment({}),
+    def check_it_shrinks(self, work, last, by, **variables):
+        """A process works, tells its resident memory and blocks for good in `last`;
+        then so many bytes go back."""
+        code = self.child_code(work) + f"\nprint(status('VmRSS'), flush=True); {last}\n"
+        with subprocess.Popen([sys.executable, '-c', code], env=self.child_environment(variables),
                               stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
             before = int(child.stdout.readline())
-            self.wait_until_small(child.pid, before - (24 << 20))
-            child.stdin.close()
-            self.assertEqual(child.wait(LONG_TIMEOUT), 0)
+            try:
+                self.wait_until_small(child.pid, before - by)
+            finally:
+                child.kill()
+
+    def test_a_process_that_sleeps_for_ever_shrinks(self):
+        self.check_it_shrinks('retain(64)', 'os.read(0, 1)', 24 << 20)
+
+    def test_by_default(self):
+        for last in ('time.sleep(1000)', 'select.select([], [], [], 1000)',
+                     'threading.Event().wait(1000)'):
+            with self.subTest(last):
+                self.check_it_shrinks('''
+                    import select, threading
+                    retain(64)
+                    kept = [bytes(10_000) for _ in range(8000)][::20]
+                    ''', last, 80 << 20, PYTHONOBMALLOC='')
+
+    def test_only_what_malloc_holds(self):
+        # Nothing of ours: buffers, with blocks that stay between them.
+        self.check_it_shrinks('''
+            big, kept = [], []
+            for i in range(1000):
+                big.append(bytes(b'x' * 100_000))
+                kept.append(bytes(1000))
+            ''', 'del big; os.read(0, 1)', 80 << 20, PYTHONOBMALLOC='')
+
+    def test_what_threads_leave(self):
+        # The free top of a thread's arena does not go back: there is only one arena
+        # where there are few processors, or where malloc=one says so.
+        self.check_it_shrinks('''
+            import threading
+            def work():
+                buffers = [bytes(b'x' * 400_000) for _ in range(100)]
+            work()                          # raises malloc's threshold for mmap()
+            threads = [threading.Thread(target=work) for _ in range(4)]
+            for thread in threads: thread.start()
+            for thread in threads: thread.join()
+            kept = [bytes(b'x' * 100_000) for _ in range(500)][::50]
+            ''', 'os.read(0, 1)', 30 << 20, PYTHONOBMALLOC='malloc=one')
+
+    def test_malloc_is_left_alone(self):
+        self.check_child('''
+            kept = [bytes(10_000) for _ in range(8000)][::20]
+            for _ in range(20):
+                time.sleep(0.01)
+                assert threads() == 1
+            ''', PYTHONOBMALLOC='malloc=leave')
 
     def wait_until_small(self, pid, size):
         """Wait until the process's resident memory is at most size bytes, and it has
@@ -255,6 +298,41 @@ def child_ends_well(child):
                     os._exit(0)
                 child_ends_well(child)
             wait_until(lambda: threads() == 1)
+            ''')
+
+
+    def test_every_way_to_fork(self):
+        # Each must find one thread, and say nothing; both sides go on.
+        self.check_child('''
+            import multiprocessing, warnings
+            warnings.simplefilter('error')
+            def forkpty():
+                child, terminal = os.forkpty()
+                if child == 0:
+                    os._exit(0)
+                child_ends_well(child)
+                os.close(terminal)
+            def daemon():
+                child = os.fork()
+                if child == 0:
+                    if os.fork() == 0:
+                        retain()
+                        _obmalloc.check(3)
+                    os._exit(0)
+                child_ends_well(child)
+            def process():
+                worker = multiprocessing.get_context('fork').Process(target=retain)
+                worker.start()
+                worker.join()
+                assert worker.exitcode == 0
+            def spawn():
+                child = os.posix_spawn(sys.executable, [sys.executable, '-c', ''], os.environ)
+                child_ends_well(child)
+            for fork in forkpty, daemon, process, spawn:
+                start_thread()
+                fork()
+            wait_until(lambda: threads() == 1)
+            _obmalloc.check(3)
             ''')
 
 

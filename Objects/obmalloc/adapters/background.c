@@ -25,9 +25,10 @@
 
    A fork stops it first: so os.fork() sees one thread less and does not warn
    because of us, and the child finds the locks as they were made. It starts
-   again, in parent and child, at the next occasion an epoch later. A bare
-   fork() in an extension leaves the child without the thread, which it is told
-   by pthread_atfork(). Finalization stops it for good.
+   again in the parent at the next occasion, and in the child an epoch later at the
+   earliest, when it has had the time to fork again, to call exec() or to do what only a
+   process with one thread may. A bare fork() in an extension leaves the child without
+   the thread, which it is told by pthread_atfork(). Finalization stops it for good.
 
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
    for again an epoch later.
@@ -207,6 +208,7 @@ obm_background_bury(void)
 static void
 obm_background_forget(void)
 {
+    obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
     if (obm_background.state != OBM_BACKGROUND_NONE) {
         obm_background.state = OBM_BACKGROUND_NONE;
         obm_background.wake = obm_background.running = NULL;
@@ -324,26 +326,27 @@ obm_background_malloc_is_worth(void)
     return worth;
 }
 
-/* End the thread, if there is one, and let none start before an epoch has
-   passed, or, for good, before the runtime is initialized again.  The caller
-   holds the GIL of interp; it may be given up. */
-static void
+/* End the thread, if there is one; for good: and let none start before the runtime is
+   initialized again.  The caller holds the GIL of interp; it may be given up.  Returns
+   whether there was one. */
+static bool
 obm_background_stop(PyInterpreterState *interp, bool for_good)
 {
     if (!obm_python_has_main_gil(interp)) {
-        return;
+        return false;
     }
     obm_background.closed = obm_background.closed || for_good;
     obm_background_bury();
-    obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
-    if (obm_background.state == OBM_BACKGROUND_RUNNING) {
-        obm_background.state = OBM_BACKGROUND_STOPPING;
-        PyThread_release_lock(obm_background.wake);
-        Py_BEGIN_ALLOW_THREADS
-        obm_background_join();
-        Py_END_ALLOW_THREADS
-        obm_background.state = OBM_BACKGROUND_NONE;
+    if (obm_background.state != OBM_BACKGROUND_RUNNING) {
+        return false;
     }
+    obm_background.state = OBM_BACKGROUND_STOPPING;
+    PyThread_release_lock(obm_background.wake);
+    Py_BEGIN_ALLOW_THREADS
+    obm_background_join();
+    Py_END_ALLOW_THREADS
+    obm_background.state = OBM_BACKGROUND_NONE;
+    return true;
 }
 
 #else   /* no threads */
@@ -365,9 +368,10 @@ obm_background_malloc_is_worth(void)
     return false;
 }
 
-static void
+static bool
 obm_background_stop(PyInterpreterState *Py_UNUSED(interp), bool Py_UNUSED(for_good))
 {
+    return false;
 }
 
 #endif

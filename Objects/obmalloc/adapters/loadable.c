@@ -229,10 +229,32 @@ on_surplus(struct obm_heap *heap)
     }
 }
 
+static bool stopped_for_fork;
+
 void
 _PyObmalloc_BeforeFork(PyInterpreterState *interpreter)
 {
-    obm_background_stop(interpreter, false);
+    stopped_for_fork = obm_background_stop(interpreter, false);
+}
+
+static int
+start_again(void *unused)
+{
+    (void)unused;
+    if (purger_may_start()) {
+        obm_background_start();
+    }
+    return 0;
+}
+
+/* os.fork() looks how many threads there are before it returns, so later. */
+void
+obm_loadable_after_fork(void)
+{
+    if (stopped_for_fork) {
+        stopped_for_fork = false;
+        Py_AddPendingCall(start_again, NULL);
+    }
 }
 
 void
@@ -259,7 +281,7 @@ look_at_malloc(void)
 {
     const struct obm_process *process = obm_process_system();
     uint64_t start = process->now();
-    bool worth = obm_background_malloc_is_worth();
+    bool worth = obm_wants_purger(main_heap) || obm_background_malloc_is_worth();
     uint64_t calls = (process->now() - start) / OBM_LOOK_NANOSECONDS_PER_CALL;
     unsigned step = passed.calls < OBM_CALLS_PER_LOOK ? passed.calls + 1 : OBM_CALLS_PER_LOOK;
     step = calls > step ? calls < UINT_MAX / 2 ? (unsigned)calls : UINT_MAX / 2 : step;

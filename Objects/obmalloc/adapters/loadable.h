@@ -18,8 +18,11 @@ extern const char *obm_loadable_prepare(void);
    NULL: it is there; else one line that says why it cannot be. */
 extern const char *obm_loadable_install(void);
 
+/* Call this in the parent after each os.fork(). */
+extern void obm_loadable_after_fork(void);
+
 /* A pending call, which the module defines: ask Python to call
-   _PyObmalloc_BeforeFork() before each os.fork(), and
+   _PyObmalloc_BeforeFork() before each os.fork(), obm_loadable_after_fork() after it, and
    _PyObmalloc_BeforeFinalizing() when it ends.  Returns 0; tells by
    obm_loadable_is_watched() whether Python agreed. */
 extern int obm_loadable_watch_python(void *unused);
