@@ -19,6 +19,8 @@ SERVED_WITH = "", "background=1"        # values of PYTHONOBMALLOC
 @for_each_interpreter
 class Applications(Programs):
 
+    settings = ""
+
     def exercise(self, module, text):
         """Run the program preloaded, with checks, and with install(); it ends with the heap verified."""
         self.needs_module(module)

@@ -11,6 +11,8 @@ from helpers import LIBRARY, Programs, for_each_interpreter
 @for_each_interpreter
 class Processes(Programs):
 
+    settings = ""
+
     def test_fork(self):
         printed = self.run_preloaded("""
             import obmalloc, os

@@ -234,6 +234,8 @@ class CommandTests(ChildTest):
 class SettingsTests(ChildTest):
     """PYTHONOBMALLOC: a warning in one line; the program runs, with what was understood."""
 
+    settings = ''
+
     def warn(self, setting, *parts, holds=None):
         """Run a program with a setting that has one mistake; holds: what differs from the
         default all the same."""

@@ -35,6 +35,7 @@ def in_fork(work):
 class ForkTests(ChildTest):
 
     setup = IN_FORK + INTERPRETERS
+    settings = ''
 
     def test_child_allocates_and_frees(self):
         self.check_child('''

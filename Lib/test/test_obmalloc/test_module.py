@@ -10,6 +10,8 @@ from . import helpers
 
 class ModuleTests(helpers.ChildTest):
 
+    settings = ''
+
     def test_everything_is_documented(self):
         for name in obmalloc.__all__:
             self.assertTrue(getattr(obmalloc, name).__doc__, name)
@@ -31,6 +33,9 @@ class ModuleTests(helpers.ChildTest):
                     import obmalloc
                     assert obmalloc.settings() == {expected!r}, obmalloc.settings()
                     ''', PYTHONOBMALLOC=text)
+
+
+class TrimTests(helpers.ChildTest):
 
     def test_trim_says_what_went_back(self):
         self.check_child('''
