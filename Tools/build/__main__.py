@@ -1,7 +1,7 @@
 """python3 Tools/build COMMAND: what the goals of the makefile call.
 
 The variables VERSION, SUITE, CPYTHON_TARBALL, CONFIGURE_ARGS, JOBS, PREFIX, CPYTHON,
-TREE, SECONDS and MERGE are read from the environment, where the makefile puts them.
+TREE, SECONDS, MERGE, ROUNDS, STEPS and SEED are read from the environment, where the makefile puts them.
 """
 
 import sys
@@ -20,6 +20,7 @@ import install
 import interpreter
 import package
 import places
+import stress
 import suite
 import tree
 import user_tree
@@ -46,6 +47,7 @@ def parse(arguments):
     commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
     commands.add_parser("soak", help="run the storms of Tools/soak for SECONDS")
     commands.add_parser("test", help="run all tests of VERSION")
+    commands.add_parser("test-stress", help="run our own tests of VERSION ROUNDS times, beside a load")
     commands.add_parser("test-all", help="run all tests of every version")
     return parser.parse_args(arguments)
 
@@ -76,6 +78,8 @@ def main(arguments):
         return fuzz.fuzz()
     elif options.command == "soak":
         return suite.soak(release)
+    elif options.command == "test-stress":
+        return stress.stress(release)
     else:
         releases = [release] if options.command == "test" else versions.in_test_all()
         return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))

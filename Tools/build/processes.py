@@ -17,7 +17,7 @@ MOST_JOBS = 9999
 MOST_SECONDS = 999_999_999
 # What our make hands down to us, and nobody below should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
-         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE"}
+         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE", "ROUNDS", "STEPS"}
 _MAKES = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS"}
 # Lines of a log that tell why, best first.
 _TELLING = (
@@ -40,18 +40,19 @@ def clean_environment() -> dict[str, str]:
 
 def jobs() -> int:
     """How many jobs to run at once: JOBS=, else all processors."""
-    return _number("JOBS", len(os.sched_getaffinity(0)), MOST_JOBS, "jobs", 2)
+    return number("JOBS", len(os.sched_getaffinity(0)), MOST_JOBS, "a number of jobs", 2)
 
 
 def seconds_wanted(default: int) -> int:
     """How long a goal that takes a time is to last: SECONDS=, else the default."""
-    return _number("SECONDS", default, MOST_SECONDS, "seconds", 600)
+    return number("SECONDS", default, MOST_SECONDS, "a number of seconds", 600)
 
 
-def _number(variable: str, default: int, most: int, unit: str, example: int) -> int:
+def number(variable: str, default: int, most: int, what: str, example: int) -> int:
+    """The value of a variable of make from 1 to most, what it is in words; else the default."""
     text = os.environ.get(variable, "") or str(default)
     if not text.isdecimal() or len(text) > len(str(most)) or not 1 <= int(text) <= most:
-        raise BuildError(f"{variable}={text} is not a number of {unit} from 1 to {most}: "
+        raise BuildError(f"{variable}={text} is not {what} from 1 to {most}: "
                          f"say for example {variable}={example}")
     return int(text)
 

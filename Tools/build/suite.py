@@ -3,27 +3,29 @@ them.
 
 Each step leaves {"passed": n, "failed": n, "skipped": n} in
 build/report/counts/STEP.json (compare.py by its option --counts, others
-through the variable OBMALLOC_COUNTS).  A step that leaves none counts as one
-test, which passed if its status is zero.  A failing step does not keep the
-next from running, unless that needs what it made.
+through the variable OBMALLOC_COUNTS), and "flaky" where it repeats tests that
+failed.  A step that leaves none counts as one test, which passed if its status
+is zero.  A failing step does not keep the next from running, unless that needs
+what it made.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
-from typing import Callable, Mapping, Optional, Sequence
+from typing import Callable, Iterable, Optional, Sequence
 
 import files
 import package
 import places
+import unittests
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs, seconds_wanted
+from unittests import Attempt, Batch, Counts, Failure
 from versions import Release
 
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
@@ -34,10 +36,7 @@ LONG_SOAK_SECONDS = 1200            # make soak
 SOAK_SINCE = (3, 9)                 # the first series on which its storms run
 REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
 PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
-_UNITTEST_RAN = re.compile(r"^Ran (\d+) tests? in ", re.M)
-_UNITTEST_KINDS = re.compile(r"(failures|errors|skipped|unexpected successes)=(\d+)")
-
-Counts = dict[str, int]
+KINDS = ("passed", "failed", "skipped", "flaky")
 
 
 def counts_file(step: str) -> Path:
@@ -71,7 +70,7 @@ def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
     regression, suite = f"regression-{number}", f"suite-{number}"
     _step(regression, lambda: _regression(patched, regression))
     if release.series >= SOAK_SINCE:
-        _step(f"soak-{number}", lambda: _soak(patched, f"soak-{number}", SOAK_SECONDS, job_count))
+        _step(f"soak-{number}", lambda: _soak(patched, f"soak-{number}", SOAK_SECONDS, job_count, "--repeat"))
     if with_suite and release.series >= PRELOAD_SINCE:
         preload = f"preload-{number}"
         _step(preload, lambda: _preload(stock, preload))
@@ -95,9 +94,14 @@ def soak(release: Release) -> int:
     return _soak(patched, f"soak-{release.number}", seconds, jobs())
 
 
-def _soak(patched: Build, step: str, seconds: int, job_count: int) -> int:
-    return _call(step, [sys.executable, "Tools/soak", "--python", places.shown(patched.python),
-                        "--seconds", str(seconds), "--jobs", str(job_count)])
+def _soak(patched: Build, step: str, seconds: int, job_count: int, *options: str) -> int:
+    return _call(step, soak_command(patched, seconds, job_count, *options))
+
+
+def soak_command(patched: Build, seconds: int, job_count: int, *options: str) -> list[str]:
+    """What runs the storms of Tools/soak."""
+    return [sys.executable, "Tools/soak", "--python", places.shown(patched.python), "--seconds", str(seconds),
+            "--jobs", str(job_count), *options]
 
 
 def _step(name: str, action: Callable[[], int]) -> bool:
@@ -105,13 +109,14 @@ def _step(name: str, action: Callable[[], int]) -> bool:
     say(f"--- {name}")
     status = run_guarded(action)
     found = files.read_json(counts_file(name), {})
-    counts = {kind: int(found.get(kind, 0)) for kind in ("passed", "failed", "skipped")}
+    counts = {kind: int(found.get(kind, 0)) for kind in KINDS}
     if not found and status == 0:
         counts["passed"] = 1
     if status != 0 and counts["failed"] == 0:
         counts["failed"] = 1
     files.write_json(counts_file(name), counts)
-    say(f"{name}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
+    flaky = f", {counts['flaky']} flaky" if counts["flaky"] else ""
+    say(f"{name}: {counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped{flaky}")
     return status == 0
 
 
@@ -129,55 +134,34 @@ def _build(release: Release, names: Sequence[str]) -> int:
 
 def _tools() -> int:
     """The unit tests of every folder Tools/*/tests, each in its own process."""
-    return _unittests("tools", sorted((places.ROOT / "Tools").glob("*/tests")))
+    return _unittests("tools", unittests.tools_batches())
 
 
 def _preload(stock: Build, step: str) -> int:
     """The tests of the loadable library, with interpreters that lack obmalloc."""
     package.preload()
+    return _unittests(step, [preload_batch(stock)])
+
+
+def preload_batch(stock: Build) -> Batch:
+    """The tests of the loadable library; make preload must have been there."""
     pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
-    return _unittests(step, [places.ROOT / "Tools/preload"],
-                      {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
+    return unittests.folder_batch(places.ROOT / "Tools/preload", {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
 
 
-def _unittests(step: str, folders: Sequence[Path], variables: Mapping[str, str] = {}) -> int:
-    """Run the unit tests of each folder and leave their counts."""
-    total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
-    status = 0
-    for folder in folders:
-        if not any(folder.glob("test*.py")):
-            continue
-        say(f"unit tests in {places.shown(folder)}")
-        environment = {**clean_environment(), **variables, "PYTHONDONTWRITEBYTECODE": "1",
-                       "PYTHONPATH": os.pathsep.join(map(str, (folder.parent, folder.parent.parent)))}
-        done = subprocess.run([sys.executable, "-m", "unittest", "discover", "-s", str(folder),
-                               "-t", str(import_root(folder))],
-                              cwd=places.ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="replace", env=environment)
-        if done.returncode != 0:
-            print(done.stdout + done.stderr, end="", flush=True)
-            status = 1
-        for kind, count in count_unittests(done.stderr, done.returncode).items():
-            total[kind] += count
+def _unittests(step: str, batches: Iterable[Batch]) -> int:
+    """Run unit tests, those that failed once more, and leave their counts."""
+    return _leave_counts(step, map(unittests.run_and_settle, batches))
+
+
+def _leave_counts(step: str, parts: Iterable[Counts]) -> int:
+    """Leave the sum of these counts; the status is 0 if nothing failed."""
+    total = dict.fromkeys(KINDS, 0)
+    for counts in parts:
+        for kind, number in counts.items():
+            total[kind] += number
     files.write_json(counts_file(step), total)
-    return status
-
-
-def import_root(folder: Path) -> Path:
-    """The folder from which test modules are imported: the first, upwards,
-    that is not a package itself."""
-    while (folder / "__init__.py").exists():
-        folder = folder.parent
-    return folder
-
-
-def count_unittests(output: str, status: int) -> Counts:
-    """Counts from what `python -m unittest` printed."""
-    ran = sum(map(int, _UNITTEST_RAN.findall(output)))
-    kinds = {kind: int(count) for kind, count in _UNITTEST_KINDS.findall(output)}
-    skipped = kinds.pop("skipped", 0)
-    failed = max(sum(kinds.values()), int(status != 0))
-    return {"passed": max(ran - skipped - failed, 0), "failed": failed, "skipped": skipped}
+    return int(total["failed"] != 0)
 
 
 def _regression(patched: Build, step: str) -> int:
@@ -187,46 +171,54 @@ def _regression(patched: Build, step: str) -> int:
                     if path.startswith("Lib/test/")})
     if not names:
         say("there are no Lib/test/test_obmalloc*.py yet")
-        files.write_json(counts_file(step), {"passed": 0, "failed": 0, "skipped": 0})
-        return 0
+        return _leave_counts(step, [])
     if patched.release.series < REGRTEST_WRITES_JUNIT:
-        return _unittest(patched, step, names)
+        return _leave_counts(step, (_old_tests(patched, name) for name in names))
+
+    def repeat(failure: Optional[Failure]) -> Attempt:
+        match = ["-m", failure.name + ".*" * failure.is_group] if failure else []
+        return _regrtest(patched, f"{step}-again", [*match, *names], False)
+
+    return _leave_counts(step, [unittests.settle(step, _regrtest(patched, step, names, True), repeat)])
+
+
+def _regrtest(patched: Build, step: str, arguments: Sequence[str], show: bool) -> Attempt:
+    """A run of CPython's regrtest; step names its result."""
     result = places.REPORT / f"{step}.xml"
     result.unlink(missing_ok=True)
-    status = subprocess.run(
+    status, output = unittests.run(
         [patched.python, "-m", "test", f"--timeout={REGRESSION_TIMEOUT_SECONDS}", "--verbose3",
-         "--junit-xml", str(result), *names],
-        cwd=places.BUILD, stdin=subprocess.DEVNULL, env=clean_environment()).returncode
-    counts = count_junit(result)
+         "--junit-xml", str(result), *arguments],
+        cwd=places.BUILD, environment=clean_environment(), seconds=unittests.BATCH_SECONDS, show=show)
+    counts = count_junit(result, output)
     if counts is None:
-        raise BuildError(f"the regression tests ended without a result (status {status})")
-    files.write_json(counts_file(step), counts)
-    return status
+        say(f"the regression tests ended without a result (status {status})")
+        return Attempt(status or 1, output, {"passed": 0, "failed": 1, "skipped": 0})
+    return Attempt(status, output, counts)
 
 
-def _unittest(patched: Build, step: str, names: Sequence[str]) -> int:
-    """Each test file as a program of its own, counted from what it prints, on whichever stream."""
-    total: Counts = {"passed": 0, "failed": 0, "skipped": 0}
-    status = 0
-    for name in names:
-        file = places.patched(patched.release) / "Lib/test" / f"{name}.py"  # 2.4 has no -m PACKAGE.NAME
-        done = subprocess.run([patched.python, file], cwd=places.BUILD, text=True,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, errors="replace",
-                              env=clean_environment(), timeout=REGRESSION_TIMEOUT_SECONDS)
-        print(done.stdout, end="", flush=True)
-        counts = count_unittests(done.stdout, done.returncode)
+def _old_tests(patched: Build, name: str) -> Counts:
+    """A test file as a program of its own, counted from what it prints, on whichever stream."""
+    file = places.patched(patched.release) / "Lib/test" / f"{name}.py"  # 2.4 has no -m PACKAGE.NAME
+
+    def attempt(*arguments: str) -> Attempt:
+        status, output = unittests.run([patched.python, file, *arguments], cwd=places.BUILD,
+                                       environment=clean_environment(), seconds=REGRESSION_TIMEOUT_SECONDS)
+        counts = unittests.count(output, status)
         if not any(counts.values()):
-            raise BuildError(f"{name}.py ended with status {done.returncode}, and no test of it was run")
-        status = status or done.returncode
-        for kind, count in counts.items():
-            total[kind] += count
-    files.write_json(counts_file(step), total)
-    return status
+            raise BuildError(f"{name}.py ended with status {status}, and no test of it was run")
+        return Attempt(status, output, counts)
+
+    def repeat(failure: Optional[Failure]) -> Attempt:
+        return attempt(failure.name.removeprefix("__main__.")) if failure else attempt()
+
+    first = attempt()
+    print(first.output, end="", flush=True)
+    return unittests.settle(name, first, repeat)
 
 
-def count_junit(file: Path) -> Optional[Counts]:
-    """Counts from a JUnit file, or None when it is missing or damaged."""
+def count_junit(file: Path, output: str) -> Optional[Counts]:
+    """Counts from a JUnit file and what was printed beside, or None when it is missing or damaged."""
     try:
         root = xml.etree.ElementTree.parse(file).getroot()
     except (OSError, xml.etree.ElementTree.ParseError):
@@ -234,15 +226,17 @@ def count_junit(file: Path) -> Optional[Counts]:
     tests = int(root.get("tests", 0))
     failed = int(root.get("failures", 0)) + int(root.get("errors", 0))
     skipped = sum(1 for _ in root.iter("skipped"))
-    return {"passed": tests - failed - skipped, "failed": failed, "skipped": skipped}
+    return {"passed": unittests.passed(tests, skipped, failed, output), "failed": failed, "skipped": skipped}
 
 
 def _summary() -> int:
     """Print the sum over all steps, as the very last line."""
-    total: Counts = {"passed": 0, "failed": 0}
+    total = dict.fromkeys(("passed", "failed", "flaky"), 0)
     for file in places.COUNTS.glob("*.json"):
         counts = files.read_json(file, {"failed": 1})
         for kind in total:
             total[kind] += int(counts.get(kind, 0))
+    if total["flaky"]:
+        say(f"{total['flaky']} flaky: failed, and passed when repeated alone; above, each after FLAKY:")
     print(f"{total['passed']} passed, {total['failed']} failed", flush=True)
     return 0 if total["failed"] == 0 else 1

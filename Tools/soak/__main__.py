@@ -1,9 +1,10 @@
-"""python3 Tools/soak --python PYTHON [--seconds N] [--seed N]: all storms, for so long.
+"""python3 Tools/soak --python PYTHON [--seconds N] [--seed N] [--repeat]: all storms, for so long.
 
 Every storm of storms.py runs in turn, in a process of its own, as many at a time
 as --jobs says, each for a slice of the time and with settings that the seed draws;
 check=3 always.  Of each failure the line is printed that draws it again.  The
-exit status is 0 if nothing failed.
+exit status is 0 if nothing failed.  With --repeat a storm that failed is drawn again
+at the end, alone and once: one that passes then is flaky, and counted apart.
 """
 
 import argparse
@@ -28,6 +29,7 @@ SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "b
 SLICE_SECONDS = 15
 SHORTEST_SLICE_SECONDS = 2
 PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
+REPEAT_SECONDS = 600            # for all repeats; afterwards none begins
 ANSWER_SECONDS = 60             # for an interpreter to say what it is
 MOST_SECONDS = 999_999_999
 MOST_JOBS = 9999
@@ -97,7 +99,8 @@ class Soak:
         self.lock = threading.Lock()
         self.rounds = dict.fromkeys(NAMES, 0)
         self.passed = 0
-        self.failed = 0
+        self.flaky = 0
+        self.failures = []              # slices
 
     def next_slice(self):
         """The next one; None: the time is up."""
@@ -115,10 +118,21 @@ class Soak:
             with self.lock:
                 self.rounds[piece.name] += rounds
                 self.passed += not problem
-                self.failed += bool(problem)
                 if problem:
+                    self.failures.append(piece)
                     print(f"obmalloc: {piece.name} failed: {problem.rstrip()}\n"
                           f"again: {piece.shown(self.python)}", flush=True)
+
+    def repeat_failures(self):
+        """Run each slice that failed again, alone; those that pass then are flaky."""
+        deadline = time.monotonic() + REPEAT_SECONDS
+        pieces, self.failures = self.failures, []
+        for piece in pieces:
+            if time.monotonic() >= deadline or run_slice(self.python, piece)[0]:
+                self.failures.append(piece)
+            else:
+                self.flaky += 1
+                print(f"FLAKY: soak: {piece.shown(self.python)}", flush=True)
 
 
 class Parser(argparse.ArgumentParser):
@@ -146,6 +160,7 @@ def parse(arguments):
     parser.add_argument("--seconds", type=positive(float, MOST_SECONDS), default=1200)
     parser.add_argument("--jobs", type=positive(int, MOST_JOBS), default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--repeat", action="store_true")
     return parser.parse_args(arguments)
 
 
@@ -172,11 +187,15 @@ def main(arguments):
         for done in [pool.submit(soak.work) for _ in range(options.jobs)]:
             done.result()
     print("rounds: " + ", ".join(f"{name} {count:,}" for name, count in soak.rounds.items()))
-    print(f"{soak.passed} passed, {soak.failed} failed", flush=True)
+    if options.repeat:
+        soak.repeat_failures()
+    failed = len(soak.failures)
+    flaky = f", {soak.flaky} flaky" if soak.flaky else ""
+    print(f"{soak.passed} passed, {failed} failed{flaky}", flush=True)
     if os.environ.get(COUNTS_VARIABLE):
         with open(os.environ[COUNTS_VARIABLE], "w", encoding="utf-8") as file:
-            json.dump({"passed": soak.passed, "failed": soak.failed, "skipped": 0}, file)
-    return 0 if soak.failed == 0 else 1
+            json.dump({"passed": soak.passed, "failed": failed, "skipped": 0, "flaky": soak.flaky}, file)
+    return 0 if failed == 0 else 1
 
 
 if __name__ == "__main__":

@@ -59,10 +59,13 @@ class VariableTests(BuildCase):
                {"VERSION": text}) for text, command in (("9.9", "source"), ("3.13", "test"), ("all", "test"),
                                                         (" ", "dist"), ("3.13.5 ", "install"))),
             ("^obmalloc: the storms of Tools/soak need Python 3.9", ["soak"], {"VERSION": "2.7.18"}),
+            ("^obmalloc: make test-stress needs Python 3.9", ["test-stress"], {"VERSION": "2.7.18"}),
+            *((f"^obmalloc: STEPS={wrong} is unknown: choose from core, tools", ["test-stress"], {"STEPS": text})
+              for wrong, text in (("suite", "suite"), ("all", "core,all"))),
             *((f"^obmalloc: SUITE={wrong} is unknown: choose from all, none, 3.13.5", ["test-all"],
                {"SUITE": text}) for wrong, text in (("3.1", "3.9.2, 3.1"), ("ALL", "ALL"))),
             ("^obmalloc: SUITE=all,3.9.2: all and none stand alone", ["test-all"], {"SUITE": "all,3.9.2"}),
-            least=9)
+            least=12)
 
     def test_numbers(self):
         self.refuse_build(
@@ -73,11 +76,14 @@ class VariableTests(BuildCase):
             *((f"^obmalloc: SECONDS={re.escape(text)} is not a number of seconds from 1 to .* SECONDS=600",
                [command], {"SECONDS": text})
               for text, command in (("0", "fuzz"), ("-2", "soak"), ("1e3", "fuzz"), (DIGITS, "soak"))),
+            *((f"^obmalloc: {name}={text} is not {what} from 1 to .* say for example {name}=",
+               ["test-stress"], {name: text})
+              for name, what in (("ROUNDS", "a number of rounds"), ("SEED", "a seed")) for text in ("0", "x")),
             *((f"^obmalloc: MERGE={text} is unknown: say MERGE=yes or MERGE=no", ["fuzz"], {"MERGE": text})
               for text in ("perhaps", "YES")),
             *((f"^obmalloc: CONFIGURE_ARGS={re.escape(text)}: No .*: quote it", ["build", "stock"],
                {"CONFIGURE_ARGS": text}) for text in ("--x='a", '"', "a\\")),
-            least=16)
+            least=20)
 
     def test_archives(self):
         truncated, wrong = self.root / "truncated.tar.xz", self.root / "wrong.tar.xz"
@@ -157,6 +163,8 @@ class MakeTests(BuildCase):
                 ("^obmalloc: SUITE=9.9 is unknown", "test-all", "SUITE=9.9"),
                 ("^obmalloc: SECONDS=soon is not a number of seconds", "soak", "SECONDS=soon"),
                 ("^obmalloc: MERGE=maybe is unknown", "fuzz", "MERGE=maybe"),
+                ("^obmalloc: STEPS=suite is unknown", "test-stress", "STEPS=suite"),
+                ("^obmalloc: SEED=no is not a seed", "test-stress", "SEED=no"),
                 ("^obmalloc: say where: make install PREFIX=DIR", "install", "PREFIX="),
                 ("^obmalloc: say which source tree", "patch", "CPYTHON="),
                 ("^obmalloc: .*nothere is not a source tree", "patches", "TREE=nothere"),
@@ -166,7 +174,7 @@ class MakeTests(BuildCase):
                 ("obmalloc: VARIANTS=gc is unknown: choose from gcc single", "VARIANTS=gcc gc"),
                 ("obmalloc: FUZZ_SECONDS=-1 is not a number of seconds", "FUZZ_SECONDS=-1"),
                 ("obmalloc: FUZZ_SECONDS=1'm is not a number of seconds", "FUZZ_SECONDS=1'm"))),
-        ], least=17)
+        ], least=19)
 
     @unittest.skipUnless(shutil.which("make") and shutil.which("autoconf") and shutil.which("cc"),
                          "needs make, autoconf and a compiler")

@@ -42,7 +42,10 @@ if how == "fails":
 if how == "writes":
     print("a warning", file=sys.stderr)
 if how == "hangs":
-    time.sleep(60)
+    time.sleep(600)
+if os.path.isabs(how) and not os.path.exists(how):
+    open(how, "w").close()
+    sys.exit("fails once")
 print("nonsense" if how == "nonsense" else json.dumps({"rounds": 3}))
 '''
 
@@ -114,6 +117,15 @@ class RunTests(unittest.TestCase):
         self.assertEqual((status, counts["failed"]), (1, 1))
         self.assertIn("obmalloc: forks failed: status 1\nthe heap is damaged\n", text)
         self.assertRegex(text, r"again: PYTHONOBMALLOC=check=3\S* .*storms.py forks \d+ 2\n")
+
+    def test_what_fails_once_is_flaky_if_it_is_repeated(self):
+        for option, expected in (["--repeat"], (0, 0, 1)), ([], (1, 1, 0)):
+            with self.subTest(option), tempfile.TemporaryDirectory() as folder:
+                status, text, counts = self.run_soak(*option, forks=os.path.join(folder, "failed"))
+                self.assertEqual((status, counts["failed"], counts["flaky"]), expected)
+                self.assertEqual(text.count("\nFLAKY: soak: PYTHONOBMALLOC=check=3"), counts["flaky"])
+        status, text, counts = self.run_soak("--repeat", forks="fails")
+        self.assertEqual((status, counts["failed"], counts["flaky"]), (1, 1, 0))
 
     def test_a_storm_that_warns_or_says_nothing(self):
         self.assertIn("wrote to standard error", self.run_soak(depths="writes")[1])
