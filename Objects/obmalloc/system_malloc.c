@@ -105,12 +105,26 @@ static struct {
 #endif
 } functions;
 
+/* The library runs with C libraries in which dlsym() is not a part of libc yet, so it takes
+   the oldest version of it that there is, wherever the process has it. */
+#if defined(OBM_LOADABLE) && defined(__GLIBC__)
+#  if defined(__x86_64__)
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+#  elif defined(__aarch64__)
+__asm__(".symver dlsym, dlsym@GLIBC_2.17");
+#  endif
+#  pragma weak dlsym
+#  define HAS_DLSYM (dlsym != NULL)
+#else
+#  define HAS_DLSYM true
+#endif
+
 /* A function by its name; NULL: there is none.  ISO C has no conversion from a pointer
    to an object. */
 static void
 look_up(void *function, const char *name)
 {
-    void *found = dlsym(RTLD_DEFAULT, name);
+    void *found = HAS_DLSYM ? dlsym(RTLD_DEFAULT, name) : NULL;
     memcpy(function, &found, sizeof(found));
 }
 

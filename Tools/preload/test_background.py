@@ -39,6 +39,8 @@ def start_thread():
 @for_each_interpreter
 class Background(Programs):
 
+    settings = ""
+
     def code(self, text):
         return super().code("") + _PREPARE + textwrap.dedent(text)
 

@@ -52,6 +52,7 @@ def start_thread():
 class BackgroundTests(ChildTest):
 
     setup = PREPARE
+    settings = ''
 
     def environment(self):
         return {'PYTHONOBMALLOC': 'background=1'}
@@ -227,6 +228,7 @@ class BackgroundTests(ChildTest):
 @unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
 class BackgroundForkTests(ChildTest):
 
+    settings = ''
     setup = PREPARE + '''
 def child_ends_well(child):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
@@ -340,6 +342,7 @@ def child_ends_well(child):
 class BackgroundEmbeddingTests(test_embedding.EmbeddingProgram):
 
     setup = PREPARE
+    settings = ''
 
     def test_every_life_has_its_own(self):
         self.run_embedding('plain', 4, 'start_thread()', PYTHONOBMALLOC='background=1')

@@ -76,26 +76,46 @@ _PyObmalloc_Trim(void (*between)(void))
 
 #ifdef OBM_HAS_BACKGROUND
 
-/* Looks at the system's malloc take no more than a thousandth of the time, and come once in
-   OBM_MALLOC_LOOK_NANOSECONDS at most. */
-#define OBM_MALLOC_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
-#define OBM_MALLOC_LOOK_SHARE 1000
+/* When to look at the system's malloc, which is asked each time that a thread blocks: so
+   long after the last look, or when it has so many blocks more or fewer.  A look that took
+   longer makes both larger, up to their most. */
+#define OBM_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
+#define OBM_LOOK_NANOSECONDS_MAX ((uint64_t)20 * 1000 * 1000)
+#define OBM_LOOK_BLOCKS ((uint64_t)64)
+#define OBM_LOOK_BLOCKS_MAX ((uint64_t)4096)
+/* A look takes at most one part in so many of the time, and so long a block. */
+#define OBM_LOOK_SHARE 100
+#define OBM_LOOK_NANOSECONDS_PER_BLOCK 5
 
-/* Whether to look at the system's malloc now.  This is asked each time that a thread
-   blocks, so it looks at the coarse clock first. */
-static bool
-obm_python_malloc_is_worth(void)
+static inline uint64_t
+obm_python_bounded(uint64_t value, uint64_t least, uint64_t most)
 {
-    static uint64_t not_before;
+    return value < least ? least : value < most ? value : most;
+}
+
+/* Whether the purger is worth starting for the system's malloc.  The clock that is looked
+   at first is the coarse one. */
+static bool
+obm_python_malloc_is_worth(const struct obm_heap *heap)
+{
+    static struct {
+        uint64_t not_before;
+        uint64_t enough;
+        ptrdiff_t blocks;
+    } last;
+    ptrdiff_t more = heap->system_blocks - last.blocks;
     uint64_t now = obm_os_system()->now();
-    if (now < not_before) {
+    if (now < last.not_before && (uint64_t)(more < 0 ? -more : more) < last.enough) {
         return false;
     }
     uint64_t start = obm_process_system()->now();
     bool worth = obm_background_malloc_is_worth();
-    uint64_t wait = (obm_process_system()->now() - start) * OBM_MALLOC_LOOK_SHARE;
-    wait = wait < OBM_EPOCH_NANOSECONDS ? wait : OBM_EPOCH_NANOSECONDS;
-    not_before = now + (wait > OBM_MALLOC_LOOK_NANOSECONDS ? wait : OBM_MALLOC_LOOK_NANOSECONDS);
+    uint64_t took = obm_process_system()->now() - start;
+    last.not_before = now + obm_python_bounded(took * OBM_LOOK_SHARE, OBM_LOOK_NANOSECONDS,
+                                               OBM_LOOK_NANOSECONDS_MAX);
+    last.enough = obm_python_bounded(took / OBM_LOOK_NANOSECONDS_PER_BLOCK, OBM_LOOK_BLOCKS,
+                                     OBM_LOOK_BLOCKS_MAX);
+    last.blocks = heap->system_blocks;
     return worth;
 }
 
@@ -112,7 +132,7 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
     obm_before_blocking(heap);
 #ifdef OBM_HAS_BACKGROUND
     if (obm_background_may_start(interp)
-        && (obm_wants_purger(&obmalloc_state_main.heap) || obm_python_malloc_is_worth())) {
+        && (obm_wants_purger(&obmalloc_state_main.heap) || obm_python_malloc_is_worth(&obmalloc_state_main.heap))) {
         obm_background_start();
     }
 #endif
