@@ -1,216 +1,24 @@
-/* obmalloc: arenas, their runs and their pages.
+/* obmalloc: arenas, from the moment they are mapped until they are released.
 
    `arenas` is one array of arena objects.  An arena is mapped when no run
-   has a free page for a class that needs one, and cut into runs.  A run
-   belongs either to its arena or to a size class; it goes to a class when
-   that class needs a page and no run of its own has one, and comes back
-   when its last page is free.
-
-   Which arena gives a run: the one with the fewest free pages, so that the
-   nearly empty ones get a chance to empty.  Which run of a class gives a
-   page: for the same reason, the one with the fewest.  Which page of a run:
-   one that is still backed by memory, else the lowest.  Arenas and runs
-   stand in buckets by their number of free pages, with a bitmap of the
-   buckets that are not empty; nothing is ever searched.
-
-   What is done here is mechanism: pages are counted as dirty, queued for
-   purging, purged and released when retention.c says so.
+   has a free page for a class that needs one, and cut into runs, which belong to
+   it until a size class takes them (run.c).
 
    An arena in the window is as large as a huge page of x86 and lies like one,
    so it can be one: faults cost a fraction then, and all of it is resident
-   from the first touch on.  Its first purge takes it apart for good.
+   from the first touch on.  Its first purge splits it for good (purge.c).
 
-   Out of memory: obm_run_with_room() returns NULL and leaves everything as
-   it was. */
+   Out of memory: obm_arena_new() returns 0 and leaves everything as it was. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/arena.h"
+#include "obmalloc/arena_map.h"
+#include "obmalloc/buckets.h"
+#include "obmalloc/dirty.h"
+#include "obmalloc/metadata.h"
 #include "obmalloc/probes.h"
+#include "obmalloc/secure.h"
 
 #include <string.h>
-
-unsigned
-obm_count_bits(uint64_t word)
-{
-    unsigned count = 0;
-    for (; word != 0; word &= word - 1) {
-        count++;
-    }
-    return count;
-}
-
-/* Buckets of arenas ----------------------------------------------------------- */
-
-static void
-bucket_link(struct obm_heap *heap, obm_arena_index index)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned bucket = obm_arena_bucket(heap, arena);
-    arena->prev = 0;
-    arena->next = heap->usable.head[bucket];
-    if (arena->next != 0) {
-        heap->arenas[arena->next].prev = index;
-    }
-    heap->usable.head[bucket] = index;
-    heap->usable.nonempty |= UINT64_C(1) << bucket;
-}
-
-static void
-bucket_unlink(struct obm_heap *heap, obm_arena_index index, unsigned bucket)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->prev != 0) {
-        heap->arenas[arena->prev].next = arena->next;
-    }
-    else {
-        heap->usable.head[bucket] = arena->next;
-        if (arena->next == 0) {
-            heap->usable.nonempty &= ~(UINT64_C(1) << bucket);
-        }
-    }
-    if (arena->next != 0) {
-        heap->arenas[arena->next].prev = arena->prev;
-    }
-}
-
-/* The arena with the fewest free pages of those that have a free run; 0: none. */
-static obm_arena_index
-fullest_arena(const struct obm_heap *heap)
-{
-    uint64_t nonempty = heap->usable.nonempty;
-    return nonempty != 0 ? heap->usable.head[obm_lowest_bit(nonempty)] : 0;
-}
-
-/* Change the number of free pages of an arena, in the right bucket before and
-   after. */
-static void
-arena_count_free(struct obm_heap *heap, obm_arena_index index, int change)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned before = obm_arena_bucket(heap, arena);
-    arena->free_pages = (uint16_t)(arena->free_pages + change);
-    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
-        bucket_unlink(heap, index, before);
-        bucket_link(heap, index);
-    }
-}
-
-static void
-arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t free_runs)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->free_runs != 0 && free_runs == 0) {
-        bucket_unlink(heap, index, obm_arena_bucket(heap, arena));
-    }
-    bool link = arena->free_runs == 0 && free_runs != 0;
-    arena->free_runs = free_runs;
-    if (link) {
-        bucket_link(heap, index);
-    }
-}
-
-/* Buckets of runs of one class ------------------------------------------------- */
-
-static void
-run_link(struct obm_heap *heap, obm_run_id id)
-{
-    struct obm_run *run = obm_run_at(heap, id);
-    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = run->free_count;
-    if (bucket == 0) {
-        return;
-    }
-    run->prev = 0;
-    run->next = buckets->head[bucket];
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = id;
-    }
-    buckets->head[bucket] = id;
-    buckets->nonempty |= UINT64_C(1) << (bucket - 1);
-}
-
-static void
-run_unlink(struct obm_heap *heap, obm_run_id id)
-{
-    struct obm_run *run = obm_run_at(heap, id);
-    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = run->free_count;
-    if (bucket == 0) {
-        return;
-    }
-    if (run->prev != 0) {
-        obm_run_at(heap, run->prev)->next = run->next;
-    }
-    else {
-        buckets->head[bucket] = run->next;
-        if (run->next == 0) {
-            buckets->nonempty &= ~(UINT64_C(1) << (bucket - 1));
-        }
-    }
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = run->prev;
-    }
-}
-
-/* Dirty pages -------------------------------------------------------------------- */
-
-static void
-dirty_enqueue(struct obm_heap *heap, obm_arena_index index)
-{
-    struct obm_retention *retention = &heap->retention;
-    struct obm_arena_object *arena = &heap->arenas[index];
-    arena->dirty_next = 0;
-    arena->dirty_prev = retention->queue_tail;
-    if (arena->dirty_prev != 0) {
-        heap->arenas[arena->dirty_prev].dirty_next = index;
-    }
-    else {
-        retention->queue_head = index;
-    }
-    retention->queue_tail = index;
-}
-
-static void
-dirty_dequeue(struct obm_heap *heap, obm_arena_index index)
-{
-    struct obm_retention *retention = &heap->retention;
-    struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->dirty_prev != 0) {
-        heap->arenas[arena->dirty_prev].dirty_next = arena->dirty_next;
-    }
-    else {
-        retention->queue_head = arena->dirty_next;
-    }
-    if (arena->dirty_next != 0) {
-        heap->arenas[arena->dirty_next].dirty_prev = arena->dirty_prev;
-    }
-    else {
-        retention->queue_tail = arena->dirty_prev;
-    }
-}
-
-/* Bring the queue and the count of dirty pages up to date after a change of
-   the arena.  Memory that cannot be purged counts only once its whole arena
-   can go back. */
-static void
-dirty_recount(struct obm_heap *heap, obm_arena_index index)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    bool can_go = arena->purgeable || arena->free_pages == arena->page_count;
-    uint16_t counted = arena->counted_dirty;
-    arena->counted_dirty = can_go ? arena->dirty_pages : 0;
-    heap->retention.dirty += (size_t)arena->counted_dirty - counted;
-    if (heap->retention.low_water > heap->retention.dirty) {
-        heap->retention.low_water = heap->retention.dirty;
-    }
-    if (counted != 0 && arena->counted_dirty == 0) {
-        dirty_dequeue(heap, index);
-    }
-    else if (counted == 0 && arena->counted_dirty != 0) {
-        dirty_enqueue(heap, index);
-    }
-}
-
-/* Mapping and releasing ------------------------------------------------------------ */
 
 /* Make room for one more arena object. */
 static bool
@@ -413,12 +221,11 @@ arena_cut(struct obm_heap *heap, obm_arena_index index)
         run->size_class = OBM_NO_CLASS;
         free_runs |= UINT32_C(1) << r;
     }
-    arena_set_free_runs(heap, index, free_runs);
+    obm_arena_set_free_runs(heap, index, free_runs);
 }
 
-/* Map one more arena.  0: no memory, and nothing has changed. */
-static obm_arena_index
-arena_new(struct obm_heap *heap)
+obm_arena_index
+obm_arena_new(struct obm_heap *heap)
 {
     if (heap->before_arena != NULL) {
         heap->before_arena(heap);
@@ -462,8 +269,8 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     OBM_PROBE(arena__release, arena->address, heap->geometry.arena_size);
     heap->counters.released_pages += arena->dirty_pages;
     arena->dirty_pages = 0;
-    dirty_recount(heap, index);
-    arena_set_free_runs(heap, index, 0);
+    obm_dirty_recount(heap, index);
+    obm_arena_set_free_runs(heap, index, 0);
     heap->retention.released += arena->page_count;
     if (arena->in_window) {
         obm_window_forget(heap, index);
@@ -478,239 +285,4 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     arena_object_give(heap, index);
     heap->arena_count--;
     heap->counters.arenas_released++;
-}
-
-/* Purging ---------------------------------------------------------------------------- */
-
-/* Make small pages of a huge one, so that a part of it can be purged.  Its
-   free pages are resident, whether they were ever taken or not. */
-static void
-arena_take_apart(struct obm_heap *heap, obm_arena_index index)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    arena->huge = false;
-    heap->counters.arenas_split++;
-    heap->os->advise_huge((void *)arena->address, heap->geometry.arena_size, false);
-    for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
-        arena->runs[r].dirty = arena->runs[r].free;
-        arena->runs[r].purged = 0;
-    }
-    arena->dirty_pages = arena->free_pages;
-    dirty_recount(heap, index);
-    unsigned page = 0;
-    while (arena->pools[page].state != OBM_POOL_FREE) {
-        page++;
-    }
-    heap->os->split_huge((void *)(arena->first_page
-                                  + ((uintptr_t)page << obm_page_shift(heap))));
-}
-
-uint64_t
-obm_arenas_take_apart(struct obm_heap *heap, uint64_t limit)
-{
-    uint64_t price = 0;
-    for (obm_arena_index i = 1; i < heap->arenas_ever && price < limit; i++) {
-        const struct obm_arena_object *arena = &heap->arenas[i];
-        if (arena->huge && arena->free_pages > arena->dirty_pages
-            && arena->free_pages < arena->page_count) {
-            arena_take_apart(heap, i);
-            price += OBM_SPLIT_NANOSECONDS;
-        }
-    }
-    return price;
-}
-
-/* Purge the pages [start, end) of the arena. */
-static bool
-purge_range(struct obm_heap *heap, struct obm_arena_object *arena, unsigned start, unsigned end)
-{
-    unsigned shift = obm_page_shift(heap);
-    uintptr_t address = arena->first_page + ((uintptr_t)start << shift);
-    size_t size = (size_t)(end - start) << shift;
-    heap->counters.purge_calls++;
-    if (!heap->os->purge((void *)address, size)) {
-        return false;
-    }
-    OBM_PROBE(purge, address, size);
-    return true;
-}
-
-/* Purge all dirty pages of the first runs, neighbours (also those in different
-   runs) in one call. */
-static bool
-purge_dirty_ranges(struct obm_heap *heap, struct obm_arena_object *arena, unsigned runs)
-{
-    unsigned start = 0, end = 0;    /* the range found so far */
-    for (unsigned r = 0; r < runs; r++) {
-        uint64_t dirty = arena->runs[r].dirty;
-        while (dirty != 0) {
-            unsigned bit = obm_lowest_bit(dirty);
-            uint64_t rest = ~(dirty >> bit);
-            unsigned length = rest == 0 ? 64 : obm_lowest_bit(rest);
-            unsigned page = r * heap->geometry.run_pages + bit;
-            if (page != end) {
-                if (end > start && !purge_range(heap, arena, start, end)) {
-                    return false;
-                }
-                start = page;
-            }
-            end = page + length;
-            dirty = bit + length >= 64 ? 0 : dirty >> (bit + length) << (bit + length);
-        }
-    }
-    return end == start || purge_range(heap, arena, start, end);
-}
-
-size_t
-obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    if (arena->huge) {
-        arena_take_apart(heap, index);
-    }
-    unsigned pages = 0, runs = 0;
-    while (runs < OBM_RUNS_PER_ARENA && pages < limit) {
-        pages += obm_count_bits(arena->runs[runs++].dirty);
-    }
-    if (!purge_dirty_ranges(heap, arena, runs)) {
-        heap->counters.purge_failures++;
-        arena->purgeable = false;
-        dirty_recount(heap, index);
-        return 0;
-    }
-    for (unsigned r = 0; r < runs; r++) {
-        struct obm_run *run = &arena->runs[r];
-        run->purged |= run->dirty;
-        run->dirty = 0;
-    }
-    arena->dirty_pages = (uint16_t)(arena->dirty_pages - pages);
-    dirty_recount(heap, index);
-    heap->counters.purged_pages += pages;
-    return pages;
-}
-
-/* Runs and pages ----------------------------------------------------------------------- */
-
-/* Lend a run of the fullest arena, or of a new one, to the class. */
-static obm_run_id
-run_take(struct obm_heap *heap, unsigned size_class)
-{
-    obm_arena_index index = fullest_arena(heap);
-    if (index == 0) {
-        index = arena_new(heap);
-        if (index == 0) {
-            return 0;
-        }
-    }
-    struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned number = obm_lowest_bit(arena->free_runs);
-    arena_set_free_runs(heap, index, arena->free_runs & (arena->free_runs - 1));
-    obm_run_id id = (index << OBM_RUNS_SHIFT) | number;
-    arena->runs[number].size_class = (uint8_t)size_class;
-    run_link(heap, id);
-    return id;
-}
-
-struct obm_run *
-obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
-{
-    const struct obm_run_buckets *buckets = &heap->runs[size_class];
-    if (buckets->nonempty != 0) {
-        *id = buckets->head[obm_lowest_bit(buckets->nonempty) + 1];
-    }
-    else {
-        *id = run_take(heap, size_class);
-        if (*id == 0) {
-            return NULL;
-        }
-    }
-    return obm_run_at(heap, *id);
-}
-
-/* Back this clean page and the ones that come after it by memory, with one call;
-   those are dirty then, and taken next.  No more than a share of what may be
-   retained, so that what is not wanted after all leaves room for pages that come
-   and go.  Returns how many of those after it had been purged. */
-static OBM_NOINLINE unsigned
-populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
-{
-    const struct obm_retention *retention = &heap->retention;
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
-    struct obm_arena_object *arena = &heap->arenas[index];
-    struct obm_run *run = obm_run_at(heap, id);
-    size_t share = retention->allowance / OBM_POPULATE_SHARE;
-    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= share) {
-        return 0;
-    }
-    size_t most = share - retention->dirty + 1;
-    most = most < heap->populate_pages ? most : heap->populate_pages;
-    uint64_t other = ~((run->free & ~run->dirty) >> page);
-    unsigned count = other == 0 ? 64 : obm_lowest_bit(other);
-    count = count < most ? count : (unsigned)most;
-    if (count < 2) {
-        return 0;
-    }
-    unsigned shift = obm_page_shift(heap);
-    unsigned number = (id & (OBM_RUNS_PER_ARENA - 1)) * heap->geometry.run_pages + page;
-    if (!heap->os->populate((void *)(arena->first_page + ((uintptr_t)number << shift)),
-                            (size_t)count << shift)) {
-        heap->populate_pages = 1;
-        return 0;
-    }
-    uint64_t after = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
-    unsigned purged = obm_count_bits(run->purged & after);
-    run->dirty |= after;
-    run->purged &= ~after;
-    arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
-    dirty_recount(heap, index);
-    return purged;
-}
-
-struct obm_page_history
-obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
-{
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
-    struct obm_run *run = obm_run_at(heap, id);
-    uint64_t bit = UINT64_C(1) << page;
-    struct obm_page_history history;
-    history.refaults = (run->purged & bit) != 0;
-    history.dirty = (run->dirty & bit) != 0;
-    history.clean = !history.dirty && heap->arenas[index].purgeable;
-    if (history.clean) {
-        history.refaults += populate_ahead(heap, id, page);
-    }
-
-    run_unlink(heap, id);
-    heap->arenas[index].dirty_pages -= (run->dirty & bit) != 0;
-    run->free &= ~bit;
-    run->dirty &= ~bit;
-    run->purged &= ~bit;
-    run->free_count--;
-    run_link(heap, id);
-    arena_count_free(heap, index, -1);
-    dirty_recount(heap, index);
-    return history;
-}
-
-void
-obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page)
-{
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
-    struct obm_run *run = obm_run_at(heap, id);
-    uint64_t bit = UINT64_C(1) << page;
-
-    run_unlink(heap, id);
-    run->free |= bit;
-    run->dirty |= bit;
-    run->free_count++;
-    heap->arenas[index].dirty_pages++;
-    arena_count_free(heap, index, 1);
-    dirty_recount(heap, index);
-    if (run->free_count < run->page_count) {
-        run_link(heap, id);
-        return;
-    }
-    run->size_class = OBM_NO_CLASS;
-    uint32_t free_run = UINT32_C(1) << (id & (OBM_RUNS_PER_ARENA - 1));
-    arena_set_free_runs(heap, index, heap->arenas[index].free_runs | free_run);
 }

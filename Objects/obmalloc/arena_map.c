@@ -29,7 +29,9 @@
    be told from a free of foreign memory.  There is no lock, hence nothing that
    a fork could leave locked. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/arena_map.h"
+#include "obmalloc/metadata.h"
+#include "obmalloc/os.h"
 
 #include <string.h>
 

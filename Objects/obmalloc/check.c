@@ -8,8 +8,14 @@
    on whenever a call takes the slow way, from level 2 on at every free, and
    at level 3 over the whole heap whenever an arena comes or goes. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/check.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/buckets.h"
+#include "obmalloc/descriptor.h"
+#include "obmalloc/os.h"
+#include "obmalloc/secure.h"
 
+#include <stdio.h>
 #include <string.h>
 
 /* Describe what is wrong, and return false. */
@@ -120,12 +126,12 @@ check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
     switch (pool->state) {
     case OBM_POOL_FULL:
         if (pool->carved != capacity || pool->countdown < 0
-            || (unsigned)pool->countdown > obm_pool_patience(heap, pool)
+            || (unsigned)pool->countdown > obm_refill_threshold(heap, pool)
             || (pool->free != OBM_NO_LINK && live == capacity)) {
             return MISMATCH("full page %u of arena %u: free list at %#x, carved %u of %u, "
                             "countdown %d of %u", page, arena, pool->free,
                             (unsigned)pool->carved, (unsigned)capacity,
-                            pool->countdown, obm_pool_patience(heap, pool));
+                            pool->countdown, obm_refill_threshold(heap, pool));
         }
         return true;
     case OBM_POOL_PARTIAL:

@@ -1,6 +1,8 @@
 /* obmalloc: the text behind sys._debugmallocstats() and PYTHONMALLOCSTATS. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/dump.h"
+#include "obmalloc/stats.h"
+#include "obmalloc/size_class.h"
 
 #include <string.h>
 

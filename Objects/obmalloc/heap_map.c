@@ -7,7 +7,10 @@
 
    Any thread that holds the GIL of the heap may call this. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/heap_map.h"
+#include "obmalloc/check.h"
+#include "obmalloc/descriptor.h"
+#include "obmalloc/secure.h"
 
 #include <string.h>
 

@@ -23,7 +23,8 @@
    holds something free while more pages have become resident, whosever they are.  That
    must not be asked while the purger runs. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/idle.h"
+#include "obmalloc/os.h"
 
 void
 obm_idle_init(struct obm_idle *idle, const struct obm_process *process)

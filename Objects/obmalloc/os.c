@@ -22,9 +22,10 @@
 
    Nothing here keeps state, except a cache of two page sizes. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/os.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

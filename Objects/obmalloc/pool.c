@@ -15,7 +15,13 @@
    Out of memory: obm_pool_next() returns NULL; the current pool is then
    "no pool", or still has its blocks. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/pool.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/check.h"
+#include "obmalloc/descriptor.h"
+#include "obmalloc/retention.h"
+#include "obmalloc/run.h"
+#include "obmalloc/secure.h"
 
 static obm_run_id
 pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
@@ -162,7 +168,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     }
     if (old != &heap->front->none && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
-        old->countdown = (int16_t)obm_pool_patience(heap, old);
+        old->countdown = (int16_t)obm_refill_threshold(heap, old);
     }
     if (next != NULL) {
         heap->front->current[size_class] = next;

@@ -33,7 +33,10 @@
 
    Nothing here allocates. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/retention.h"
+#include "obmalloc/arena.h"
+#include "obmalloc/check.h"
+#include "obmalloc/purge.h"
 #include "obmalloc/probes.h"
 
 void

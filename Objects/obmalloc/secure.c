@@ -21,52 +21,12 @@
    The generator is splitmix64 (Steele, Lea and Flood, "Fast splittable
    pseudorandom number generators", 2014): fast, and not a cryptographic one. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/secure.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/metadata.h"
+#include "obmalloc/os.h"
 
 #include <string.h>
-
-/* What the allocator keeps for itself -------------------------------------------- */
-
-static size_t
-guard_size(const struct obm_heap *heap)
-{
-    return heap->settings.secure ? heap->geometry.page_size : 0;
-}
-
-static size_t
-whole_pages(const struct obm_heap *heap, size_t size)
-{
-    size_t page = heap->geometry.page_size;
-    return (size + page - 1) / page * page;
-}
-
-void *
-obm_metadata_map(const struct obm_heap *heap, size_t size)
-{
-    size_t guard = guard_size(heap);
-    if (guard == 0) {
-        return heap->os->map(NULL, size);
-    }
-    size = whole_pages(heap, size);
-    char *start = heap->os->map(NULL, size + 2 * guard);
-    if (start == NULL) {
-        return NULL;
-    }
-    /* What cannot be guarded is used all the same. */
-    heap->os->guard(start, guard);
-    heap->os->guard(start + guard + size, guard);
-    return start + guard;
-}
-
-void
-obm_metadata_unmap(const struct obm_heap *heap, void *address, size_t size)
-{
-    size_t guard = guard_size(heap);
-    if (guard != 0) {
-        size = whole_pages(heap, size) + 2 * guard;
-    }
-    heap->os->unmap((char *)address - guard, size);
-}
 
 /* Arenas ---------------------------------------------------------------------------- */
 

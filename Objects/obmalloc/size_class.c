@@ -9,7 +9,7 @@
    give longer runs, so that a run still has OBM_MIN_RUN_PAGES at least: with
    64 KiB, runs of 512 KiB and arenas of 8 MiB. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/size_class.h"
 
 #include <string.h>
 

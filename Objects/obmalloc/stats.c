@@ -11,7 +11,10 @@
 
    Any thread that holds the GIL of the heap may call this. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/stats.h"
+#include "obmalloc/arena_map.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/secure.h"
 
 #include <string.h>
 

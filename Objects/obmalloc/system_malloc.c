@@ -14,7 +14,8 @@
 
    Any thread may call this; nothing here needs a heap, or the GIL. */
 
-#include "obmalloc/internal.h"
+#include "obmalloc/system_malloc.h"
+#include "obmalloc/os.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -23,8 +23,9 @@ SOURCE  := Tools/check
 BUILD   := build/check
 GCC     ?= gcc
 CLANG   ?= clang
+PYTHON  ?= python3
 
-CORE_FILES := os system_malloc idle size_class secure arena_map arena check retention pool alloc stats heap_map dump
+include $(SOURCE)/layers.mk
 TESTS      := test_os test_system_malloc test_idle test_size_class test_arena_map test_arena test_retention \
               test_pool test_alloc test_stats test_heap_map test_secure test_check test_dump test_faults \
               test_threads test_random
@@ -104,7 +105,7 @@ options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 run_variants := $(filter-out c99,$(VARIANTS))
 logs = $(or $(filter $(tests_$(1)),$(TESTS)),$(if $(tests_$(1)),,$(TESTS) corpus))
 results := $(foreach v,$(run_variants),$(patsubst %,$(BUILD)/$(v)/%.log,$(call logs,$(v)))) \
-           $(BUILD)/fuzz.log \
+           $(BUILD)/fuzz.log $(if $(filter gcc,$(VARIANTS)),$(BUILD)/layers.log) \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
 .PHONY: check everything coverage check-machines FORCE
@@ -198,6 +199,11 @@ fuzzer_there := $(shell mkdir -p $(BUILD) && echo 'int LLVMFuzzerTestOneInput(vo
 endif
 
 $(foreach v,$(run_variants),$(eval $(call variant_rules,$(v))))
+
+# --- The order of the layers ------------------------------------------------------------
+
+$(BUILD)/layers.log: $(SOURCE)/layers.py $(CORE_FILES:%=$(BUILD)/gcc/%.core.o) FORCE
+	$(PYTHON) $< $(BUILD)/gcc >$@ 2>&1 || true
 
 # --- A little fuzzing ------------------------------------------------------------------
 # Inputs that no one has tried, for a short time; make fuzz does it for longer.

@@ -10,7 +10,24 @@
 #ifdef CHECK_SINGLE_UNIT
 #  include "../../Objects/obmalloc/static.c"
 #else
-#  include "obmalloc/internal.h"
+#  include "obmalloc/alloc.h"
+#  include "obmalloc/arena.h"
+#  include "obmalloc/bits.h"
+#  include "obmalloc/buckets.h"
+#  include "obmalloc/check.h"
+#  include "obmalloc/dump.h"
+#  include "obmalloc/heap.h"
+#  include "obmalloc/heap_map.h"
+#  include "obmalloc/idle.h"
+#  include "obmalloc/os.h"
+#  include "obmalloc/pool.h"
+#  include "obmalloc/purge.h"
+#  include "obmalloc/retention.h"
+#  include "obmalloc/run.h"
+#  include "obmalloc/secure.h"
+#  include "obmalloc/settings.h"
+#  include "obmalloc/stats.h"
+#  include "obmalloc/system_malloc.h"
 #endif
 
 #include <stdlib.h>

@@ -156,13 +156,13 @@ TEST(a_full_page_that_was_not_carved_to_its_end)
 TEST(a_full_page_with_a_wrong_countdown)
 {
     struct scene scene = scene_new();
-    int16_t patience = scene.full->countdown;
-    EXPECT_EQUAL(patience, obm_pool_patience(scene.heap, scene.full));
-    scene.full->countdown = (int16_t)(patience + 1);
+    int16_t threshold = scene.full->countdown;
+    EXPECT_EQUAL(threshold, obm_refill_threshold(scene.heap, scene.full));
+    scene.full->countdown = (int16_t)(threshold + 1);
     expect_found(&scene, 2, says("live ", capacity_of(&scene, scene.full) + 1u),
                  says("capacity ", capacity_of(&scene, scene.full)));
     scene.full->countdown = -1;
-    expect_found(&scene, 2, "full page", says("countdown -1 of ", (uintmax_t)patience));
+    expect_found(&scene, 2, "full page", says("countdown -1 of ", (uintmax_t)threshold));
 }
 
 TEST(a_partly_used_page_without_a_live_block)

@@ -97,7 +97,7 @@ TEST(a_full_page_waits_until_it_has_some_blocks_to_give)
     struct obm_heap *heap = heap_new("");
     struct pages pages = pages_take(heap, 2, SMALL);
     struct obm_pool *pool = pool_of(heap, page_block(&pages, 0));
-    EXPECT_AT_LEAST(obm_pool_patience(heap, pool), 4);
+    EXPECT_AT_LEAST(obm_refill_threshold(heap, pool), 4);
     for (size_t freed = 1; freed < enough_of(&pages); freed++) {
         page_give_but(heap, &pages, 0, pages.capacity - freed);
         EXPECT_EQUAL(pool->state, OBM_POOL_FULL);

@@ -20,8 +20,8 @@ CLANG ?= clang
 # fed back, and neither are the operands of comparisons.  With both, 3000 runs took
 # 73 seconds instead of 13.
 JUDGE    := Objects/obmalloc/check.c
-CORE     := $(filter-out $(JUDGE),$(patsubst %,Objects/obmalloc/%.c,os size_class secure arena_map \
-              arena retention pool alloc stats heap_map dump))
+include Tools/check/layers.mk
+CORE     := $(filter-out $(JUDGE),$(CORE_FILES:%=Objects/obmalloc/%.c))
 HELPERS  := Tools/check/fake_os.c Tools/check/expect.c $(JUDGE)
 RUN      := Tools/fuzz/operations.c
 HEADERS  := $(wildcard Include/internal/obmalloc/*.h Tools/check/*.h Tools/fuzz/*.h)

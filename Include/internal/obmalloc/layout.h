@@ -13,7 +13,7 @@
 #ifndef OBM_LAYOUT_H
 #define OBM_LAYOUT_H
 
-#include "obmalloc/internal.h"
+#include "obmalloc/types.h"
 
 /* Grows with every change of the numbers or of what they mean. */
 #define OBM_LAYOUT_VERSION 3u

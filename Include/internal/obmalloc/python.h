@@ -6,7 +6,10 @@
 #ifndef OBM_PYTHON_H
 #define OBM_PYTHON_H
 
-#include "obmalloc/internal.h"
+#include "obmalloc/arena_map.h"
+#include "obmalloc/check.h"
+#include "obmalloc/heap_map.h"
+#include "obmalloc/stats.h"
 
 extern void _PyObmalloc_Stats(struct obm_stats *stats);
 

@@ -27,7 +27,7 @@ typedef uint32_t obm_run_id;
        PARTIAL --taken by malloc--> CURRENT
        PARTIAL, CURRENT --last free--> FREE --arena released--> ABSENT
 
-   A FULL pool stays FULL until more than obm_pool_patience() of its blocks are
+   A FULL pool stays FULL until more than obm_refill_threshold() of its blocks are
    free; those are on its free list, but nobody takes from it.
 
    A CURRENT pool whose size class has no other pool with room stays CURRENT
@@ -46,7 +46,7 @@ enum obm_pool_state {
 
 /* The low 16 bits of a block's address.  Since no page is larger than 64 KiB they
    tell the blocks of a page apart, and with any address in the page they give the
-   block again (obm_linked_block() in internal.h).  A free block starts with the link
+   block again (obm_linked_block() in descriptor.h).  A free block starts with the link
    to the next one. */
 typedef uint16_t obm_link;
 
@@ -59,12 +59,12 @@ typedef uint16_t obm_link;
    4 KiB: where few blocks survive in many pages, the descriptors are what is left
    of the others.  Which page it is follows from where it lies: obm_pool_page().
 
-   live blocks  ==  FULL ? capacity - patience + countdown
+   live blocks  ==  FULL ? capacity - threshold + countdown
                  :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
    capacity  ==  heap->geometry.capacity[size_class]
-   patience  ==  capacity >> OBM_REFILL_SHIFT
-   FULL     =>  carved == capacity, 0 <= countdown <= patience
+   threshold  ==  capacity >> OBM_REFILL_SHIFT
+   FULL     =>  carved == capacity, 0 <= countdown <= threshold
    secure heap  =>  free == OBM_NO_LINK, carved == capacity; bitmaps stand for the free
                     list, and live counts blocks in quarantine (secure.c)
    PARTIAL  =>  0 < live < capacity
@@ -142,6 +142,13 @@ struct obm_arena_object {
                                replaces a released one, that release */
     struct obm_arena_allocator source;  /* alloc == NULL: the system's own */
     struct obm_run runs[OBM_RUNS_PER_ARENA];
+};
+
+/* What a page was before it was taken: see obm_page_take(). */
+struct obm_page_history {
+    bool dirty;
+    bool clean;
+    unsigned refaults;      /* pages */
 };
 
 /* Entry of the map of arenas outside the window: one for each arena-sized

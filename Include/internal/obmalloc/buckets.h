@@ -1,0 +1,31 @@
+/* obmalloc: arenas and runs by their number of free pages. */
+
+#ifndef OBM_BUCKETS_H
+#define OBM_BUCKETS_H
+
+#include "obmalloc/arena_map.h"
+
+/* The number of the bucket for an arena that has a free page. */
+OBM_INLINE unsigned
+obm_arena_bucket(const struct obm_heap *heap, const struct obm_arena_object *arena)
+{
+    return (arena->free_pages - 1u)
+           >> (heap->geometry.arena_pages_shift - OBM_ARENA_BUCKETS_SHIFT);
+}
+
+/* Change the number of free pages of an arena. */
+OBM_API void obm_arena_count_free(struct obm_heap *heap, obm_arena_index index, int change);
+
+/* Say which runs of an arena belong to it, one bit each. */
+OBM_API void obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index,
+                                     uint32_t free_runs);
+
+/* The arena with the fewest free pages of those that have a free run; 0: none. */
+OBM_API obm_arena_index obm_fullest_arena(const struct obm_heap *heap);
+
+/* Enter a run with a free page in the bucket of its class, or take it out; one without
+   a free page is in none.  Its free pages change while it is out. */
+OBM_API void obm_run_link(struct obm_heap *heap, obm_run_id id);
+OBM_API void obm_run_unlink(struct obm_heap *heap, obm_run_id id);
+
+#endif /* OBM_BUCKETS_H */

@@ -1,0 +1,13 @@
+/* obmalloc: the arenas that have dirty pages. */
+
+#ifndef OBM_DIRTY_H
+#define OBM_DIRTY_H
+
+#include "obmalloc/types.h"
+
+/* Bring the queue and the count of dirty pages up to date after a change of
+   the arena.  Memory that cannot be purged counts only once its whole arena
+   can go back. */
+OBM_API void obm_dirty_recount(struct obm_heap *heap, obm_arena_index index);
+
+#endif /* OBM_DIRTY_H */

@@ -1,0 +1,58 @@
+/* obmalloc: the life of a heap, and what is done to all of it. */
+
+#ifndef OBM_HEAP_H
+#define OBM_HEAP_H
+
+#include "obmalloc/size_class.h"
+
+/* Set up a heap in zeroed memory.  Nothing is mapped before the first
+   allocation, so this cannot fail for lack of memory; false: the page size of
+   the system is not supported, and every allocation will return NULL. */
+OBM_API bool obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
+                           const struct obm_settings *settings);
+
+/* Return everything to the system, whatever is still in use; or, if abandon,
+   only what is free, and leave the rest in place for ever because blocks are
+   in use.  The heap is empty
+   then, and can be used again; arena_allocator and before_arena are NULL. */
+OBM_API void obm_heap_close(struct obm_heap *heap, bool abandon);
+
+/* Put front in force instead of the one that is, which is closed then; NULL:
+   the heap's own.  A heap keeps its front when it is closed and used again. */
+OBM_API void obm_heap_use_front(struct obm_heap *heap, struct obm_front *front);
+
+/* Give back all that can go now.  Returns the number of bytes. */
+OBM_API size_t obm_trim(struct obm_heap *heap);
+
+/* The same in steps of OBM_PURGE_STEP_NANOSECONDS.  between() is called between two
+   of them: the heap may be used and change meanwhile. */
+OBM_API size_t obm_trim_in_steps(struct obm_heap *heap, void (*between)(void));
+
+/* Bytes given back so far, by purges and releases. */
+OBM_INLINE size_t
+obm_given_back(const struct obm_heap *heap)
+{
+    return (heap->counters.purged_pages + heap->counters.released_pages)
+           << obm_page_shift(heap);
+}
+
+/* Whether more is retained than any heap may keep: if nothing else happens, it
+   takes obm_retention_tick() to give it back. */
+OBM_INLINE bool
+obm_has_surplus(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.base;
+}
+
+/* Whether so much more is retained that the purger is worth starting. */
+OBM_INLINE bool
+obm_wants_purger(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.surplus_at;
+}
+
+/* The thread is about to block: a moment at which purging delays no other
+   thread. */
+OBM_API void obm_before_blocking(struct obm_heap *heap);
+
+#endif /* OBM_HEAP_H */

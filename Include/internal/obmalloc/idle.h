@@ -1,0 +1,22 @@
+/* obmalloc: when the system's malloc gives back. */
+
+#ifndef OBM_IDLE_H
+#define OBM_IDLE_H
+
+#include "obmalloc/types.h"
+
+/* Zeroed memory plus this is the state of a process that has just begun. */
+OBM_API void obm_idle_init(struct obm_idle *idle, const struct obm_process *process);
+
+/* The purger has started: its looks begin here. */
+OBM_API void obm_idle_start(struct obm_idle *idle);
+
+/* Look once, and let the system's malloc give back if this is the time and trims_malloc is
+   set.  Returns true if the process is idle and its malloc has nothing more to give back. */
+OBM_API bool obm_idle_tick(struct obm_idle *idle, bool trims_malloc);
+
+/* Whether the system's malloc may have something to give back, so that the purger is
+   worth starting. */
+OBM_API bool obm_idle_is_worth(const struct obm_idle *idle);
+
+#endif /* OBM_IDLE_H */

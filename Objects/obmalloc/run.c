@@ -1,0 +1,140 @@
+/* obmalloc: runs, and the pages that a size class takes from them.
+
+   A run belongs either to its arena or to a size class; it goes to a class when
+   that class needs a page and no run of its own has one, and comes back
+   when its last page is free.  Which arena gives it, and which run gives the page:
+   buckets.c.
+
+   Out of memory: obm_run_with_room() returns NULL and leaves everything as
+   it was. */
+
+#include "obmalloc/run.h"
+#include "obmalloc/arena.h"
+#include "obmalloc/arena_map.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/buckets.h"
+#include "obmalloc/dirty.h"
+
+/* Lend a run of the fullest arena, or of a new one, to the class. */
+static obm_run_id
+run_take(struct obm_heap *heap, unsigned size_class)
+{
+    obm_arena_index index = obm_fullest_arena(heap);
+    if (index == 0) {
+        index = obm_arena_new(heap);
+        if (index == 0) {
+            return 0;
+        }
+    }
+    struct obm_arena_object *arena = &heap->arenas[index];
+    unsigned number = obm_lowest_bit(arena->free_runs);
+    obm_arena_set_free_runs(heap, index, arena->free_runs & (arena->free_runs - 1));
+    obm_run_id id = (index << OBM_RUNS_SHIFT) | number;
+    arena->runs[number].size_class = (uint8_t)size_class;
+    obm_run_link(heap, id);
+    return id;
+}
+
+struct obm_run *
+obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
+{
+    const struct obm_run_buckets *buckets = &heap->runs[size_class];
+    if (buckets->nonempty != 0) {
+        *id = buckets->head[obm_lowest_bit(buckets->nonempty) + 1];
+    }
+    else {
+        *id = run_take(heap, size_class);
+        if (*id == 0) {
+            return NULL;
+        }
+    }
+    return obm_run_at(heap, *id);
+}
+
+/* Back this clean page and the ones that come after it by memory, with one call;
+   those are dirty then, and taken next.  No more than a share of what may be
+   retained, so that what is not wanted after all leaves room for pages that come
+   and go.  Returns how many of those after it had been purged. */
+static OBM_NOINLINE unsigned
+populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
+{
+    const struct obm_retention *retention = &heap->retention;
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_arena_object *arena = &heap->arenas[index];
+    struct obm_run *run = obm_run_at(heap, id);
+    size_t share = retention->allowance / OBM_POPULATE_SHARE;
+    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= share) {
+        return 0;
+    }
+    size_t most = share - retention->dirty + 1;
+    most = most < heap->populate_pages ? most : heap->populate_pages;
+    uint64_t other = ~((run->free & ~run->dirty) >> page);
+    unsigned count = other == 0 ? 64 : obm_lowest_bit(other);
+    count = count < most ? count : (unsigned)most;
+    if (count < 2) {
+        return 0;
+    }
+    unsigned shift = obm_page_shift(heap);
+    unsigned number = (id & (OBM_RUNS_PER_ARENA - 1)) * heap->geometry.run_pages + page;
+    if (!heap->os->populate((void *)(arena->first_page + ((uintptr_t)number << shift)),
+                            (size_t)count << shift)) {
+        heap->populate_pages = 1;
+        return 0;
+    }
+    uint64_t after = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
+    unsigned purged = obm_count_bits(run->purged & after);
+    run->dirty |= after;
+    run->purged &= ~after;
+    arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
+    obm_dirty_recount(heap, index);
+    return purged;
+}
+
+struct obm_page_history
+obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
+{
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_run *run = obm_run_at(heap, id);
+    uint64_t bit = UINT64_C(1) << page;
+    struct obm_page_history history;
+    history.refaults = (run->purged & bit) != 0;
+    history.dirty = (run->dirty & bit) != 0;
+    history.clean = !history.dirty && heap->arenas[index].purgeable;
+    if (history.clean) {
+        history.refaults += populate_ahead(heap, id, page);
+    }
+
+    obm_run_unlink(heap, id);
+    heap->arenas[index].dirty_pages -= (run->dirty & bit) != 0;
+    run->free &= ~bit;
+    run->dirty &= ~bit;
+    run->purged &= ~bit;
+    run->free_count--;
+    obm_run_link(heap, id);
+    obm_arena_count_free(heap, index, -1);
+    obm_dirty_recount(heap, index);
+    return history;
+}
+
+void
+obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page)
+{
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_run *run = obm_run_at(heap, id);
+    uint64_t bit = UINT64_C(1) << page;
+
+    obm_run_unlink(heap, id);
+    run->free |= bit;
+    run->dirty |= bit;
+    run->free_count++;
+    heap->arenas[index].dirty_pages++;
+    obm_arena_count_free(heap, index, 1);
+    obm_dirty_recount(heap, index);
+    if (run->free_count < run->page_count) {
+        obm_run_link(heap, id);
+        return;
+    }
+    run->size_class = OBM_NO_CLASS;
+    uint32_t free_run = UINT32_C(1) << (id & (OBM_RUNS_PER_ARENA - 1));
+    obm_arena_set_free_runs(heap, index, heap->arenas[index].free_runs | free_run);
+}
