@@ -35,10 +35,11 @@ set_size(PyObject *dict, const char *key, size_t value)
 }
 
 static PyObject *
-class_stats(unsigned size_class, const struct obm_class_stats *stats)
+class_stats(const struct obm_class_stats *stats)
 {
     PyObject *dict = PyDict_New();
-    if (dict != NULL && (set_size(dict, "size", obm_class_size(size_class)) < 0
+    if (dict != NULL && (set_size(dict, "size", stats->size) < 0
+                         || set_size(dict, "capacity", stats->capacity) < 0
                          || set_size(dict, "pools", stats->pools) < 0
                          || set_size(dict, "live_blocks", stats->live_blocks) < 0
                          || set_size(dict, "free_blocks", stats->free_blocks) < 0)) {
@@ -52,7 +53,7 @@ all_class_stats(const struct obm_stats *stats)
 {
     PyObject *list = PyList_New(OBM_SIZE_CLASSES);
     for (unsigned c = 0; list != NULL && c < OBM_SIZE_CLASSES; c++) {
-        PyObject *row = class_stats(c, &stats->classes[c]);
+        PyObject *row = class_stats(&stats->classes[c]);
         if (row == NULL) {
             Py_CLEAR(list);
             break;

@@ -169,7 +169,7 @@ owners_enter_page(struct owners *owners, struct owners_arena *arena, unsigned nu
     }
     page->slot_count = pool->carved;
     page->address = (uintptr_t)obm_pool_address(owners->heap, pool);
-    page->block_size = (unsigned)obm_class_size(pool->size_class);
+    page->block_size = (unsigned)obm_class_size(owners->heap, pool->size_class);
     page->slots = *slots;
     page->holders = owners->holders + (*slots - owners->slots);
     for (unsigned i = 0; i < pool->carved; i++) {

@@ -43,8 +43,8 @@ What stats() returns, as integers unless it says otherwise:
     allowance_pages                         dirty pages that may stay
     system_blocks                           blocks of the system's malloc in use
     classes                                 a list with a dict for each size class:
-                                            size in bytes, pools, live_blocks,
-                                            free_blocks
+                                            size in bytes, capacity (blocks in a
+                                            page), pools, live_blocks, free_blocks
 
 What adds up:
 

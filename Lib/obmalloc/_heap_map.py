@@ -63,9 +63,8 @@ class Arena:
         """The pages, in the order of their addresses."""
         heap, resident = self._heap, self._resident
         for number, (kind, size_class, live) in enumerate(_PAGE.iter_unpack(self._pages)):
-            block_size = 0 if size_class == _NO_CLASS else heap.block_size(size_class)
-            yield Page(KINDS[kind], block_size, live,
-                       heap.page_size // block_size if block_size else 0,
+            block_size, capacity = (0, 0) if size_class == _NO_CLASS else heap.classes[size_class]
+            yield Page(KINDS[kind], block_size, live, capacity,
                        None if resident is None else bool(resident[number]))
 
     def kinds(self):
@@ -91,22 +90,28 @@ class Arena:
         return self.address + page * self._heap.page_size
 
 
+def classes_of(stats):
+    """HeapMap's `classes` by what obmalloc.stats() says."""
+    return [(row['size'], row['capacity']) for row in stats['classes']]
+
+
 class HeapMap:
     """The arenas of an interpreter at one moment, in the order of their numbers.
 
     version     of this structure
     page_size, run_size, arena_size     bytes
+    classes     of each size class, (bytes of a block, blocks in a page)
     arenas      a list of Arena
     """
 
-    def __init__(self, *, page_size, run_size, arena_size, alignment, arenas, resident=None):
+    def __init__(self, *, page_size, run_size, arena_size, classes, arenas, resident=None):
         """arenas: tuples as _obmalloc.heap_map() returns them.  resident: a
         function of (address, number of pages) to one byte a page."""
         self.version = VERSION
         self.page_size = page_size
         self.run_size = run_size
         self.arena_size = arena_size
-        self._alignment = alignment
+        self.classes = [tuple(row) for row in classes]
         self.arenas = []
         for number, address, purgeable, pages in arenas:
             backed = resident and resident(address, len(pages) // _PAGE.size)
@@ -114,10 +119,6 @@ class HeapMap:
 
     def __repr__(self):
         return f'<HeapMap: {len(self.arenas)} arenas of {self.arena_size:,} bytes>'
-
-    def block_size(self, size_class):
-        """Bytes in a block of this size class."""
-        return (size_class + 1) * self._alignment
 
     def kinds(self):
         """A dict from each kind of page to the number of its pages."""
@@ -144,13 +145,16 @@ class HeapMap:
         }
 
 
-def from_dict(data, alignment):
-    """The HeapMap of which as_dict() made data.  alignment: the smallest block."""
+def from_dict(data, classes):
+    """The HeapMap of which as_dict() made data.  classes: as in HeapMap."""
+    number_of = {size: number for number, (size, _) in enumerate(classes)}
+    number_of[0] = _NO_CLASS
+
     def packed(kind, block_size, live, resident):
-        size_class = block_size // alignment - 1 if block_size else _NO_CLASS
+        size_class = number_of[block_size]
         return _PAGE.pack(KINDS.index(kind), size_class, live)
     return HeapMap(
         page_size=data['page_size'], run_size=data['run_size'], arena_size=data['arena_size'],
-        alignment=alignment,
+        classes=classes,
         arenas=[(arena['number'], arena['address'], arena['purgeable'],
                  b''.join(packed(*page) for page in arena['pages'])) for arena in data['arenas']])

@@ -18,7 +18,7 @@ def heap_map(*, kernel=False):
     shape = _obmalloc.stats()
     return _heap_map.HeapMap(
         page_size=shape['page_size'], run_size=shape['run_size'],
-        arena_size=shape['arena_size'], alignment=shape['classes'][0]['size'],
+        arena_size=shape['arena_size'], classes=_heap_map.classes_of(shape),
         arenas=arenas, resident=_kernel.residence() if kernel else None)
 
 

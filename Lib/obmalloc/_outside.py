@@ -16,25 +16,12 @@ import sys
 
 from obmalloc import _heap_map, _kernel
 
-LAYOUT_VERSION = 3
+LAYOUT_VERSION = 4
 SECTION = '.obmalloc'
 MAGIC = b'obmalloc layout\0'
 
-# In the order of OBM_LAYOUT_OF().
-NUMBERS = '''
-    alignment size_classes runs_per_arena max_arena_pages
-    refill_shift
-    FREE PARTIAL CURRENT FULL
-    sizeof_heap sizeof_arena sizeof_run sizeof_pool sizeof_map_entry
-    arenas arena_capacity arena_count arenas_ever map_capacity system_blocks
-    page_size run_size arena_size arena_pages run_pages allowance_pages
-    arenas_mapped arenas_released arenas_highwater purge_calls
-    pages_purged pages_released refaults purge_failures arenas_huge arenas_split
-    arena_address arena_first_page arena_pools
-    arena_page_count arena_free_pages arena_dirty_pages
-    arena_in_window arena_purgeable arena_huge arena_runs
-    run_dirty run_purged pool_countdown pool_state
-'''.split()
+# magic, byte order, version, size, size of a pointer, how many numbers, bytes of names
+_HEAD = struct.Struct('=16sIIIIII')
 
 _ATTEMPTS = 20
 _MOST_ARENAS = 1 << 22          # more than that is no heap, but something misread
@@ -148,22 +135,26 @@ class Reader:
 
     def _take_layout(self, layout):
         read, name = self._read, self._name
-        head = struct.Struct('=16sIIII')
-        magic, order, version, size, width = head.unpack(read(layout, head.size))
+        magic, order, version, size, width, count, length = _HEAD.unpack(read(layout, _HEAD.size))
         if magic != MAGIC:
             raise OutsideError(f'{name} has no layout of obmalloc where its file says')
         if order != 0x01020304:
             raise OutsideError(f'{name} has another byte order: read it on such a machine')
-        whole = head.size + 4 * len(NUMBERS) + width
-        if version != LAYOUT_VERSION or width not in (4, 8) or size != whole + (-whole) % width:
+        whole = _HEAD.size + 4 * count + length
+        if (version != LAYOUT_VERSION or width not in (4, 8)
+                or size != whole + (-whole) % width + width):
             raise OutsideError(f'{name} has layout {version} of obmalloc, this is for layout '
                                f'{LAYOUT_VERSION}: use the obmalloc that belongs to it')
-        rest = read(layout + head.size, size - head.size)
-        self._at = dict(zip(NUMBERS, struct.unpack_from(f'={len(NUMBERS)}I', rest)))
+        rest = self._read_some(layout + _HEAD.size, size - _HEAD.size)
+        names = rest[4 * count:4 * count + length].rstrip(b'\0').decode('ascii').split()
+        if len(names) != count:
+            raise ValueError(names)
+        self._at = dict(zip(names, struct.unpack_from(f'={count}I', rest)))
         at = self._at
-        sizes = [at[name] for name in NUMBERS if name.startswith('sizeof_')]
+        sizes = [at[name] for name in names if name.startswith('sizeof_')]
         if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
                 or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
+                or at['classes'] + at['size_classes'] * at['sizeof_class'] > at['sizeof_heap']
                 or at['max_arena_pages'] >= 1 << 16 or at['size_classes'] > 1 << 8):
             raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'
@@ -190,7 +181,17 @@ class Reader:
         arenas = self._field(heap, 'arenas')
         return heap, self._read_some(arenas, ever * at['sizeof_arena']) if arenas else b''
 
-    def _describe(self, kinds, classes, live, run_dirty, run_purged, run_pages, page_size):
+    def _classes(self, heap):
+        """[(bytes of a block, blocks in a page)] of each size class."""
+        at, page_size = self._at, self._field(heap, 'page_size')
+        starts = [number * at['sizeof_class'] + at['classes'] for number in range(at['size_classes'])]
+        classes = [tuple(self._field(heap, name, '=I', start)
+                         for name in ('class_size', 'class_capacity')) for start in starts]
+        if any(not 0 < size <= size * capacity <= page_size for size, capacity in classes):
+            raise ValueError(classes)
+        return classes
+
+    def _describe(self, kinds, classes, live, run_dirty, run_purged, run_pages, table):
         """The pages of an arena, four bytes each, as _heap_map.HeapMap takes them."""
         at = self._at
         pages = bytearray()
@@ -202,7 +203,7 @@ class Reader:
                 continue
             if size_class >= at['size_classes']:
                 raise _Torn
-            capacity = page_size // ((size_class + 1) * at['alignment'])
+            capacity = table[size_class][1]
             count = live[number] + (capacity - (capacity >> at['refill_shift'])
                                     if state == at['FULL'] else 1)
             if state not in (at['PARTIAL'], at['CURRENT'], at['FULL']) or not 0 <= count <= capacity:
@@ -210,7 +211,7 @@ class Reader:
             pages += struct.pack('=BBH', 3, size_class, count)
         return bytes(pages)
 
-    def _arena(self, number, objects, run_pages, page_size):
+    def _arena(self, number, objects, run_pages, table):
         """An arena as _obmalloc.heap_map() tells it."""
         at = self._at
         base = number * at['sizeof_arena']
@@ -221,7 +222,7 @@ class Reader:
         data = self._read_some(self._field(objects, 'arena_pools', base=base), count * size)
         low = 0 if sys.byteorder == 'little' else 4
         states = [byte >> low & 15 for byte in data[at['pool_state']::size]]
-        classes = data[at['pool_state'] - 1::size]
+        classes = data[at['pool_size_class']::size]
         countdowns = memoryview(data).cast('h')[at['pool_countdown'] // 2::size // 2].tolist()
 
         def run_words(name):
@@ -229,7 +230,7 @@ class Reader:
                                 base + at['arena_runs'] + run * at['sizeof_run'])
                     for run in range(at['runs_per_arena'])]
         pages = self._describe(states, classes, countdowns, run_words('run_dirty'),
-                               run_words('run_purged'), run_pages, page_size)
+                               run_words('run_purged'), run_pages, table)
         return (number, self._field(objects, 'arena_first_page', base=base),
                 self._field(objects, 'arena_purgeable', '=B', base) != 0, pages)
 
@@ -246,10 +247,10 @@ class Reader:
             try:
                 heap, objects = self._head()
                 run_pages = self._field(heap, 'run_pages', '=H')
-                page_size = self._field(heap, 'page_size')
+                table = self._classes(heap)
                 arenas, total = [], 0
                 for number in self._mapped_arenas(heap, objects):
-                    arenas.append(self._arena(number, objects, run_pages, page_size))
+                    arenas.append(self._arena(number, objects, run_pages, table))
                     total += len(arenas[-1][-1])
                     if total > _MOST_BYTES:
                         raise ValueError(total)
@@ -265,7 +266,7 @@ class Reader:
     def _map_of(self, heap, arenas, resident=None):
         return _heap_map.HeapMap(
             page_size=self._field(heap, 'page_size'), run_size=self._field(heap, 'run_size'),
-            arena_size=self._field(heap, 'arena_size'), alignment=self._at['alignment'],
+            arena_size=self._field(heap, 'arena_size'), classes=self._classes(heap),
             arenas=arenas, resident=resident)
 
     def read(self, resident=None):
@@ -315,7 +316,7 @@ class Reader:
         counted = ('arenas_mapped', 'arenas_released', 'arenas_highwater', 'purge_calls',
                    'pages_purged', 'pages_released', 'refaults', 'purge_failures',
                    'arenas_huge', 'arenas_split', 'allowance_pages')
-        stats = stats_of_map(heap_map, self._at['size_classes'])
+        stats = stats_of_map(heap_map)
         stats.update((name, self._field(heap, name)) for name in counted)
         stats['huge_arenas'] = sum(
             self._field(objects, 'arena_huge', '=B', number * self._at['sizeof_arena'])
@@ -325,11 +326,11 @@ class Reader:
         return stats
 
 
-def stats_of_map(heap_map, size_classes):
+def stats_of_map(heap_map):
     """What of obmalloc.stats() follows from a map."""
     kinds = heap_map.kinds()
-    classes = [{'size': heap_map.block_size(c), 'pools': 0, 'live_blocks': 0, 'free_blocks': 0}
-               for c in range(size_classes)]
+    classes = [{'size': size, 'capacity': capacity, 'pools': 0, 'live_blocks': 0, 'free_blocks': 0}
+               for size, capacity in heap_map.classes]
     by_size = {row['size']: row for row in classes}
     floor = 0
     for arena in heap_map.arenas:

@@ -157,12 +157,12 @@ def page(*, title, stats, heap_map, kernel=None, pins=None, samples=()):
 def to_json(*, stats, heap_map, kernel, pins):
     """What page() wants, as text."""
     return json.dumps({'stats': stats, 'kernel': kernel, 'map': heap_map.as_dict(),
-                       'pins': pins.as_dict() if pins else None, 'alignment': stats['classes'][0]['size']})
+                       'pins': pins.as_dict() if pins else None, 'classes': heap_map.classes})
 
 
 def from_json(text):
     """The arguments of page() again."""
     seen = json.loads(text)
     return {'stats': seen['stats'], 'kernel': seen['kernel'],
-            'heap_map': _heap_map.from_dict(seen['map'], seen['alignment']),
+            'heap_map': _heap_map.from_dict(seen['map'], seen['classes']),
             'pins': _pins.from_dict(seen['pins']) if seen['pins'] else None}

@@ -89,7 +89,7 @@ static void *
 take_untouched(struct obm_heap *heap, struct obm_pool *pool)
 {
     void *block = obm_pool_address(heap, pool)
-                  + pool->carved * obm_class_size(pool->size_class);
+                  + pool->carved * obm_class_size(heap, pool->size_class);
     pool->carved++;
     pool->countdown++;
     return block;
@@ -140,7 +140,7 @@ is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const voi
     }
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
     return pool->state == OBM_POOL_FULL
-           && offset % (uint32_t)obm_class_size(pool->size_class) != 0;
+           && offset % (uint32_t)obm_class_size(heap, pool->size_class) != 0;
 }
 
 static OBM_NOINLINE void

@@ -27,7 +27,7 @@ static bool
 check_block_place(const struct obm_heap *heap, const struct obm_pool *pool,
                   const void *block, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     size_t offset = (uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool);
     if (offset % size != 0) {
         return MISMATCH("%p is not the start of a block: %zu bytes into page %u of "
@@ -48,7 +48,7 @@ static bool
 check_link(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
            char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     uintptr_t offset = (uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool);
     bool off_page = offset >> obm_page_shift(heap) != 0;
     if (off_page || offset % size != 0 || offset / size >= pool->carved) {
@@ -181,7 +181,7 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
     }
     if (heap->settings.secure && !obm_secure_holds(heap, pool, block)) {
         return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free already",
-                        block, obm_class_size(pool->size_class), obm_pool_page(heap, pool),
+                        block, obm_class_size(heap, pool->size_class), obm_pool_page(heap, pool),
                         (unsigned)obm_pool_arena(heap, pool));
     }
     if (level < 2) {
@@ -197,7 +197,7 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
         }
         if (free == block) {
             return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free "
-                            "already", block, obm_class_size(pool->size_class),
+                            "already", block, obm_class_size(heap, pool->size_class),
                             obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
         }
     }

@@ -31,7 +31,7 @@ print_classes(FILE *out, const struct obm_stats *stats)
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
         const struct obm_class_stats *row = &stats->classes[c];
         if (row->pools != 0) {
-            fprintf(out, "%5u %6zu %8zu %15zu %13zu\n", c, obm_class_size(c),
+            fprintf(out, "%5u %6zu %8zu %15zu %13zu\n", c, row->size,
                     row->pools, row->live_blocks, row->free_blocks);
         }
     }

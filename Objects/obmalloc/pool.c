@@ -93,7 +93,7 @@ link_next(char *block, size_t size)
 void
 obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
 {
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     unsigned count = (unsigned)(OBM_CARVE_BYTES / size);
     unsigned left = obm_pool_capacity(heap, pool) - pool->carved;
     count = count < left ? count : left;

@@ -101,7 +101,7 @@ static struct block_place
 place_of(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
     uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
-    unsigned number = offset / (uint32_t)obm_class_size(pool->size_class);
+    unsigned number = offset / (uint32_t)obm_class_size(heap, pool->size_class);
     return (struct block_place){number / 64, UINT64_C(1) << (number % 64)};
 }
 
@@ -187,7 +187,7 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
             obm_fatal(heap, "page %u of arena %u should have a free block of %zu bytes, and "
                       "has none: was the allocator's own memory written to?",
                       obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool),
-                      obm_class_size(pool->size_class));
+                      obm_class_size(heap, pool->size_class));
         }
         word = (word + 1) % words;
     }
@@ -195,7 +195,7 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
     available[word] &= ~(UINT64_C(1) << bit);
     bitmap_of(heap, pool, HELD_BLOCKS)[word] |= UINT64_C(1) << bit;
     pool->countdown++;
-    return obm_pool_address(heap, pool) + (word * 64 + bit) * obm_class_size(pool->size_class);
+    return obm_pool_address(heap, pool) + (word * 64 + bit) * obm_class_size(heap, pool->size_class);
 }
 
 void
@@ -210,7 +210,7 @@ obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool, void
 {
     struct block_place place = place_of(heap, pool, block);
     bitmap_of(heap, pool, HELD_BLOCKS)[place.word] &= ~place.bit;
-    memset(block, OBM_FREED_BYTE, obm_class_size(pool->size_class));
+    memset(block, OBM_FREED_BYTE, obm_class_size(heap, pool->size_class));
 }
 
 void *
@@ -253,7 +253,7 @@ void
 obm_secure_verify_retired(const struct obm_heap *heap, const struct obm_pool *pool,
                           const void *block)
 {
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     if (is_as_filled(block, size)) {
         return;
     }

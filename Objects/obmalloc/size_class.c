@@ -1,7 +1,9 @@
 /* obmalloc: size classes, and the sizes that follow from the page size.
 
    Class number c holds blocks of (c + 1) * OBM_ALIGNMENT bytes, up to
-   OBM_SMALL_MAX.  A pool is one page of the system and has no header, so the
+   OBM_SMALL_MAX.  The table of the classes is made once, here; whoever wants to
+   know the size or the capacity of a class reads it there, readers from outside
+   (layout.h) included.  A pool is one page of the system and has no header, so the
    capacity of a pool is the page size divided by the block size; what is left
    at the end of the page is less than one block.
 
@@ -51,7 +53,8 @@ obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
     geometry->arena_pages = (uint16_t)(1u << geometry->arena_pages_shift);
     geometry->bitmap_words = (uint16_t)(page_size / OBM_ALIGNMENT / 64);
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        geometry->capacity[c] = (uint16_t)(page_size / obm_class_size(c));
+        uint32_t size = (c + 1) << OBM_ALIGNMENT_SHIFT;
+        geometry->classes[c] = (struct obm_size_class){size, (uint32_t)page_size / size};
     }
     return true;
 }

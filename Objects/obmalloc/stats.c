@@ -24,7 +24,7 @@ count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_
     if (pool->state == OBM_POOL_FREE) {
         return;
     }
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     size_t live = obm_pool_held(heap, pool);
     size_t capacity = obm_pool_capacity(heap, pool);
     struct obm_class_stats *of_class = &stats->classes[pool->size_class];
@@ -64,6 +64,10 @@ void
 obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
 {
     memset(stats, 0, sizeof(*stats));
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        stats->classes[c].size = heap->geometry.classes[c].size;
+        stats->classes[c].capacity = heap->geometry.classes[c].capacity;
+    }
     stats->page_size = heap->geometry.page_size;
     stats->run_size = heap->geometry.run_size;
     stats->arena_size = heap->geometry.arena_size;

@@ -136,7 +136,7 @@ world_get_block(struct world *world, struct shadow *shadow, size_t size, bool cl
     REQUIRE_SHADOW((uintptr_t)shadow->block % OBM_ALIGNMENT == 0);
     REQUIRE_SHADOW(size <= OBM_SMALL_MAX);
     REQUIRE_SHADOW(obm_block_size(world->heap, shadow->block)
-                   == obm_class_size((unsigned)obm_size_class(size)));
+                   == obm_class_size(world->heap, (unsigned)obm_size_class(size)));
 }
 
 static OBM_UNUSED void

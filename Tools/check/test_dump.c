@@ -109,7 +109,7 @@ TEST(only_classes_in_use_have_a_row)
 {
     struct obm_heap *heap = heap_new("");
     char row[128];
-    size_t free_blocks = heap->geometry.capacity[LARGE_CLASS] - 1u;
+    size_t free_blocks = heap->geometry.classes[LARGE_CLASS].capacity - 1u;
     EXPECT(obm_malloc(heap, LARGE) != NULL);
     snprintf(row, sizeof(row), "\n%5u %6u %8u %15u %13zu\n", LARGE_CLASS, LARGE, 1u, 1u,
              free_blocks);

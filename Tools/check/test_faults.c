@@ -48,7 +48,7 @@ grow(void)
 {
     size_t run = world.heap->geometry.run_size;
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        allocate(2, obm_class_size(c), c % 2 != 0);
+        allocate(2, obm_class_size(world.heap, c), c % 2 != 0);
     }
     allocate(2 * run / LARGE, LARGE, true);
 }

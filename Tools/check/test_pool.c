@@ -189,7 +189,7 @@ TEST(carving_links_at_most_so_many_bytes_at_a_time)
 {
     struct obm_heap *heap = heap_new("");
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        size_t size = obm_class_size(c);
+        size_t size = obm_class_size(heap, c);
         void *block = obm_malloc(heap, size);
         const struct obm_pool *pool = pool_of(heap, block);
         EXPECT_AT_MOST(pool->carved * size, OBM_CARVE_BYTES);
@@ -204,7 +204,7 @@ TEST(blocks_of_a_fresh_page_come_in_the_order_of_addresses)
 {
     struct obm_heap *heap = heap_new("");
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        size_t size = obm_class_size(c);
+        size_t size = obm_class_size(heap, c);
         struct pages pages = pages_take(heap, 1, size);
         char *start = page_address(heap, &pages, 0);
         for (size_t i = 0; i < pages.capacity; i++) {
@@ -219,9 +219,9 @@ TEST(live_is_counted_exactly_for_every_class)
 {
     struct obm_heap *heap = heap_new("");
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        struct pages pages = pages_take(heap, 1, obm_class_size(c));
+        struct pages pages = pages_take(heap, 1, obm_class_size(heap, c));
         const struct obm_pool *pool = pool_of(heap, page_block(&pages, 0));
-        void *beyond = obm_malloc(heap, obm_class_size(c));
+        void *beyond = obm_malloc(heap, obm_class_size(heap, c));
         for (size_t live = pages.capacity; live > 1; live--) {
             EXPECT_EQUAL(obm_pool_live(heap, pool), live);
             EXPECT(obm_free(heap, pages.blocks[live - 1]));

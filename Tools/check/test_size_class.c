@@ -4,12 +4,14 @@
 
 TEST(every_size_gets_the_smallest_class_that_fits)
 {
+    struct obm_heap *heap = heap_new("");
     for (size_t size = 1; size <= OBM_SMALL_MAX; size++) {
         size_t size_class = obm_size_class(size);
         REQUIRE(size_class < OBM_SIZE_CLASSES);
-        EXPECT_AT_LEAST(obm_class_size((unsigned)size_class), size);
-        EXPECT_AT_MOST(obm_class_size((unsigned)size_class), size + OBM_ALIGNMENT - 1);
+        EXPECT_AT_LEAST(obm_class_size(heap, (unsigned)size_class), size);
+        EXPECT_AT_MOST(obm_class_size(heap, (unsigned)size_class), size + OBM_ALIGNMENT - 1);
     }
+    heap_end(heap);
 }
 
 TEST(zero_and_large_sizes_have_no_class)
@@ -22,11 +24,13 @@ TEST(zero_and_large_sizes_have_no_class)
 
 TEST(class_sizes_are_aligned_and_end_at_the_largest_small_size)
 {
+    struct obm_heap *heap = heap_new("");
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        EXPECT_EQUAL(obm_class_size(c) % OBM_ALIGNMENT, 0);
-        EXPECT_EQUAL(obm_size_class(obm_class_size(c)), c);
+        EXPECT_EQUAL(obm_class_size(heap, c) % OBM_ALIGNMENT, 0);
+        EXPECT_EQUAL(obm_size_class(obm_class_size(heap, c)), c);
     }
-    EXPECT_EQUAL(obm_class_size(OBM_SIZE_CLASSES - 1), OBM_SMALL_MAX);
+    EXPECT_EQUAL(obm_class_size(heap, OBM_SIZE_CLASSES - 1), OBM_SMALL_MAX);
+    heap_end(heap);
 }
 
 TEST(geometry_follows_from_the_page_size)
@@ -54,9 +58,10 @@ TEST(capacity_fills_the_page_but_for_less_than_a_block)
     size_t page = fake_os_page_size();
     REQUIRE(obm_geometry_init(&geometry, page));
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        size_t used = geometry.capacity[c] * obm_class_size(c);
+        size_t size = geometry.classes[c].size;
+        size_t used = geometry.classes[c].capacity * size;
         EXPECT_AT_MOST(used, page);
-        EXPECT_AT_MOST(page - used, obm_class_size(c) - 1);
+        EXPECT_AT_MOST(page - used, size - 1);
     }
 }
 

@@ -23,8 +23,10 @@ expect_sums(const struct obm_heap *heap, struct obm_stats *stats)
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
         pools += stats->classes[c].pools;
         live += stats->classes[c].live_blocks;
-        live_bytes += stats->classes[c].live_blocks * obm_class_size(c);
-        free_bytes += stats->classes[c].free_blocks * obm_class_size(c);
+        live_bytes += stats->classes[c].live_blocks * stats->classes[c].size;
+        free_bytes += stats->classes[c].free_blocks * stats->classes[c].size;
+        EXPECT_EQUAL(stats->classes[c].size, obm_class_size(heap, c));
+        EXPECT_EQUAL(stats->classes[c].capacity, page / stats->classes[c].size);
     }
     EXPECT_EQUAL(stats->used_pages, pools);
     EXPECT_EQUAL(stats->live_blocks, live);

@@ -246,7 +246,7 @@ read_class_size(struct input *input)
 {
     static const unsigned common[] = {0, 3, OBM_SIZE_CLASSES / 2 - 1, OBM_SIZE_CLASSES - 1};
     unsigned byte = read_byte(input);
-    return obm_class_size(byte < 128 ? common[byte % 4] : byte % OBM_SIZE_CLASSES);
+    return ((byte < 128 ? common[byte % 4] : byte % OBM_SIZE_CLASSES) + 1) * OBM_ALIGNMENT;
 }
 
 static void
@@ -509,7 +509,7 @@ free_inside(struct world *world, size_t number)
     const struct obm_heap *heap = world->heap;
     unsigned char *block = world->shadows[number].block;
     const struct obm_pool *pool = obm_find_pool(heap, block);
-    size_t size = obm_class_size(pool->size_class);
+    size_t size = obm_class_size(heap, pool->size_class);
     expect_fatal(world->heap, block + 1 + number % (size - 1), "is not the start of a block");
     if (pool->carved * size < heap->geometry.page_size) {
         expect_fatal(world->heap, obm_pool_address(heap, pool) + pool->carved * size,

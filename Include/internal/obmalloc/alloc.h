@@ -30,7 +30,7 @@ OBM_INLINE size_t
 obm_block_size(const struct obm_heap *heap, const void *block)
 {
     const struct obm_pool *pool = obm_find_pool(heap, block);
-    return pool != NULL ? obm_class_size(pool->size_class) : 0;
+    return pool != NULL ? obm_class_size(heap, pool->size_class) : 0;
 }
 
 /* End the process if the block, which is none of this heap's, is one of

@@ -50,7 +50,7 @@ obm_first_free(const struct obm_heap *heap, const struct obm_pool *pool)
 OBM_INLINE unsigned
 obm_pool_capacity(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return heap->geometry.capacity[pool->size_class];
+    return heap->geometry.classes[pool->size_class].capacity;
 }
 
 /* How many blocks of a full pool may be free before it is refilled. */

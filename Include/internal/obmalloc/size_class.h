@@ -7,12 +7,13 @@
 
 /* Bytes in a block of this class. */
 OBM_INLINE size_t
-obm_class_size(unsigned size_class)
+obm_class_size(const struct obm_heap *heap, unsigned size_class)
 {
-    return ((size_t)size_class + 1) << OBM_ALIGNMENT_SHIFT;
+    return heap->geometry.classes[size_class].size;
 }
 
-/* The class of a request.  For size 0, and for sizes above OBM_SMALL_MAX, the
+/* The class of a request: arithmetic, since the hot path has no instruction to
+   spare for a table of requests.  For size 0, and for sizes above OBM_SMALL_MAX, the
    result is not below OBM_SIZE_CLASSES: one comparison rules out both. */
 OBM_INLINE size_t
 obm_size_class(size_t size)

@@ -6,6 +6,8 @@
 #include "obmalloc/types.h"
 
 struct obm_class_stats {
+    size_t size;            /* bytes of a block */
+    size_t capacity;        /* blocks in a pool */
     size_t pools;           /* with a live block or current */
     size_t live_blocks;
     size_t free_blocks;     /* in those pools */

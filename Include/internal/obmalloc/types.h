@@ -62,7 +62,7 @@ typedef uint16_t obm_link;
    live blocks  ==  FULL ? capacity - threshold + countdown
                  :  PARTIAL or CURRENT ? countdown + 1 : 0
    live + length of the free list + (capacity - carved)  ==  capacity
-   capacity  ==  heap->geometry.capacity[size_class]
+   capacity  ==  heap->geometry.classes[size_class].capacity
    threshold  ==  capacity >> OBM_REFILL_SHIFT
    FULL     =>  carved == capacity, 0 <= countdown <= threshold
    secure heap  =>  free == OBM_NO_LINK, carved == capacity; bitmaps stand for the free
@@ -168,6 +168,12 @@ struct obm_map {
     size_t count;
 };
 
+/* One size class, as the table says it. */
+struct obm_size_class {
+    uint32_t size;          /* bytes of a block */
+    uint32_t capacity;      /* blocks in a pool */
+};
+
 /* Sizes that follow from the page size of the system. */
 struct obm_geometry {
     size_t page_size;       /* bytes */
@@ -181,7 +187,7 @@ struct obm_geometry {
     uint16_t run_pages;
     uint16_t arena_pages;
     uint16_t bitmap_words;  /* 64-bit words with a bit for each block of any page */
-    uint16_t capacity[OBM_SIZE_CLASSES];    /* blocks in a page */
+    struct obm_size_class classes[OBM_SIZE_CLASSES];
 };
 
 /* The operating system and the clock.  The tests put a fake in their place. */

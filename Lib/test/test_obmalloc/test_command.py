@@ -418,7 +418,7 @@ class TextTests(unittest.TestCase):
         pages = b''.join(struct.pack('=BBH', *page) * 100 for page in
                          [(3, 3, 64), (3, 3, 32), (2, 255, 0), (1, 255, 0), (0, 255, 0)])
         return _heap_map.HeapMap(
-            page_size=4096, run_size=1 << 17, arena_size=1 << 21, alignment=16,
+            page_size=4096, run_size=1 << 17, arena_size=1 << 21, classes=[(16 * n, 256 // n) for n in range(1, 33)],
             arenas=[(number + 1, number << 21, True, pages) for number in range(count)])
 
     def lines(self, count, rows, width=80, **how):

@@ -32,7 +32,7 @@ class HeapMapTests(ChildTest):
                     break
             heap = _heap_map.HeapMap(
                 page_size=stats['page_size'], run_size=stats['run_size'],
-                arena_size=stats['arena_size'], alignment=stats['classes'][0]['size'], arenas=raw)
+                arena_size=stats['arena_size'], classes=_heap_map.classes_of(stats), arenas=raw)
             kinds = heap.kinds()
             for kind in kinds:
                 assert abs(kinds[kind] - stats[kind + '_pages']) <= 2, (kind, kinds, figures())

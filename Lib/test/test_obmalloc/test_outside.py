@@ -294,13 +294,15 @@ class DamageTests(unittest.TestCase):
     def check_refused(self, **numbers):
         reader = _outside.Reader(self.read, self.layout, 'the liar')
         at = dict(reader._at, **numbers)
-        head = self.read(self.layout, 32)
-        tail = self.read(self.layout + 32 + 4 * len(at), 16)
+        head = self.read(self.layout, _outside._HEAD.size)
+        behind = self.layout + len(head)
+        size, = struct.unpack_from('=I', head, 24)
+        tail = self.read(behind + 4 * len(at), size - len(head) - 4 * len(at))
 
         def lying(address, size):
             if address == self.layout:
                 return head[:size]
-            if address == self.layout + 32:
+            if address == behind:
                 return (struct.pack(f'={len(at)}I', *at.values()) + tail)[:size]
             return self.read(address, size)
         with self.subTest(numbers), self.assertRaisesRegex(_outside.OutsideError, 'makes no sense'):
@@ -331,7 +333,7 @@ class DamageTests(unittest.TestCase):
         del kept
 
     def test_width_that_no_machine_has(self):
-        head = bytearray(self.read(self.layout, 32))
+        head = bytearray(self.read(self.layout, _outside._HEAD.size))
         head[28:32] = bytes(4)
         with self.assertRaisesRegex(_outside.OutsideError, 'this is for layout'):
             _outside.Reader(lambda address, size: bytes(head[:size]), self.layout, 'the liar')
@@ -344,8 +346,8 @@ class StatsOfMapTests(unittest.TestCase):
         if sys.byteorder == 'big':
             pages = bytes([3, 0, 0, 10, 0, 255, 0, 0, 1, 255, 0, 0, 2, 255, 0, 0])
         heap_map = _heap_map.HeapMap(page_size=4096, run_size=1 << 17, arena_size=1 << 21,
-                                     alignment=16, arenas=[(1, 1 << 21, True, pages)])
-        stats = _outside.stats_of_map(heap_map, 32)
+                                     classes=[(16, 256)], arenas=[(1, 1 << 21, True, pages)])
+        stats = _outside.stats_of_map(heap_map)
         self.assertEqual(stats['live_bytes'], 160)
         self.assertEqual(stats['free_block_bytes'], 4096 - 160)
         self.assertEqual((stats['used_pages'], stats['dirty_pages'], stats['purged_pages'],
