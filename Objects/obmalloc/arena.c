@@ -16,6 +16,7 @@
 #include "obmalloc/dirty.h"
 #include "obmalloc/metadata.h"
 #include "obmalloc/probes.h"
+#include "obmalloc/retention.h"
 #include "obmalloc/secure.h"
 
 #include <string.h>
@@ -148,29 +149,6 @@ arena_find_pools(struct obm_heap *heap, obm_arena_index index)
     return arena_enter_in_map(heap, index);
 }
 
-/* Whether an arena that is about to be mapped should be a huge page.  With
-   `auto` it should when it costs no memory: when it replaces an arena released
-   a moment ago, whose memory the program proved to need (but not the last one,
-   which may stay half empty), or when the heap is so large that one arena does
-   not matter.  Not where every free page goes back at once, since the first
-   one takes the huge page apart. */
-static bool
-should_be_huge(const struct obm_heap *heap)
-{
-    const struct obm_retention *retention = &heap->retention;
-    if (heap->settings.hugepages != OBM_HUGE_AUTO || retention->base == 0) {
-        return heap->settings.hugepages == OBM_HUGE_ALWAYS;
-    }
-    bool large = heap->arena_count >= OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift;
-    bool replaces = retention->released >= 2u * heap->geometry.arena_pages;
-    if (!large && !replaces) {
-        return false;
-    }
-    uint64_t now = heap->os->now();
-    return now >= retention->huge_from
-           && (large || now - retention->released_at < OBM_REGRET_NANOSECONDS);
-}
-
 /* Tell the system what kind of pages the arena wants, and see whether it was a
    good idea; foreign memory is left as it is. */
 static void
@@ -181,13 +159,10 @@ arena_advise(struct obm_heap *heap, struct obm_arena_object *arena)
         return;
     }
     arena->huge = os->advise_huge((void *)arena->address, heap->geometry.arena_size,
-                                  should_be_huge(heap));
+                                  obm_retention_wants_huge(heap));
     heap->counters.arenas_huge += arena->huge;
     if (arena->huge && heap->settings.hugepages == OBM_HUGE_AUTO) {
-        uint64_t took = os->first_touch((void *)arena->address);
-        if (took > OBM_HUGE_NANOSECONDS) {
-            heap->retention.huge_from = os->now() + OBM_HUGE_SHARE * took;
-        }
+        obm_retention_huge_touched(heap, os->first_touch((void *)arena->address));
     }
 }
 
@@ -199,10 +174,7 @@ arena_cut(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     unsigned per_run = heap->geometry.run_pages;
-    size_t replaced = heap->retention.released;
-    replaced = replaced < arena->page_count ? replaced : arena->page_count;
-    heap->retention.released -= replaced;
-    arena->purged_at = heap->retention.released_at;
+    size_t replaced = obm_retention_arena_mapped(heap, arena);
 
     for (unsigned page = 0; page < arena->page_count; page++) {
         struct obm_pool *pool = &arena->pools[page];
@@ -271,7 +243,7 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     arena->dirty_pages = 0;
     obm_dirty_recount(heap, index);
     obm_arena_set_free_runs(heap, index, 0);
-    heap->retention.released += arena->page_count;
+    obm_retention_arena_released(heap, arena);
     if (arena->in_window) {
         obm_window_forget(heap, index);
     }

@@ -439,7 +439,7 @@ check_queue(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
     const struct obm_retention *retention = &heap->retention;
     size_t queued = 0, length = 0;
     obm_arena_index previous = 0;
-    for (obm_arena_index i = retention->queue_head; i != 0 && length <= heap->arena_count;
+    for (obm_arena_index i = heap->dirty_queue.head; i != 0 && length <= heap->arena_count;
          previous = i, i = heap->arenas[i].dirty_next) {
         const struct obm_arena_object *arena = &heap->arenas[i];
         if (arena->counted_dirty == 0 || arena->dirty_prev != previous) {
@@ -450,10 +450,10 @@ check_queue(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
         queued += arena->counted_dirty;
         length++;
     }
-    if (queued != retention->dirty || retention->queue_tail != previous) {
+    if (queued != retention->dirty || heap->dirty_queue.tail != previous) {
         return MISMATCH("queued arenas have %zu dirty pages, %zu are counted; the last is "
                         "%u, the tail %u", queued, retention->dirty, (unsigned)previous,
-                        (unsigned)retention->queue_tail);
+                        (unsigned)heap->dirty_queue.tail);
     }
     return true;
 }

@@ -2,39 +2,40 @@
    for the longest time is purged first. */
 
 #include "obmalloc/dirty.h"
+#include "obmalloc/retention.h"
 
 static void
 dirty_enqueue(struct obm_heap *heap, obm_arena_index index)
 {
-    struct obm_retention *retention = &heap->retention;
+    struct obm_dirty_queue *queue = &heap->dirty_queue;
     struct obm_arena_object *arena = &heap->arenas[index];
     arena->dirty_next = 0;
-    arena->dirty_prev = retention->queue_tail;
+    arena->dirty_prev = queue->tail;
     if (arena->dirty_prev != 0) {
         heap->arenas[arena->dirty_prev].dirty_next = index;
     }
     else {
-        retention->queue_head = index;
+        queue->head = index;
     }
-    retention->queue_tail = index;
+    queue->tail = index;
 }
 
 static void
 dirty_dequeue(struct obm_heap *heap, obm_arena_index index)
 {
-    struct obm_retention *retention = &heap->retention;
+    struct obm_dirty_queue *queue = &heap->dirty_queue;
     struct obm_arena_object *arena = &heap->arenas[index];
     if (arena->dirty_prev != 0) {
         heap->arenas[arena->dirty_prev].dirty_next = arena->dirty_next;
     }
     else {
-        retention->queue_head = arena->dirty_next;
+        queue->head = arena->dirty_next;
     }
     if (arena->dirty_next != 0) {
         heap->arenas[arena->dirty_next].dirty_prev = arena->dirty_prev;
     }
     else {
-        retention->queue_tail = arena->dirty_prev;
+        queue->tail = arena->dirty_prev;
     }
 }
 
@@ -45,10 +46,7 @@ obm_dirty_recount(struct obm_heap *heap, obm_arena_index index)
     bool can_go = arena->purgeable || arena->free_pages == arena->page_count;
     uint16_t counted = arena->counted_dirty;
     arena->counted_dirty = can_go ? arena->dirty_pages : 0;
-    heap->retention.dirty += (size_t)arena->counted_dirty - counted;
-    if (heap->retention.low_water > heap->retention.dirty) {
-        heap->retention.low_water = heap->retention.dirty;
-    }
+    obm_retention_dirty_changed(heap, counted, arena->counted_dirty);
     if (counted != 0 && arena->counted_dirty == 0) {
         dirty_dequeue(heap, index);
     }

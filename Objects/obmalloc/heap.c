@@ -9,6 +9,7 @@
 #include "obmalloc/purge.h"
 #include "obmalloc/retention.h"
 #include "obmalloc/secure.h"
+#include "obmalloc/trim.h"
 
 #include <string.h>
 
@@ -99,7 +100,7 @@ trim_step(struct obm_heap *heap, uint64_t limit)
         return true;
     }
     obm_retention_trim(heap, 0, limit - price);
-    heap->retention.allowance = heap->retention.base;
+    obm_retention_all_given_back(heap);
     return heap->retention.dirty != 0;
 }
 
@@ -126,13 +127,4 @@ obm_trim(struct obm_heap *heap)
     size_t before = obm_given_back(heap);
     trim_step(heap, UINT64_MAX);
     return obm_given_back(heap) - before;
-}
-
-void
-obm_before_blocking(struct obm_heap *heap)
-{
-    const struct obm_retention *retention = &heap->retention;
-    if (obm_has_surplus(heap) || retention->allowance > retention->base) {
-        obm_retention_tick(heap);
-    }
 }

@@ -22,6 +22,7 @@
 #include "obmalloc/retention.h"
 #include "obmalloc/run.h"
 #include "obmalloc/secure.h"
+#include "obmalloc/trim.h"
 
 static obm_run_id
 pool_run(const struct obm_heap *heap, const struct obm_pool *pool)

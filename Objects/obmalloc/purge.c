@@ -10,6 +10,7 @@
 #include "obmalloc/bits.h"
 #include "obmalloc/dirty.h"
 #include "obmalloc/probes.h"
+#include "obmalloc/retention.h"
 
 /* Make small pages of a huge one, so that a part of it can be purged.  Its
    free pages are resident, whether they were ever taken or not. */
@@ -94,6 +95,7 @@ size_t
 obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
+    obm_retention_arena_purged(heap, arena);
     if (arena->huge) {
         arena_split(heap, index);
     }

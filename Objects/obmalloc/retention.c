@@ -28,15 +28,12 @@
    1988) with the price of a refault set against an epoch of rent, and with
    the low-water mark instead of a time stamp on every page.
 
-   An arena without a used page is not purged but released: that costs less
-   and gives back its address too.
-
-   Nothing here allocates. */
+   This is policy, and nothing but policy: it alone reads the clock, and it alone
+   writes struct obm_retention.  Arenas tell it what happened and ask it what they
+   shall do; trim.c gives back what it says may not stay.  It calls nothing of
+   theirs, and allocates nothing. */
 
 #include "obmalloc/retention.h"
-#include "obmalloc/arena.h"
-#include "obmalloc/check.h"
-#include "obmalloc/purge.h"
 #include "obmalloc/probes.h"
 
 void
@@ -71,73 +68,7 @@ obm_retention_init(struct obm_heap *heap)
     retention->surplus_at = retention->base + worth;
 }
 
-/* An arena is about to be released.  Those released long ago were not wanted
-   since, so the next ones to be mapped do not replace them. */
-static void
-note_release(struct obm_heap *heap)
-{
-    struct obm_retention *retention = &heap->retention;
-    uint64_t now = heap->os->now();
-    if (now - retention->released_at >= OBM_REGRET_NANOSECONDS) {
-        retention->released = 0;
-    }
-    retention->released_at = now;
-}
-
-/* Whether the arena is empty, and unmapping it cannot use up the number of
-   mappings that a process may have. */
-static bool
-can_release(const struct obm_heap *heap, const struct obm_arena_object *arena)
-{
-    return arena->free_pages == arena->page_count
-           && (arena->in_window || !arena->purgeable
-               || heap->map.count <= OBM_MAX_OUTSIDE_ENTRIES);
-}
-
-/* The price of pages given back with so many calls of the system. */
-static uint64_t
-price_of(size_t calls, size_t pages)
-{
-    return calls * OBM_PURGE_CALL_NANOSECONDS + pages * OBM_PURGE_PAGE_NANOSECONDS;
-}
-
-/* Release the arena, which is empty.  Returns the price. */
-static uint64_t
-release_arena(struct obm_heap *heap, obm_arena_index index)
-{
-    size_t pages = heap->arenas[index].dirty_pages;
-    note_release(heap);
-    obm_arena_release(heap, index);
-    obm_check_at_arena_event(heap);
-    return price_of(1, pages);
-}
-
-/* Purge dirty pages of the arena, as many as are too many if it has them.  Returns
-   the price. */
-static uint64_t
-purge_arena(struct obm_heap *heap, obm_arena_index index, size_t too_many)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    uint64_t price = arena->huge ? OBM_SPLIT_NANOSECONDS : 0;
-    size_t calls = heap->counters.purge_calls;
-    arena->purged_at = heap->os->now();
-    size_t pages = obm_arena_purge(heap, index, too_many);
-    return price + price_of(heap->counters.purge_calls - calls, pages);
-}
-
-uint64_t
-obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
-{
-    struct obm_retention *retention = &heap->retention;
-    uint64_t price = 0;
-    while (retention->dirty > target && price < limit) {
-        obm_arena_index index = retention->queue_head;
-        price += can_release(heap, &heap->arenas[index])
-                 ? release_arena(heap, index)
-                 : purge_arena(heap, index, retention->dirty - target);
-    }
-    return price;
-}
+/* The clock ----------------------------------------------------------------------- */
 
 /* Credit for the time that passed; never more than for OBM_CREDIT_NANOSECONDS. */
 static void
@@ -153,19 +84,10 @@ earn_credit(struct obm_retention *retention, uint64_t now)
     }
 }
 
-/* Purge what is above the allowance, as far as the credit goes and one step does.
-   The last arena may overdraw it.  Returns whether there is more to purge. */
-static bool
-spend_credit(struct obm_heap *heap)
+void
+obm_retention_paid(struct obm_heap *heap, uint64_t price)
 {
-    struct obm_retention *retention = &heap->retention;
-    if (retention->dirty <= retention->allowance || retention->credit <= 0) {
-        return false;
-    }
-    uint64_t limit = (uint64_t)retention->credit < OBM_PURGE_STEP_NANOSECONDS
-                     ? (uint64_t)retention->credit : OBM_PURGE_STEP_NANOSECONDS;
-    retention->credit -= (int64_t)obm_retention_trim(heap, retention->allowance, limit);
-    return retention->dirty > retention->allowance && retention->credit > 0;
+    heap->retention.credit -= (int64_t)price;
 }
 
 /* The end of one epoch or several: what was dirty all through is surplus, and
@@ -192,9 +114,8 @@ epochs_end(struct obm_retention *retention, uint64_t now)
     retention->epoch_start = now;
 }
 
-/* Look at the clock. */
-static void
-look_at_clock(struct obm_heap *heap)
+void
+obm_retention_look_at_clock(struct obm_heap *heap)
 {
     struct obm_retention *retention = &heap->retention;
     retention->events = 0;
@@ -205,7 +126,7 @@ look_at_clock(struct obm_heap *heap)
     if (retention->epoch_start == 0) {
         retention->low_water = retention->dirty;
         retention->epoch_start = retention->credit_time = now;
-        retention->credit = (int64_t)price_of(retention->slack, retention->slack);
+        retention->credit = (int64_t)obm_retention_price(retention->slack, retention->slack);
     }
     else if (now - retention->epoch_start >= OBM_EPOCH_NANOSECONDS) {
         epochs_end(retention, now);
@@ -214,31 +135,66 @@ look_at_clock(struct obm_heap *heap)
 }
 
 bool
-obm_retention_tick(struct obm_heap *heap)
-{
-    look_at_clock(heap);
-    return spend_credit(heap);
-}
-
-static bool
-clock_is_due(struct obm_heap *heap)
+obm_retention_clock_is_due(struct obm_heap *heap)
 {
     return ++heap->retention.events >= OBM_EVENTS_PER_CLOCK;
 }
 
+/* What arenas tell ------------------------------------------------------------------ */
+
 void
-obm_retention_page_freed(struct obm_heap *heap)
+obm_retention_dirty_changed(struct obm_heap *heap, unsigned before, unsigned after)
 {
     struct obm_retention *retention = &heap->retention;
-    if (retention->dirty > retention->allowance + retention->slack) {
-        obm_retention_trim(heap, retention->allowance, OBM_PURGE_STEP_NANOSECONDS);
+    retention->dirty += (size_t)after - before;
+    if (retention->low_water > retention->dirty) {
+        retention->low_water = retention->dirty;
     }
-    if (clock_is_due(heap)) {
-        obm_retention_tick(heap);
+}
+
+size_t
+obm_retention_arena_mapped(struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    struct obm_retention *retention = &heap->retention;
+    size_t replaced = retention->released;
+    replaced = replaced < arena->page_count ? replaced : arena->page_count;
+    retention->released -= replaced;
+    arena->purged_at = retention->released_at;
+    return replaced;
+}
+
+/* Those released long ago were not wanted since, so the next ones to be mapped do
+   not replace them. */
+void
+obm_retention_arena_released(struct obm_heap *heap, const struct obm_arena_object *arena)
+{
+    struct obm_retention *retention = &heap->retention;
+    uint64_t now = heap->os->now();
+    if (now - retention->released_at >= OBM_REGRET_NANOSECONDS) {
+        retention->released = 0;
     }
-    if (retention->dirty > retention->surplus_at && heap->on_surplus != NULL) {
-        heap->on_surplus(heap);
+    retention->released_at = now;
+    retention->released += arena->page_count;
+}
+
+void
+obm_retention_arena_purged(const struct obm_heap *heap, struct obm_arena_object *arena)
+{
+    arena->purged_at = heap->os->now();
+}
+
+void
+obm_retention_huge_touched(struct obm_heap *heap, uint64_t took)
+{
+    if (took > OBM_HUGE_NANOSECONDS) {
+        heap->retention.huge_from = heap->os->now() + OBM_HUGE_SHARE * took;
     }
+}
+
+void
+obm_retention_all_given_back(struct obm_heap *heap)
+{
+    heap->retention.allowance = heap->retention.base;
 }
 
 void
@@ -257,9 +213,45 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
             heap->retention.taken += history.refaults;
         }
     }
-    if (clock_is_due(heap)) {
-        look_at_clock(heap);    /* no time to purge: pages are wanted */
+    if (obm_retention_clock_is_due(heap)) {
+        obm_retention_look_at_clock(heap);    /* no time to purge: pages are wanted */
     }
+}
+
+/* What arenas ask --------------------------------------------------------------------- */
+
+/* Whether an arena that is about to be mapped should be a huge page.  With
+   `auto` it should when it costs no memory: when it replaces an arena released
+   a moment ago, whose memory the program proved to need (but not the last one,
+   which may stay half empty), or when the heap is so large that one arena does
+   not matter.  Not where every free page goes back at once, since the first
+   one takes the huge page apart. */
+bool
+obm_retention_wants_huge(const struct obm_heap *heap)
+{
+    const struct obm_retention *retention = &heap->retention;
+    if (heap->settings.hugepages != OBM_HUGE_AUTO || retention->base == 0) {
+        return heap->settings.hugepages == OBM_HUGE_ALWAYS;
+    }
+    bool large = heap->arena_count >= OBM_HUGE_HEAP_BYTES >> heap->geometry.arena_shift;
+    bool replaces = retention->released >= 2u * heap->geometry.arena_pages;
+    if (!large && !replaces) {
+        return false;
+    }
+    uint64_t now = heap->os->now();
+    return now >= retention->huge_from
+           && (large || now - retention->released_at < OBM_REGRET_NANOSECONDS);
+}
+
+size_t
+obm_retention_populate_limit(const struct obm_heap *heap)
+{
+    const struct obm_retention *retention = &heap->retention;
+    size_t share = retention->allowance / OBM_POPULATE_SHARE;
+    if (heap->arena_count < OBM_POPULATE_ARENAS || retention->dirty >= share) {
+        return 0;
+    }
+    return share - retention->dirty + 1;
 }
 
 bool

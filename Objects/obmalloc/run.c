@@ -14,6 +14,7 @@
 #include "obmalloc/bits.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/dirty.h"
+#include "obmalloc/retention.h"
 
 /* Lend a run of the fullest arena, or of a new one, to the class. */
 static obm_run_id
@@ -51,22 +52,19 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
     return obm_run_at(heap, *id);
 }
 
-/* Back this clean page and the ones that come after it by memory, with one call;
-   those are dirty then, and taken next.  No more than a share of what may be
-   retained, so that what is not wanted after all leaves room for pages that come
-   and go.  Returns how many of those after it had been purged. */
+/* Populate this clean page and the ones that come after it: back them by memory with
+   one call; those are dirty then, and taken next.  Returns how many of those after it
+   had been purged. */
 static OBM_NOINLINE unsigned
-populate_ahead(struct obm_heap *heap, obm_run_id id, unsigned page)
+populate(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
-    const struct obm_retention *retention = &heap->retention;
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
     struct obm_arena_object *arena = &heap->arenas[index];
     struct obm_run *run = obm_run_at(heap, id);
-    size_t share = retention->allowance / OBM_POPULATE_SHARE;
-    if (heap->arena_count < OBM_POPULATE_ARENAS || arena->huge || retention->dirty >= share) {
+    size_t most = obm_retention_populate_limit(heap);
+    if (arena->huge || most == 0) {
         return 0;
     }
-    size_t most = share - retention->dirty + 1;
     most = most < heap->populate_pages ? most : heap->populate_pages;
     uint64_t other = ~((run->free & ~run->dirty) >> page);
     unsigned count = other == 0 ? 64 : obm_lowest_bit(other);
@@ -101,7 +99,7 @@ obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
     history.dirty = (run->dirty & bit) != 0;
     history.clean = !history.dirty && heap->arenas[index].purgeable;
     if (history.clean) {
-        history.refaults += populate_ahead(heap, id, page);
+        history.refaults += populate(heap, id, page);
     }
 
     obm_run_unlink(heap, id);

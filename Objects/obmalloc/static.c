@@ -24,13 +24,14 @@
 #include "obmalloc/descriptor.h"    /* what a descriptor says: its free list and its counts */
 #include "obmalloc/fast_path.h"     /* the hot path of malloc and free */
 #include "secure.c"                 /* secure mode: bitmaps, quarantine, guard pages */
+#include "retention.c"              /* the policy: what stays resident, and when the rest goes back */
 #include "buckets.c"                /* arenas and runs by their number of free pages */
 #include "check.c"                  /* the invariants of types.h, verified */
 #include "dirty.c"                  /* the queue of arenas with dirty pages */
 #include "arena.c"                  /* arenas: mapped, cut into runs, released */
 #include "purge.c"                  /* free pages go back, huge pages are split */
 #include "run.c"                    /* runs, and the pages that a size class takes from them */
-#include "retention.c"              /* when memory goes back */
+#include "trim.c"                   /* giving back what retention does not keep */
 #include "pool.c"                   /* pools of one size class */
 #include "alloc.c"                  /* malloc, calloc and free */
 #include "heap.c"                   /* the life of a heap; trim */

@@ -105,7 +105,7 @@ options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 run_variants := $(filter-out c99,$(VARIANTS))
 logs = $(or $(filter $(tests_$(1)),$(TESTS)),$(if $(tests_$(1)),,$(TESTS) corpus))
 results := $(foreach v,$(run_variants),$(patsubst %,$(BUILD)/$(v)/%.log,$(call logs,$(v)))) \
-           $(BUILD)/fuzz.log $(if $(filter gcc,$(VARIANTS)),$(BUILD)/layers.log) \
+           $(BUILD)/fuzz.log $(if $(filter gcc,$(VARIANTS)),$(BUILD)/layers.log $(BUILD)/policy.log) \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
 .PHONY: check everything coverage check-machines FORCE
@@ -200,10 +200,16 @@ endif
 
 $(foreach v,$(run_variants),$(eval $(call variant_rules,$(v))))
 
-# --- The order of the layers ------------------------------------------------------------
+# --- The order of the layers --------------------------------------------------------------
 
 $(BUILD)/layers.log: $(SOURCE)/layers.py $(CORE_FILES:%=$(BUILD)/gcc/%.core.o) FORCE
 	$(PYTHON) $< $(BUILD)/gcc >$@ 2>&1 || true
+
+# --- One owner of the policy --------------------------------------------------------------
+
+$(BUILD)/policy.log: $(SOURCE)/policy.py FORCE
+	@mkdir -p $(BUILD)/policy
+	$(PYTHON) $< $(BUILD)/policy $(GCC) -std=c11 $(WARNINGS) >$@ 2>&1 || true
 
 # --- A little fuzzing ------------------------------------------------------------------
 # Inputs that no one has tried, for a short time; make fuzz does it for longer.

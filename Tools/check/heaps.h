@@ -28,6 +28,7 @@
 #  include "obmalloc/settings.h"
 #  include "obmalloc/stats.h"
 #  include "obmalloc/system_malloc.h"
+#  include "obmalloc/trim.h"
 #endif
 
 #include <stdlib.h>

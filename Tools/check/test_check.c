@@ -587,8 +587,8 @@ TEST(an_arena_whose_neighbour_does_not_know_it)
 TEST(a_dirty_arena_missing_from_the_queue)
 {
     struct scene scene = scene_new();
-    scene.heap->retention.queue_head = 0;
-    scene.heap->retention.queue_tail = 0;
+    scene.heap->dirty_queue.head = 0;
+    scene.heap->dirty_queue.tail = 0;
     expect_found(&scene, 2, "queued arenas have 0", says("", scene.heap->retention.dirty));
 }
 
@@ -602,7 +602,7 @@ TEST(an_arena_queued_without_a_dirty_page)
 TEST(a_queue_whose_end_is_lost)
 {
     struct scene scene = scene_new();
-    scene.heap->retention.queue_tail = 0;
+    scene.heap->dirty_queue.tail = 0;
     expect_found(&scene, 2, "", "");
 }
 

@@ -36,23 +36,4 @@ obm_given_back(const struct obm_heap *heap)
            << obm_page_shift(heap);
 }
 
-/* Whether more is retained than any heap may keep: if nothing else happens, it
-   takes obm_retention_tick() to give it back. */
-OBM_INLINE bool
-obm_has_surplus(const struct obm_heap *heap)
-{
-    return heap->retention.dirty > heap->retention.base;
-}
-
-/* Whether so much more is retained that the purger is worth starting. */
-OBM_INLINE bool
-obm_wants_purger(const struct obm_heap *heap)
-{
-    return heap->retention.dirty > heap->retention.surplus_at;
-}
-
-/* The thread is about to block: a moment at which purging delays no other
-   thread. */
-OBM_API void obm_before_blocking(struct obm_heap *heap);
-
 #endif /* OBM_HEAP_H */

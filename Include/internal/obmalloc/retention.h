@@ -1,4 +1,4 @@
-/* obmalloc: when memory goes back. */
+/* obmalloc: retention, the policy that decides when memory goes back. */
 
 #ifndef OBM_RETENTION_H
 #define OBM_RETENTION_H
@@ -8,21 +8,67 @@
 /* Set the policy according to heap->settings. */
 OBM_API void obm_retention_init(struct obm_heap *heap);
 
-/* Tell the policy that a page was freed, or taken from an arena. */
-OBM_API void obm_retention_page_freed(struct obm_heap *heap);
+/* Events.  An arena counts other dirty pages than before. */
+OBM_API void obm_retention_dirty_changed(struct obm_heap *heap, unsigned before,
+                                         unsigned after);
+
+/* An arena was mapped.  Returns how many of its pages replace released ones. */
+OBM_API size_t obm_retention_arena_mapped(struct obm_heap *heap,
+                                          struct obm_arena_object *arena);
+
+/* An arena is about to be released, or purged. */
+OBM_API void obm_retention_arena_released(struct obm_heap *heap,
+                                          const struct obm_arena_object *arena);
+OBM_API void obm_retention_arena_purged(const struct obm_heap *heap,
+                                        struct obm_arena_object *arena);
+
+/* The first touch of a huge page took so long, in nanoseconds. */
+OBM_API void obm_retention_huge_touched(struct obm_heap *heap, uint64_t took);
+
+/* A page was taken from an arena. */
 OBM_API void obm_retention_page_taken(struct obm_heap *heap,
                                       const struct obm_arena_object *arena,
                                       struct obm_page_history history);
 
-/* Look at the clock, give back what proved to be surplus, and what is above
-   the allowance, as far as the bounded share of the time goes and one step does.
-   Returns whether another step would give back more. */
-OBM_API bool obm_retention_tick(struct obm_heap *heap);
+/* Memory went back at this price, in nanoseconds, though no page event asked for it. */
+OBM_API void obm_retention_paid(struct obm_heap *heap, uint64_t price);
 
-/* Purge dirty pages, the longest free first, and release empty arenas, until
-   at most target dirty pages are left, or the price has reached limit; the last
-   arena may exceed it.  Returns the price, in nanoseconds (see config.h). */
-OBM_API uint64_t obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit);
+/* All that could go has gone: what was learned is forgotten. */
+OBM_API void obm_retention_all_given_back(struct obm_heap *heap);
+
+/* Questions.  Whether an arena that is about to be mapped should be a huge page. */
+OBM_API bool obm_retention_wants_huge(const struct obm_heap *heap);
+
+/* How many clean pages may be populated together, the one that is wanted included; 0:
+   no more than that one. */
+OBM_API size_t obm_retention_populate_limit(const struct obm_heap *heap);
+
+/* Count a page event.  Returns whether the clock should be looked at. */
+OBM_API bool obm_retention_clock_is_due(struct obm_heap *heap);
+
+OBM_API void obm_retention_look_at_clock(struct obm_heap *heap);
+
+/* The price, in nanoseconds, of pages given back with so many system calls. */
+OBM_INLINE uint64_t
+obm_retention_price(size_t calls, size_t pages)
+{
+    return calls * OBM_PURGE_CALL_NANOSECONDS + pages * OBM_PURGE_PAGE_NANOSECONDS;
+}
+
+/* Whether more is retained than any heap may keep: if nothing else happens, it
+   takes obm_retention_tick() to give it back. */
+OBM_INLINE bool
+obm_has_surplus(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.base;
+}
+
+/* Whether so much more is retained that the purger is worth starting. */
+OBM_INLINE bool
+obm_wants_purger(const struct obm_heap *heap)
+{
+    return heap->retention.dirty > heap->retention.surplus_at;
+}
 
 /* Whether so much has gone back since this last returned true that the
    caller should empty its free lists, which may pin pages. */

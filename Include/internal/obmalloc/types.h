@@ -120,7 +120,7 @@ struct obm_arena_allocator {
    in bucket obm_arena_bucket() of heap->usable  <=>  address != 0, free_runs != 0
    huge  =>  purgeable, and no page of it was purged since it was mapped
    counted_dirty  ==  dirty_pages if purgeable or without a used page, else 0
-   in the queue of heap->retention  <=>  counted_dirty != 0 */
+   in heap->dirty_queue  <=>  counted_dirty != 0 */
 struct obm_arena_object {
     uintptr_t address;      /* what the allocator returned */
     uintptr_t first_page;   /* the same, rounded up to a page */
@@ -262,7 +262,7 @@ struct obm_settings {
     bool secure;            /* see secure.c */
 };
 
-/* What retention knows.  Pages are counted in pages.
+/* What retention knows, and only retention.c writes.  Pages are counted in pages.
 
    dirty      ==  sum of counted_dirty over all arenas
    low_water  <=  dirty
@@ -284,8 +284,12 @@ struct obm_retention {
     uint64_t credit_time;   /* nanoseconds: credit is counted up to here */
     int64_t credit;         /* nanoseconds that purges unasked may take; may be < 0 */
     unsigned events;        /* page events since the last look at the clock */
-    obm_arena_index queue_head;     /* dirty arenas, longest dirty first */
-    obm_arena_index queue_tail;
+};
+
+/* Arenas with dirty pages, those that have had some for the longest time first. */
+struct obm_dirty_queue {
+    obm_arena_index head;
+    obm_arena_index tail;
 };
 
 /* What the system's malloc says of itself, in bytes. */
@@ -407,6 +411,7 @@ struct obm_heap {
     obm_run_id partial[OBM_SIZE_CLASSES];
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
     struct obm_arena_buckets usable;
+    struct obm_dirty_queue dirty_queue;
 
     struct obm_arena_object *arenas;    /* arena_capacity objects, [0] unused */
     size_t arena_capacity;
