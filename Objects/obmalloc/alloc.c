@@ -6,9 +6,9 @@
    first blocks; the fast path takes one of them.
 
    A free: obm_free_fast() computes the descriptor from the address, counts down
-   and pushes the block.  When the countdown was 0 something else is due, and obm_free_counted() finds out what: the pool was
-   full, or becomes empty, or there is no pool at that address.  obm_free_slow()
-   is for blocks outside the window.
+   and pushes the block.  When the countdown was 0 something else is due, and
+   obm_free_counted() finds out what: the pool was full, or becomes empty, or there
+   is no pool at that address.  obm_free_slow() is for blocks outside the window.
 
    Each entry point is either on the hot path (fast_path.h), or may cost a few
    hundred instructions. */
@@ -115,8 +115,10 @@ obm_calloc(struct obm_heap *heap, size_t size)
 
 /* free ------------------------------------------------------------------------- */
 
-void
-obm_must_be_foreign(const struct obm_heap *heap, const void *block)
+/* End the process if the block, which is none of this heap's, is one of another
+   heap's, or was one of an arena that is gone. */
+static void
+must_be_foreign(const struct obm_heap *heap, const void *block)
 {
     if (obm_belongs_to_other_heap(heap, block)) {
         obm_fatal(heap, "block %p is freed or resized through the wrong interpreter: "
@@ -228,7 +230,7 @@ obm_free_slow(struct obm_heap *heap, void *block)
 {
     struct obm_pool *pool = obm_find_pool(heap, block);
     if (pool == NULL) {
-        obm_must_be_foreign(heap, block);
+        must_be_foreign(heap, block);
         return false;
     }
     free_in_pool(heap, pool, block);
@@ -255,4 +257,30 @@ obm_free(struct obm_heap *heap, void *block)
         return obm_free_slow(heap, block);
     }
     return obm_free_fast(heap, heap->front, block) || obm_free_counted(heap, block);
+}
+
+/* realloc ---------------------------------------------------------------------- */
+
+bool
+obm_realloc(struct obm_heap *heap, void **block, size_t size,
+            void *(*elsewhere)(void *context, size_t size), void *context)
+{
+    size_t old = obm_block_size(heap, *block);
+    if (old == 0) {
+        must_be_foreign(heap, *block);
+        return false;
+    }
+    if (obm_stays_in_place(old, size)) {
+        return true;
+    }
+    void *moved = obm_malloc(heap, size);
+    if (moved == NULL) {
+        moved = elsewhere(context, size);
+    }
+    if (moved != NULL) {
+        memcpy(moved, *block, size < old ? size : old);
+        obm_free(heap, *block);
+    }
+    *block = moved;
+    return true;
 }

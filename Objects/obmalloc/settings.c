@@ -1,6 +1,7 @@
 /* obmalloc: the settings, as PYTHONOBMALLOC has them: key=value,key=value.
 
-   What is wrong is told in one line each, and ignored.  Nothing here allocates. */
+   Invalid settings are reported in one line each and ignored.  Nothing here
+   allocates. */
 
 #include "obmalloc/settings.h"
 #include "obmalloc/os.h"
@@ -166,8 +167,12 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
                  cut ? "..." : "", setting_table[i].values);
         return line;
     }
-    snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
-             "there are: retain, hugepages, background, malloc, check, secure", item, cut ? "..." : "");
+    int length = snprintf(line, line_size, "PYTHONOBMALLOC: unknown setting '%s%s' is ignored; "
+                          "there are: ", item, cut ? "..." : "");
+    for (size_t i = 0; i < SETTING_COUNT && (size_t)length < line_size; i++) {
+        length += snprintf(line + length, line_size - (size_t)length, "%s%s", i == 0 ? "" : ", ",
+                           setting_table[i].key);
+    }
     return line;
 }
 

@@ -33,7 +33,7 @@
 #include "run.c"                    /* runs, and the pages that a size class takes from them */
 #include "trim.c"                   /* giving back what retention does not keep */
 #include "pool.c"                   /* pools of one size class */
-#include "alloc.c"                  /* malloc, calloc and free */
+#include "alloc.c"                  /* malloc, calloc, realloc and free */
 #include "heap.c"                   /* the life of a heap; trim */
 #include "stats.c"                  /* statistics, by walking */
 #include "heap_map.c"               /* what every page is, and which of its blocks are live */

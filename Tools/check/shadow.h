@@ -174,22 +174,41 @@ world_free(struct world *world, size_t number)
     *shadow = world->shadows[--world->count];
 }
 
+/* What obm_realloc() asks for memory: the system's malloc, and whether it was right to. */
+struct elsewhere {
+    size_t refused;             /* requests of the heap that the machine had refused before */
+    bool asked;
+};
+
+static OBM_UNUSED void *
+ask_elsewhere(void *context, size_t size)
+{
+    struct elsewhere *elsewhere = context;
+    REQUIRE_SHADOW(size == 0 || size > OBM_SMALL_MAX || fake.refused != elsewhere->refused);
+    elsewhere->asked = true;
+    return malloc(size != 0 ? size : 1);
+}
+
 static OBM_UNUSED void
 world_reallocate(struct world *world, size_t number, size_t size, unsigned char first)
 {
     struct shadow *shadow = &world->shadows[number];
     struct shadow old = *shadow;
-    size_t kept = size < old.size ? size : old.size;
-    if (obm_stays_in_place(obm_block_size(world->heap, old.block), size)) {
-        shadow->size = size;
+    struct elsewhere elsewhere = {fake.refused, false};
+    void *block = old.block;
+    bool ours = obm_realloc(world->heap, &block, size, ask_elsewhere, &elsewhere);
+    REQUIRE_SHADOW(ours == !old.system);
+    if (!ours) {
+        block = realloc(block, size != 0 ? size : 1);
     }
-    else {
-        world_get_block(world, shadow, size, false);
-        memcpy(shadow->block, old.block, kept);
-        world_put_block(world, &old);
-    }
+    REQUIRE_SHADOW(block != NULL);
+    shadow->block = block;
+    shadow->size = size;
+    shadow->system = !ours || elsewhere.asked;
+    REQUIRE_SHADOW(shadow->system == (obm_block_size(world->heap, block) == 0));
+    REQUIRE_SHADOW(shadow->system || obm_block_size(world->heap, block) >= size);
     shadow->first = old.first;
-    shadow_verify(shadow, kept);
+    shadow_verify(shadow, size < old.size ? size : old.size);
     shadow_write(shadow, first);
 }
 

@@ -490,6 +490,83 @@ TEST(a_block_stays_unless_it_grows_or_loses_a_quarter)
     EXPECT(!obm_stays_in_place(OBM_SMALL_MAX, SIZE_MAX));
 }
 
+/* What obm_realloc() asks for memory: it gets context, and the size is kept. */
+static size_t asked_elsewhere;
+
+static void *
+give_context(void *context, size_t size)
+{
+    asked_elsewhere = size;
+    return context;
+}
+
+TEST(realloc_stays_in_place_or_moves_with_the_contents)
+{
+    struct obm_heap *heap = heap_new("");
+    char *block = obm_malloc(heap, 64);
+    void *place = block;
+    memset(block, 'x', 64);
+    REQUIRE(obm_realloc(heap, &place, 60, give_context, NULL));
+    EXPECT_SAME(place, block);
+    REQUIRE(obm_realloc(heap, &place, 300, give_context, NULL));
+    EXPECT(place != block);
+    EXPECT_AT_LEAST(obm_block_size(heap, place), 300);
+    EXPECT_EQUAL(((char *)place)[0], 'x');
+    EXPECT_EQUAL(((char *)place)[63], 'x');
+    REQUIRE(obm_realloc(heap, &place, 5, give_context, NULL));
+    EXPECT_AT_MOST(obm_block_size(heap, place), 16);
+    EXPECT_EQUAL(((char *)place)[4], 'x');
+    EXPECT(obm_free(heap, place));
+    EXPECT_EQUAL(obm_allocated_blocks(heap), 0);
+    heap_end(heap);
+}
+
+TEST(realloc_asks_elsewhere_for_what_the_heap_does_not_serve)
+{
+    struct obm_heap *heap = heap_new("");
+    char large[OBM_SMALL_MAX + 1] = {0}, nothing[1] = {0};
+    void *place = obm_malloc(heap, OBM_SMALL_MAX);
+    memset(place, 'y', OBM_SMALL_MAX);
+    REQUIRE(obm_realloc(heap, &place, sizeof(large), give_context, large));
+    EXPECT_SAME(place, large);
+    EXPECT_EQUAL(asked_elsewhere, sizeof(large));
+    EXPECT_EQUAL(large[OBM_SMALL_MAX - 1], 'y');
+    EXPECT_EQUAL(large[OBM_SMALL_MAX], 0);
+    EXPECT_EQUAL(obm_allocated_blocks(heap), 0);
+    place = obm_malloc(heap, SMALL);
+    REQUIRE(obm_realloc(heap, &place, 0, give_context, nothing));
+    EXPECT_SAME(place, nothing);
+    EXPECT_EQUAL(asked_elsewhere, 0);
+    EXPECT_EQUAL(obm_allocated_blocks(heap), 0);
+    heap_end(heap);
+}
+
+TEST(realloc_without_memory_leaves_the_block_as_it_was)
+{
+    struct obm_heap *heap = heap_new("");
+    char *block = obm_malloc(heap, SMALL);
+    void *place = block;
+    block[SMALL - 1] = 'z';
+    REQUIRE(obm_realloc(heap, &place, OBM_SMALL_MAX + 1, give_context, NULL));
+    EXPECT_SAME(place, NULL);
+    EXPECT_EQUAL(block[SMALL - 1], 'z');
+    EXPECT_EQUAL(obm_allocated_blocks(heap), 1);
+    EXPECT(obm_free(heap, block));
+    heap_end(heap);
+}
+
+TEST(realloc_refuses_a_block_of_the_system)
+{
+    struct obm_heap *heap = heap_new("");
+    static char block[SMALL];
+    void *place = block;
+    asked_elsewhere = 12345;
+    EXPECT(!obm_realloc(heap, &place, OBM_SMALL_MAX, give_context, block));
+    EXPECT_SAME(place, block);
+    EXPECT_EQUAL(asked_elsewhere, 12345);
+    heap_end(heap);
+}
+
 TEST(the_block_size_is_that_of_the_class)
 {
     struct obm_heap *heap = heap_new("");
@@ -678,7 +755,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"check=-1", "check cannot be '-1'"},
         {"check=11", "check cannot be '11'"},
         {"check=on", "check cannot be 'on'"},
-        {"purge=1", "unknown setting 'purge'"},
+        {"purge=1", "unknown setting 'purge' is ignored; there are: retain, hugepages, "
+                    "background, malloc, check, secure"},
         {"=1", "unknown setting ''"},
         {"retain:all", "unknown setting 'retain:all'"},
         {" retain=all", "unknown setting ' retain'"},

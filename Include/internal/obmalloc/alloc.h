@@ -1,4 +1,4 @@
-/* obmalloc: malloc, calloc and free. */
+/* obmalloc: malloc, calloc, realloc and free. */
 
 #ifndef OBM_ALLOC_H
 #define OBM_ALLOC_H
@@ -33,10 +33,6 @@ obm_block_size(const struct obm_heap *heap, const void *block)
     return pool != NULL ? obm_class_size(heap, pool->size_class) : 0;
 }
 
-/* End the process if the block, which is none of this heap's, is one of
-   another heap's. */
-OBM_API void obm_must_be_foreign(const struct obm_heap *heap, const void *block);
-
 /* Whether a block of old bytes stays where it is when it is asked to hold
    size bytes: it fits, and moving would save less than a quarter of it. */
 OBM_INLINE bool
@@ -44,5 +40,12 @@ obm_stays_in_place(size_t old, size_t size)
 {
     return size <= old && 4 * size > 3 * old;
 }
+
+/* Let a block hold size bytes: where it is, or in another one with what it holds,
+   for which elsewhere(context, size) is asked if obm_malloc() has none.  *block is that
+   one then; NULL: there is no memory, and the old block is as it was.
+   false: it is not a block of this heap, nor of any other, and nothing was done. */
+OBM_API bool obm_realloc(struct obm_heap *heap, void **block, size_t size,
+                         void *(*elsewhere)(void *context, size_t size), void *context);
 
 #endif /* OBM_ALLOC_H */

@@ -53,7 +53,8 @@ PyObject_Malloc(size_t size)
     if (size > SIZE_MAX >> 1) {     /* lengths are signed */
         return NULL;
     }
-    return obm_pymalloc_malloc(obm_python_heap(), size);
+    (void)obm_python_heap();        /* the first request sets it up, and opens the front */
+    return obm_python_malloc_slow(size);
 }
 
 void *

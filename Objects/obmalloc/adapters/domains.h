@@ -55,8 +55,8 @@ obm_python_malloc_ordinary(size_t size, const PyMemAllocatorEx *in_force)
         return NULL;
     }
     obm_python_count(size);
-    void *block = obm_python_malloc_slow(size);
-    return block != NULL ? block : in_force->malloc(in_force->ctx, size);
+    return obm_python_front_is_open() ? obm_python_malloc_slow(size)
+                                      : in_force->malloc(in_force->ctx, size);
 }
 
 static inline void *

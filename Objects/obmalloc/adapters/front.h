@@ -48,16 +48,22 @@ obm_python_malloc(size_t size)
     return block;
 }
 
-/* The same, if the current pool has no block.  NULL: go the ordinary way, also
-   when the front is closed. */
+/* Whether the front is open. */
+static inline bool
+obm_python_front_is_open(void)
+{
+    return obmalloc_state_main.heap.front == &obm_python_front;
+}
+
+/* What obm_python_malloc() has refused, though the front is open: the current pool has
+   no block, or the request is the system's, and goes there at once. */
 static inline void *
 obm_python_malloc_slow(size_t size)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
-    if (heap->front != &obm_python_front || obm_pymalloc_steps_aside()) {
-        return NULL;
-    }
-    return obm_malloc_slow(heap, size);
+    bool ours = obm_size_class(size) < OBM_SIZE_CLASSES && !obm_pymalloc_steps_aside();
+    void *block = ours ? obm_malloc_slow(heap, size) : NULL;
+    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
 }
 
 static inline void *

@@ -415,6 +415,15 @@ python_free(void *ctx, void *block)
     }
 }
 
+/* What the heap does not give to a block of its own that grows. */
+static void *
+malloc_passed_on(void *ctx, size_t size)
+{
+    const PyMemAllocatorEx *other = ctx;
+    pass_on(size);
+    return other->malloc(other->ctx, size);
+}
+
 OBM_INLINE void *
 serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size)
 {
@@ -424,20 +433,11 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
     if (is_foreign_to_subinterpreter(block)) {
         return other->realloc(other->ctx, block, size);
     }
-    size_t old = obm_block_size(main_heap, block);
-    if (old == 0) {
-        pass_on(size);
-        return other->realloc(other->ctx, block, size);
-    }
-    if (obm_stays_in_place(old, size)) {
+    if (obm_realloc(main_heap, &block, size, malloc_passed_on, (void *)other)) {
         return block;
     }
-    void *moved = serve_malloc(many, other, size);
-    if (moved != NULL) {
-        memcpy(moved, block, size < old ? size : old);
-        obm_free(main_heap, block);
-    }
-    return moved;
+    pass_on(size);
+    return other->realloc(other->ctx, block, size);
 }
 
 static void *

@@ -61,6 +61,12 @@ obm_pymalloc_free(struct obm_heap *heap, void *block)
     }
 }
 
+static void *
+obm_pymalloc_elsewhere(void *heap, size_t size)
+{
+    return obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+}
+
 /* A block of the system's stays with the system, even if it shrinks: nobody
    can tell how much of it may be copied. */
 static inline void *
@@ -69,20 +75,8 @@ obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
     if (block == NULL) {
         return obm_pymalloc_malloc(heap, size);
     }
-    size_t old = obm_block_size(heap, block);
-    if (old == 0) {
-        obm_must_be_foreign(heap, block);
-        return PyMem_RawRealloc(block, size);
-    }
-    if (obm_stays_in_place(old, size)) {
-        return block;
-    }
-    void *moved = obm_pymalloc_malloc(heap, size);
-    if (moved != NULL) {
-        memcpy(moved, block, size < old ? size : old);
-        obm_pymalloc_free(heap, block);
-    }
-    return moved;
+    return obm_realloc(heap, &block, size, obm_pymalloc_elsewhere, heap)
+           ? block : PyMem_RawRealloc(block, size);
 }
 
 #endif /* OBM_PYMALLOC_H */

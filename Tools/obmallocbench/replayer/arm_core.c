@@ -55,7 +55,8 @@ arm_calloc(size_t size)
     return obm_calloc(&heap, size);
 }
 
-/* As in adapters/pymalloc.h, for sizes that stay small. */
+/* As obm_realloc(), for sizes that stay small; in these words, which older cores know
+   too. */
 void *
 arm_realloc(void *block, size_t size)
 {
