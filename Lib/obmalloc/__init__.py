@@ -28,7 +28,7 @@ What stats() returns, as integers unless it says otherwise:
     arenas_mapped, arenas_released          ever
     arenas_highwater                        the most at a time
     huge_arenas                             mapped now as one huge page each
-    arenas_huge, arenas_split               ever mapped so; of those, taken apart since
+    arenas_huge, arenas_split               ever mapped so; of those, split since
     used_pages, floor_pages                 lent to a size class; with a live block
     free_pages                              dirty + purged + fresh pages
     dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched

@@ -81,7 +81,7 @@ arena_object_give(struct obm_heap *heap, obm_arena_index index)
     heap->unused_arenas = index;
 }
 
-/* Hand the arena back to whoever gave it, even if another allocator is in
+/* Hand the arena back to the allocator that gave it, even if another allocator is in
    force by now. */
 static void
 arena_free_memory(struct obm_heap *heap, struct obm_arena_object *arena)

@@ -2,7 +2,8 @@
 
    A check returns whether all is well, and describes the first mismatch with
    both values; asserts and tests share it.  Levels: 1 compares counters with
-   each other, 2 walks lists and bitmaps, 3 walks every free list too.
+   each other, 2 walks lists and bitmaps, 3 walks every free list too, and reads
+   what must be zero.
 
    With PYTHONOBMALLOC=check=N the same runs as the program does: from level 1
    on whenever a call takes the slow way, from level 2 on at every free, and
@@ -262,12 +263,35 @@ check_places(const struct obm_heap *heap, obm_arena_index index,
     return true;
 }
 
+/* What calloc() relies on: blocks of a clean pool that were never handed out are zero. */
+static bool
+check_clean(const struct obm_heap *heap, const struct obm_pool *pool,
+            char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const char *start = obm_pool_address(heap, pool);
+    size_t end = obm_pool_capacity(heap, pool) * obm_class_size(heap, pool->size_class);
+    for (size_t i = pool->carved * obm_class_size(heap, pool->size_class); i < end; i++) {
+        if (start[i] != 0) {
+            return MISMATCH("page %u of arena %u: byte %zu is not 0, though only %u blocks of %zu "
+                            "bytes were handed out: was a block written beyond its end?",
+                            obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool), i,
+                            (unsigned)pool->carved, obm_class_size(heap, pool->size_class));
+        }
+    }
+    return true;
+}
+
 static bool
 check_pools(const struct obm_heap *heap, const struct obm_arena_object *arena, int level,
             char message[OBM_CHECK_MESSAGE_SIZE])
 {
     for (unsigned page = 0; page < arena->page_count; page++) {
-        if (!obm_check_pool(heap, &arena->pools[page], level, message)) {
+        const struct obm_pool *pool = &arena->pools[page];
+        if (!obm_check_pool(heap, pool, level, message)) {
+            return false;
+        }
+        if (level >= 3 && pool->clean && pool->state != OBM_POOL_FREE
+            && !check_clean(heap, pool, message)) {
             return false;
         }
     }

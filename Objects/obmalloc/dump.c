@@ -45,7 +45,7 @@ print_arenas(FILE *out, const struct obm_stats *stats)
     print_number(out, "arenas, most at a time", stats->arenas_highwater);
     print_number(out, "arenas now", stats->arenas);
     print_number(out, "arenas that are huge pages, ever", stats->arenas_huge);
-    print_number(out, "taken apart of those, ever", stats->arenas_split);
+    print_number(out, "of those, split, ever", stats->arenas_split);
     print_number(out, "arenas that are huge pages now", stats->huge_arenas);
     print_number(out, "pages purged, ever", stats->pages_purged);
     print_number(out, "pages taken again after that", stats->refaults);

@@ -1,8 +1,8 @@
 /* obmalloc: the operating system, and nothing but the operating system.
 
-   Memory comes in whole pages, zeroed.  Three things can be done with it:
-   map, unmap, and purge, which hands the memory back and keeps the address.
-   On systems with mmap() purging is madvise(MADV_DONTNEED) where that is
+   Memory comes in whole pages, zeroed.  It is mapped and unmapped, populated (backed
+   by memory in bulk) and purged, which hands the memory back and keeps the address;
+   it may be advised to be a huge page, touched first, split, and guarded.  On systems with mmap() purging is madvise(MADV_DONTNEED) where that is
    known to drop the pages at once and to read as zero afterwards (Linux);
    elsewhere a fresh mapping is laid over the old one, which does the same.
 
@@ -15,7 +15,7 @@
    at hand it takes small ones, and nothing can fail.  Of a huge page that is
    used in part, MADV_DONTNEED only unmaps the rest: the process looks smaller,
    and its cgroup pays for all of it until memory gets short.  MADV_FREE of a
-   part takes the huge page apart at once, unless another process shares it
+   part splits the huge page at once, unless another process shares it
    after a fork; what is dropped then is free.
 
    -DOBM_ARENAS_USE_MALLOC=1 takes memory from calloc() instead, as in 2005.

@@ -225,7 +225,7 @@ obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *a
    a moment ago, whose memory the program proved to need (but not the last one,
    which may stay half empty), or when the heap is so large that one arena does
    not matter.  Not where every free page goes back at once, since the first
-   one takes the huge page apart. */
+   one splits the huge page. */
 bool
 obm_retention_wants_huge(const struct obm_heap *heap)
 {

@@ -3,7 +3,7 @@
    The memory is real, so that touching what was unmapped ends in a signal;
    which calls succeed, what the time is, and how large a page is, is up to the
    test.  Every call is counted and checked: what is unmapped or purged must
-   have been mapped, and a huge page must be taken apart before a part of it is
+   have been mapped, and a huge page must be split before a part of it is
    purged. */
 
 #ifndef OBM_CHECK_FAKE_OS_H

@@ -366,7 +366,10 @@ TEST(calloc_does_not_clear_pages_that_are_clean)
         REQUIRE(block != NULL);
         EXPECT(is_full_of(block, LARGE, MARK));
     }
-    EXPECT_VALID(heap);
+    char message[OBM_CHECK_MESSAGE_SIZE];
+    EXPECT(obm_check_heap(heap, 2, message));
+    EXPECT(!obm_check_heap(heap, 3, message));
+    EXPECT_CONTAINS(message, "was a block written beyond its end?");
     heap_end(heap);
 }
 

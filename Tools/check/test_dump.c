@@ -67,7 +67,7 @@ TEST(the_numbers_are_those_of_the_statistics)
     EXPECT_EQUAL(number_of(text, "arenas now"), stats.arenas);
     EXPECT_EQUAL(number_of(text, "arenas that are huge pages now"), stats.huge_arenas);
     EXPECT_EQUAL(number_of(text, "arenas that are huge pages, ever"), stats.arenas_huge);
-    EXPECT_EQUAL(number_of(text, "taken apart of those, ever"), stats.arenas_split);
+    EXPECT_EQUAL(number_of(text, "of those, split, ever"), stats.arenas_split);
     EXPECT_EQUAL(number_of(text, "pages purged, ever"), stats.pages_purged);
     EXPECT_EQUAL(number_of(text, "bytes in blocks in use"), stats.live_bytes);
     EXPECT_EQUAL(number_of(text, "page floor, in bytes"), stats.floor_pages * page);

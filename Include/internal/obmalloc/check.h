@@ -7,7 +7,8 @@
 
 /* Each returns whether all is well; if not, the first mismatch is described
    in message, with both values.  Level 1 compares counters, 2 also walks the
-   lists and bitmaps, 3 also walks every free list. */
+   lists and bitmaps, 3 also walks every free list, and reads what
+   must be zero. */
 #define OBM_CHECK_MESSAGE_SIZE 256
 OBM_API bool obm_check_heap(const struct obm_heap *heap, int level,
                             char message[OBM_CHECK_MESSAGE_SIZE]);

@@ -72,8 +72,8 @@
    be zero: with the free list of the pool at hand that is the shorter way. */
 #define OBM_CLEAR_MAX 128u                                  /* bytes */
 
-/* A heap that has OBM_POPULATE_ARENAS arenas asks for the memory of so many clean
-   pages at a time, while fewer than one OBM_POPULATE_SHARE-th of the pages that may
+/* A heap that has OBM_POPULATE_ARENAS arenas populates OBM_POPULATE_BYTES of clean
+   pages with one call, while fewer than one OBM_POPULATE_SHARE-th of the pages that may
    be retained are: a call for 16 pages was measured at 0.8 to 1.0 of the time of 16
    faults.  From 4 arenas on it took 1.5 % more memory in the mean of eight traces. */
 #ifndef OBM_POPULATE_BYTES
@@ -119,7 +119,7 @@
 #  define OBM_RETAIN_SLACK_BYTES ((size_t)512 << 10)
 #endif
 
-/* What giving back costs: so much a call of the system, and so much a page.  A
+/* What giving back costs: a cost per system call plus a cost per page.  A
    single page was measured at 1.2 to 2 microseconds, 8 neighbours at 4.3, 16 at 9.7,
    an arena of 512 at 140 to 170. */
 #define OBM_PURGE_CALL_NANOSECONDS ((uint64_t)1500)
@@ -191,7 +191,7 @@
 #define OBM_HUGE_NANOSECONDS ((uint64_t)2 * 1000 * 1000)
 #define OBM_HUGE_SHARE 1000
 
-/* What taking a huge page apart costs: measured at 220 to 280 microseconds. */
+/* What splitting a huge page costs: measured at 220 to 280 microseconds. */
 #define OBM_SPLIT_NANOSECONDS ((uint64_t)256 * 1000)
 
 /* Secure mode ----------------------------------------------------------- */

@@ -14,7 +14,7 @@ OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_c
 /* Take the page number page of the run out of its free pages, or put it back
    as dirty.  obm_page_take() says whether it was dirty, or its memory is known to be
    zero, and how many pages were backed by memory for it that had been purged: itself,
-   and those after it in a heap that populates ahead. */
+   and those after it that were populated with it. */
 OBM_API struct obm_page_history obm_page_take(struct obm_heap *heap, obm_run_id id,
                                               unsigned page);
 OBM_API void obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page);

@@ -30,7 +30,7 @@ OBM_API void *obm_secure_take(struct obm_heap *heap, struct obm_pool *pool);
 OBM_API void obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool,
                             void *block);
 
-/* The caller of free() gives up a block, which he holds.  It is filled. */
+/* Clear the held bit of a block that is freed, and fill it with OBM_FREED_BYTE. */
 OBM_API void obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool,
                                void *block);
 

@@ -11,8 +11,9 @@ OBM_API void obm_settings_parse(struct obm_settings *settings, const char *text,
                                 void (*complain)(const char *line, void *data),
                                 void *data);
 
-/* The same for the value of an environment variable; NULL: it is not set.  Whoever
-   starts a set-uid program does not choose its settings: there it counts as not set. */
+/* The same for the value of an environment variable; NULL: it is not set.  In a
+   set-uid program it counts as not set: the user who starts one does not choose its
+   settings. */
 OBM_API void obm_settings_from_environment(struct obm_settings *settings, const char *text,
                                            void (*complain)(const char *line, void *data),
                                            void *data);

@@ -1,5 +1,6 @@
 /* obmalloc: every struct of the core, and the invariants that hold between
-   two calls.  check.c verifies the equations written here.
+   two calls.  check.c recounts those that it can see; what only the kernel or the
+   history knows is marked (not checked).
 
    Words.  A *block* is what a caller gets.  A *pool* is one page of the
    system, cut into blocks of one size class.  A *run* is a row of pages lent
@@ -28,7 +29,7 @@ typedef uint32_t obm_run_id;
        PARTIAL, CURRENT --last free--> FREE --arena released--> ABSENT
 
    A FULL pool stays FULL until more than obm_refill_threshold() of its blocks are
-   free; those are on its free list, but nobody takes from it.
+   free; those are on its free list, but malloc does not take from it.
 
    A CURRENT pool whose size class has no other pool with room stays CURRENT
    when its last block is freed, so that a program which holds one object of
@@ -77,7 +78,7 @@ struct obm_pool {
     uint16_t carved;        /* blocks that were ever on the free list or live */
     uint8_t size_class;
     uint8_t state : 4;      /* enum obm_pool_state */
-    uint8_t clean : 1;      /* bytes past the carved blocks are known to be 0 */
+    uint8_t clean : 1;      /* blocks past the carved ones are known to be 0 */
 };
 OBM_STATIC_ASSERT(descriptors_are_small, sizeof(struct obm_pool) == 8);
 
@@ -118,7 +119,8 @@ struct obm_arena_allocator {
    dirty_pages ==  number of bits set in dirty over its runs
    free_runs   ==  bits of the runs with size_class == OBM_NO_CLASS
    in bucket obm_arena_bucket() of heap->usable  <=>  address != 0, free_runs != 0
-   huge  =>  purgeable, and no page of it was purged since it was mapped
+   huge  =>  purgeable
+   huge  =>  no page of it was purged since it was mapped (not checked)
    counted_dirty  ==  dirty_pages if purgeable or without a used page, else 0
    in heap->dirty_queue  <=>  counted_dirty != 0 */
 struct obm_arena_object {
@@ -136,7 +138,7 @@ struct obm_arena_object {
     uint16_t counted_dirty; /* those that retention may count on */
     bool in_window;         /* pools belongs to the window, not to the arena */
     bool purgeable;         /* not from a foreign allocator, and never refused */
-    bool huge;              /* may be one huge page; see arena_take_apart() */
+    bool huge;              /* may be one huge page; see arena_split() in purge.c */
     uint64_t *bits;         /* in a secure heap: two bitmaps a page, see secure.c */
     uint64_t purged_at;     /* nanoseconds: its last purge, or, in an arena that
                                replaces a released one, that release */
@@ -205,13 +207,13 @@ struct obm_os {
        false: refused, and nothing has changed. */
     bool (*purge)(void *address, size_t size);
     /* Ask for one huge page, or for none, in a range that was just mapped or
-       taken apart.  true: the range may be one huge page.  Whether memory is
+       split.  true: the range may be one huge page.  Whether memory is
        there already does not change. */
     bool (*advise_huge)(void *address, size_t size, bool huge);
     /* Write a 0 to the first page of memory that was just mapped.  Returns how
        long that took this thread, in nanoseconds. */
     uint64_t (*first_touch)(void *page);
-    /* Take the huge page apart of which this page is a part, so that purging
+    /* Split the huge page of which this page is a part, so that purging
        parts of it returns memory.  What the page holds is lost. */
     void (*split_huge)(void *page);
     /* Let every access to the range end the process, until it is unmapped.
@@ -220,7 +222,7 @@ struct obm_os {
     /* Whether anything is mapped where the address lies; true if that cannot be
        known. */
     bool (*is_mapped)(const void *address);
-    /* A number that nobody can guess, as far as the system has one. */
+    /* A number that cannot be guessed, as far as the system has one. */
     uint64_t (*entropy)(void);
     uint64_t (*now)(void);  /* nanoseconds, never running backwards */
     /* Print the message and end the process. */
@@ -344,7 +346,7 @@ struct obm_counters {
     size_t arenas_released;     /* ever */
     size_t arenas_highwater;
     size_t arenas_huge;         /* mapped as one huge page, ever */
-    size_t arenas_split;        /* of those, taken apart */
+    size_t arenas_split;        /* of those, split */
     size_t purge_calls;
     size_t purged_pages;
     size_t released_pages;      /* dirty ones of arenas released */
@@ -416,7 +418,7 @@ struct obm_heap {
     struct obm_arena_object *arenas;    /* arena_capacity objects, [0] unused */
     size_t arena_capacity;
     size_t arena_count;                 /* with address != 0 */
-    unsigned populate_pages;            /* backed with one call at most; 1: never ahead */
+    unsigned populate_pages;            /* with one call at most; 1: the kernel cannot */
     obm_arena_index unused_arenas;      /* list of released objects */
     obm_arena_index arenas_ever;        /* objects from here on were never used */
 
@@ -436,7 +438,7 @@ struct obm_heap {
     /* Tells the arena allocator in force; NULL, or returning false: it is the
        system's own. */
     bool (*arena_allocator)(struct obm_arena_allocator *in_force);
-    /* Called before an arena is mapped; NULL: nobody wants to know. */
+    /* Called before an arena is mapped; NULL: optional. */
     void (*before_arena)(const struct obm_heap *heap);
 
     /* Called when a page was freed and more is dirty than retention.surplus_at;
