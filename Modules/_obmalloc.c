@@ -10,113 +10,24 @@
 #  define PY_SSIZE_T_CLEAN          /* before 3.13 "y#" takes it to mean Py_ssize_t */
 #  include "Python.h"
 #  include <stdbool.h>
-#  include "_obmalloc_compat.h"
+#  if PY_VERSION_HEX >= 0x030d0000
+#    include "pycore_obmalloc.h"    // WITH_OBMALLOC_ARENAS
+#  else
+#    include "obmalloc/choice.h"    // WITH_OBMALLOC_ARENAS
+#  endif
 #endif
 
 #if WITH_OBMALLOC_ARENAS
 
-#include "obmalloc/python.h"
+#include "_obmalloc_functions.h"
 
 /* It needs the structs of one version of Python. */
-#if PY_VERSION_HEX >= 0x03090000 && !defined(OBM_LOADABLE)
+#ifndef OBM_LOADABLE
 #  define OBM_OWNERS 1
 #  include "_obmalloc_owners.h"
 #else
 #  define OBM_OWNERS 0
 #endif
-
-static int
-set_size(PyObject *dict, const char *key, size_t value)
-{
-    PyObject *number = PyLong_FromSize_t(value);
-    int result = number != NULL ? PyDict_SetItemString(dict, key, number) : -1;
-    Py_XDECREF(number);
-    return result;
-}
-
-static PyObject *
-class_stats(const struct obm_class_stats *stats)
-{
-    PyObject *dict = PyDict_New();
-    if (dict != NULL && (set_size(dict, "size", stats->size) < 0
-                         || set_size(dict, "capacity", stats->capacity) < 0
-                         || set_size(dict, "pools", stats->pools) < 0
-                         || set_size(dict, "live_blocks", stats->live_blocks) < 0
-                         || set_size(dict, "free_blocks", stats->free_blocks) < 0)) {
-        Py_CLEAR(dict);
-    }
-    return dict;
-}
-
-static PyObject *
-all_class_stats(const struct obm_stats *stats)
-{
-    PyObject *list = PyList_New(OBM_SIZE_CLASSES);
-    for (unsigned c = 0; list != NULL && c < OBM_SIZE_CLASSES; c++) {
-        PyObject *row = class_stats(&stats->classes[c]);
-        if (row == NULL) {
-            Py_CLEAR(list);
-            break;
-        }
-        PyList_SetItem(list, c, row);
-    }
-    return list;
-}
-
-#define FIELD(name) {#name, offsetof(struct obm_stats, name)}
-static const struct { const char *key; size_t offset; } stats_fields[] = {
-    FIELD(page_size), FIELD(run_size), FIELD(arena_size), FIELD(arenas), FIELD(arena_bytes),
-    FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
-    FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
-    FIELD(used_pages), FIELD(floor_pages), FIELD(resident_pages), FIELD(free_pages),
-    FIELD(dirty_pages), FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
-    FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
-    FIELD(purge_calls), FIELD(pages_purged), FIELD(pages_released), FIELD(refaults), FIELD(purge_failures),
-    FIELD(allowance_pages),
-};
-#undef FIELD
-
-static int
-fill_stats(PyObject *dict, const struct obm_stats *stats)
-{
-    if (set_size(dict, "version", OBM_STATS_VERSION) < 0) {
-        return -1;
-    }
-    for (size_t i = 0; i < Py_ARRAY_LENGTH(stats_fields); i++) {
-        const char *field = (const char *)stats + stats_fields[i].offset;
-        if (set_size(dict, stats_fields[i].key, *(const size_t *)field) < 0) {
-            return -1;
-        }
-    }
-    PyObject *blocks = PyLong_FromSsize_t(stats->system_blocks);
-    PyObject *classes = all_class_stats(stats);
-    int failed = blocks == NULL || classes == NULL
-                 || PyDict_SetItemString(dict, "system_blocks", blocks) < 0
-                 || PyDict_SetItemString(dict, "classes", classes) < 0;
-    Py_XDECREF(blocks);
-    Py_XDECREF(classes);
-    return failed ? -1 : 0;
-}
-
-PyDoc_STRVAR(stats_doc,
-"stats() -> dict\n"
-"\n"
-"What the arenas of this interpreter hold: bytes, pages, blocks and events,\n"
-"counted by walking them.  help('obmalloc') tells the keys.");
-
-static PyObject *
-obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    struct obm_stats stats;
-    _PyObmalloc_Stats(&stats);
-    PyObject *dict = PyDict_New();
-    if (dict != NULL && fill_stats(dict, &stats) < 0) {
-        Py_CLEAR(dict);
-    }
-    return dict;
-}
-
-#if PY_MAJOR_VERSION >= 3       /* Python 2 has no heap_map() */
 
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
@@ -185,103 +96,6 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return list;
 }
 
-#endif  /* PY_MAJOR_VERSION >= 3 */
-
-PyDoc_STRVAR(trim_doc,
-"trim() -> int\n"
-"\n"
-"Give back to the system what can go now: the free pages and empty arenas of\n"
-"this interpreter, after the free lists of the basic types were emptied, and\n"
-"then what the system's malloc holds free, which serves blocks above 512 bytes.\n"
-"What retention had learned is forgotten.\n"
-"\n"
-"Returns the number of bytes that obmalloc released.  What the system's malloc\n"
-"gave back is not counted, since it does not tell.  It is glibc's malloc_trim(0),\n"
-"which does not reach the free top of an arena other than the main one, or what\n"
-"jemalloc, mimalloc or tcmalloc have for it.\n"
-"\n"
-"Other threads may run meanwhile: the GIL is held for steps of half a\n"
-"millisecond.");
-
-/* Let a thread that waits for the GIL have it. */
-static void
-between_steps(void)
-{
-    Py_BEGIN_ALLOW_THREADS
-    Py_END_ALLOW_THREADS
-}
-
-static PyObject *
-obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    size_t released = _PyObmalloc_Trim(between_steps);
-    Py_BEGIN_ALLOW_THREADS
-    _PyObmalloc_TrimSystemMalloc();
-    Py_END_ALLOW_THREADS
-    return PyLong_FromSize_t(released);
-}
-
-PyDoc_STRVAR(check_doc,
-"check(level=3, /) -> None\n"
-"\n"
-"Verify the invariants of the heap of this interpreter.  Level 1 compares\n"
-"counters, 2 walks lists and bitmaps, 3 walks every free list.\n"
-"Raises RuntimeError, which says what does not hold, and ValueError for\n"
-"another level.");
-
-static PyObject *
-obmalloc_check(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    int level = 3;
-    char message[OBM_CHECK_MESSAGE_SIZE];
-    if (!PyArg_ParseTuple(args, "|i:check", &level)) {
-        return NULL;
-    }
-    if (level < 1 || level > 3) {
-        PyErr_SetString(PyExc_ValueError, "level must be 1, 2 or 3");
-        return NULL;
-    }
-    if (!_PyObmalloc_Check(level, message)) {
-        PyErr_SetString(PyExc_RuntimeError, message);
-        return NULL;
-    }
-    Py_RETURN_NONE;
-}
-
-PyDoc_STRVAR(settings_doc,
-"settings() -> dict\n"
-"\n"
-"The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
-"or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
-"'always' (str); background is 'auto' (str), 0 or 1 (int); malloc is 'auto',\n"
-"'leave' or 'one' (str); check is 0 to 3, secure 0 or 1 (int).");
-
-static PyObject *
-obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    static const char *const modes[] = {"auto", "none", "all"};
-    static const char *const hugepages[] = {"auto", "never", "always"};
-    static const char *const mallocs[] = {"auto", "leave", "one"};
-    const struct obm_settings *settings = _PyObmalloc_Settings();
-    PyObject *retain = settings->retain == OBM_RETAIN_SIZE
-                       ? PyLong_FromSize_t(settings->retain_bytes)
-                       : PyUnicode_FromString(modes[settings->retain]);
-    PyObject *background = settings->background == OBM_BACKGROUND_AUTO
-                           ? PyUnicode_FromString("auto")
-                           : PyLong_FromSize_t(settings->background == OBM_BACKGROUND_ON);
-    if (retain == NULL || background == NULL) {
-        Py_XDECREF(retain);
-        Py_XDECREF(background);
-        return NULL;
-    }
-    return Py_BuildValue("{s:N,s:s,s:N,s:s,s:i,s:i}", "retain", retain,
-                         "hugepages", hugepages[settings->hugepages],
-                         "background", background,
-                         "malloc", mallocs[settings->system_malloc],
-                         "check", settings->check_level,
-                         "secure", (int)settings->secure);
-}
-
 #ifdef OBM_LOADABLE
 
 PyDoc_STRVAR(install_doc,
@@ -305,9 +119,7 @@ static PyMethodDef methods[] = {
     {"install", obmalloc_install, METH_NOARGS, install_doc},
 #endif
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
-#if PY_MAJOR_VERSION >= 3
     {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
-#endif
 #if OBM_OWNERS
     {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
 #endif
@@ -347,8 +159,6 @@ module_exec(PyObject *Py_UNUSED(module))
 
 PyDoc_STRVAR(module_doc, "The small-object allocator of this interpreter.");
 
-#if PY_MAJOR_VERSION >= 3
-
 static PyModuleDef_Slot slots[] = {
     {Py_mod_exec, module_exec},
 #if defined(Py_mod_multiple_interpreters) && !defined(OBM_LOADABLE)  /* which serves the main one */
@@ -373,16 +183,3 @@ PyInit__obmalloc(void)
 {
     return PyModuleDef_Init(&definition);
 }
-
-#else   /* Python 2 */
-
-PyMODINIT_FUNC
-init_obmalloc(void)
-{
-    PyObject *module = Py_InitModule3("_obmalloc", methods, module_doc);
-    if (module != NULL) {
-        (void)module_exec(module);
-    }
-}
-
-#endif

@@ -36,9 +36,12 @@ LAID = (
     "Objects/obmalloc/**",
     "Modules/_obmalloc*.[ch]",
     "Lib/obmalloc/**",
-    "Lib/test/test_obmalloc*.py",
+    "Lib/test/test_obmalloc.py",
     "Lib/test/test_obmalloc/**",
 )
+# Files that only Python 2 has lie below this folder, at the path that they get in a
+# patched tree.  Of the others Python 2 has those in C; where both have a path, its own.
+PYTHON2 = "Python2"
 
 
 def _as_regex(pattern: str) -> str:
@@ -51,14 +54,6 @@ _LAID = re.compile("|".join(f"(?:{_as_regex(pattern)})" for pattern in LAID))
 _LEFTOVER = re.compile(r"(^|/)(\.|#|__pycache__/)|(~|\.pyc|\.pyo|\.orig|\.rej|\.o)$")
 
 
-# What the other Python could not compile.
-_ONLY = {3: re.compile(r"Lib/test/test_obmalloc/|Lib/obmalloc/(loading|__main__)\.py"),
-         2: re.compile(r"Lib/test/test_obmalloc_python2")}
-
-
-def _suits(path: str, python: int) -> bool:
-    return not any(files.match(path) for major, files in _ONLY.items() if major != python)
-
 
 def is_laid(path: str) -> bool:
     """Whether path, relative to the tree, is one of our own files."""
@@ -68,14 +63,22 @@ def is_laid(path: str) -> bool:
 def laid_files(python: int, root: Path = ROOT) -> dict[str, Path]:
     """Our own files in root that a patched tree of Python 2 or 3 gets, by
     relative path."""
+    found = _files_to_lay(root)
+    if python == 2:
+        shared = {path: file for path, file in found.items() if not path.startswith("Lib/")}
+        found = shared | _files_to_lay(root / PYTHON2)
+    return dict(sorted(found.items()))
+
+
+def _files_to_lay(root: Path) -> dict[str, Path]:
     found = {}
     for pattern in LAID:
         deep = pattern.replace("**", "**/*") if pattern.endswith("**") else pattern
         for file in root.glob(deep):
             path = file.relative_to(root).as_posix()
-            if is_laid(path) and _suits(path, python) and file.is_file():
+            if is_laid(path) and file.is_file():
                 found[path] = file
-    return dict(sorted(found.items()))
+    return found
 
 
 def shown(path: Path) -> str:

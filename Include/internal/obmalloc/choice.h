@@ -20,9 +20,4 @@
 #  define WITH_OBMALLOC_ARENAS 0
 #endif
 
-/* Blocks are as aligned, and so as large, as those of CPython's own. */
-#if PY_MAJOR_VERSION < 3
-#  define OBM_ALIGNMENT_SHIFT 3
-#endif
-
 #endif /* OBM_CHOICE_H */

@@ -12,8 +12,8 @@
 /* Size classes ---------------------------------------------------------- */
 
 /* CPython promises this alignment for every block: see the documentation of
-   PyMem_Malloc() and PyObject_Malloc().  Python 2 promises 8 bytes everywhere
-   (choice.h). */
+   PyMem_Malloc() and PyObject_Malloc().  Python 2 promises 8 bytes everywhere:
+   its patches set this to 3. */
 #ifndef OBM_ALIGNMENT_SHIFT
 #  if UINTPTR_MAX > 0xffffffffu
 #    define OBM_ALIGNMENT_SHIFT 4

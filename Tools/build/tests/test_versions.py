@@ -33,11 +33,18 @@ class VersionsTest(unittest.TestCase):
 
 
 class LaidFilesTest(RepositoryCase):
-    def test_tests_go_to_the_python_they_are_written_for(self):
-        for path in ("Lib/test/test_obmalloc/test_a.py", "Lib/test/test_obmalloc_python2.py", "Lib/obmalloc/a.py"):
+    def test_files_go_to_the_python_they_are_written_for(self):
+        for path in ("Lib/test/test_obmalloc/test_a.py", "Lib/obmalloc/a.py", "Modules/_obmalloc.c", "Modules/_obmalloc.h",
+                     "Python2/Lib/test/test_obmalloc.py", "Python2/Modules/_obmalloc.c", "Python2/README"):
             self.write(path, "")
-        self.assertEqual(list(places.laid_files(3)), ["Lib/obmalloc/a.py", "Lib/test/test_obmalloc/test_a.py"])
-        self.assertEqual(list(places.laid_files(2)), ["Lib/obmalloc/a.py", "Lib/test/test_obmalloc_python2.py"])
+        self.assertEqual(places.laid_files(3), self.at("Lib/obmalloc/a.py", "Lib/test/test_obmalloc/test_a.py",
+                                                       "Modules/_obmalloc.c", "Modules/_obmalloc.h"))
+        self.assertEqual(places.laid_files(2), self.at("Modules/_obmalloc.h") | {
+            path: self.root / "Python2" / path for path in ("Lib/test/test_obmalloc.py", "Modules/_obmalloc.c")})
+
+    def at(self, *paths):
+        """As laid_files() has them, files that lie in the repository at their path."""
+        return {path: self.root / path for path in paths}
 
 
 if __name__ == "__main__":

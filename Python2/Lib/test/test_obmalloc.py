@@ -1,6 +1,5 @@
 """Regression tests of obmalloc, the allocator of small objects that gives
-memory back, in the words of Python 2.4 (Lib/test/test_obmalloc/ is for
-Python 3).
+memory back, in the words of Python 2.4.
 
 Skipped on an interpreter without it: a stock one, or one that was built with
 -DWITH_OBMALLOC_ARENAS=0.
@@ -185,7 +184,7 @@ class SettingsTests(ChildTest):
         import obmalloc
         self.assert_(not hasattr(_obmalloc, 'heap_map'))    # it needs what only Python 3 has
         self.assert_(obmalloc.stats()['arenas'] > 0, figures())
-        self.assert_('floor_pages' in obmalloc.__doc__)
+        self.assert_('floor_pages' in obmalloc.stats.__doc__)
 
     def test_environment(self):
         code = 'print _obmalloc.settings()["retain"], _obmalloc.settings()["check"]'
