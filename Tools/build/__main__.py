@@ -14,6 +14,8 @@ import argparse
 import os
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
+
 import dist
 import fuzz
 import install
@@ -25,7 +27,8 @@ import suite
 import tree
 import user_tree
 import versions
-from errors import Parser, run_guarded
+from errors import run_guarded
+from shared.command import Parser
 
 
 def parse(arguments):

@@ -13,10 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Optional
 
-import files
 from errors import BuildError, say
 from places import DOWNLOADS, shown
 from processes import clean_environment, run_logged
+from shared import files
 from versions import Release
 
 # Where Debian's package debian-archive-keyring puts its keys.

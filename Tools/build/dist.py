@@ -12,12 +12,12 @@ import tempfile
 from pathlib import Path
 from typing import Sequence
 
-import files
 import places
 import tree
 from errors import BuildError, say
 from insertions import plain_git_environment
 from processes import run_logged
+from shared import files
 from source import ensure_pristine, unpack_fresh
 from versions import Release
 

@@ -14,11 +14,11 @@ import subprocess
 from pathlib import Path
 from typing import Optional
 
-import files
 import places
 from errors import BuildError, say
 from processes import clean_environment, run_logged, seconds_wanted, telling_line
 from places import shown
+from shared import files
 
 DEFAULT_SECONDS = 60
 LONGEST_INPUT = 512         # bytes

@@ -23,8 +23,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import files
 from errors import BuildError
+from shared import files
 
 _SUM = re.compile(rb"pristine-sha256: ([0-9a-f]{64})\n")
 _HUNK = re.compile(rb"@@ -(\d{1,9}),0 \+(\d{1,9})(?:,(\d{1,9}))? @@\n")

@@ -13,11 +13,11 @@ import shutil
 import stat
 from pathlib import Path
 
-import files
 import places
 from errors import BuildError, say
 from interpreter import Build, Variant, build
 from processes import clean_environment, run_logged
+from shared import files
 from versions import Release
 
 RESERVE_BYTES = 64 << 20  # free space to leave on the target's file system

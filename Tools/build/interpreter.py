@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Iterator, Optional
 
-import files
 import places
 import tree
 from errors import BuildError, say
 from processes import clean_environment, jobs, run_logged
+from shared import files
 from source import ensure_pristine
 from versions import Release
 

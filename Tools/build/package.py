@@ -18,10 +18,10 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-import files
 import places
 from errors import BuildError, say
 from processes import run_logged
+from shared import files
 
 FOLDER = places.BUILD / "preload"
 LOG = places.BUILD / "preload.log"

@@ -15,10 +15,10 @@ import urllib.request
 from pathlib import Path
 
 import debian
-import files
 import places
 from errors import BuildError, say
 from processes import run_logged
+from shared import files
 from versions import Release
 
 TIMEOUT_SECONDS = 30

@@ -18,13 +18,13 @@ import xml.etree.ElementTree
 from pathlib import Path
 from typing import Callable, Iterable, Optional, Sequence
 
-import files
 import package
 import places
 import unittests
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs, seconds_wanted
+from shared import files
 from unittests import Attempt, Batch, Counts, Failure
 from versions import Release
 

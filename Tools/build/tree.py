@@ -14,10 +14,10 @@ import os
 import shutil
 from pathlib import Path
 
-import files
 import insertions
 import places
 from errors import BuildError, say
+from shared import files
 from source import ensure_pristine
 from versions import Release
 

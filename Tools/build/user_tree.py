@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Optional
 
-import files
 import insertions
 import places
 import tree
 from errors import BuildError, say
+from shared import files
 from source import ensure_pristine
 from versions import Release
 

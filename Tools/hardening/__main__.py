@@ -14,7 +14,6 @@ of its own, and prints a table in Markdown:
 
 Where runs differ, all outcomes stand there. Needs a C compiler; Linux.
 """
-import argparse
 import ctypes
 import ctypes.util
 import glob
@@ -27,6 +26,11 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
+sys.path.insert(1, str(HERE.parent))        # for shared
+
+from shared import processes
+from shared.command import Failure, Parser, number_from, run_guarded
+
 MISTAKES = {"overflow": "overflow into a freed neighbour",
             "double-free": "freed twice at once",
             "late-double-free": "freed twice, 100 frees between",
@@ -64,8 +68,7 @@ def outcome_of(command, environment):
         died_speaking = run.returncode == -signal.SIGABRT and run.stderr.strip()
         return "found" if died_speaking else "stopped"
     if run.returncode:
-        last = (run.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f"hardening: {shlex.join(command)} failed: {last}")
+        raise Failure(f"{shlex.join(command)} failed: {processes.last_line(run.stderr)}")
     return run.stdout.strip()
 
 
@@ -95,19 +98,9 @@ def arms_of(options):
 def compile_library(folder):
     """Compile planted.c; return the path of the library."""
     library = os.path.join(folder, "planted.so")
-    try:
-        compiler = shlex.split(os.environ.get("CC", "")) or ["cc"]
-    except ValueError as error:
-        sys.exit(f"hardening: CC={os.environ['CC']}: {error}: quote it as for a shell")
     # Without optimisation that knows malloc and free, and takes out what it need not do.
-    command = [*compiler, "-O1", "-fno-builtin", "-fPIC", "-shared", str(HERE / "planted.c"), "-o", library]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-    except OSError as error:
-        sys.exit(f"hardening: {compiler[0]} cannot be run: {error.strerror}")
-    except subprocess.CalledProcessError as error:
-        last = (error.stderr.strip().splitlines() or [f"{compiler[0]} failed without a word"])[-1]
-        sys.exit(f"hardening: planted.c: {last}")
+    processes.output_of([*processes.compiler(), "-O1", "-fno-builtin", "-fPIC", "-shared",
+                         str(HERE / "planted.c"), "-o", library], "compiling planted.c", LIMIT)
     return library
 
 
@@ -124,13 +117,6 @@ def print_table(options, library):
         print(f"| {meaning} | " + " | ".join(cells) + " |", flush=True)
 
 
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line; --help has the usage."""
-
-    def error(self, message):
-        sys.exit(f"hardening: {' '.join(message.split())} (--help says more)")
-
-
 def is_python(path):
     """Whether it is an interpreter that runs."""
     try:
@@ -141,23 +127,23 @@ def is_python(path):
 
 
 def main():
-    if sys.argv[1:2] == ["--plant"] and len(sys.argv) == 5:
-        plant(*sys.argv[2:])
+    """Print the table; the exit status."""
     parser = Parser(prog="hardening", description=__doc__.splitlines()[0])
     parser.add_argument("--patched", required=True, metavar="PYTHON")
     parser.add_argument("--stock", metavar="PYTHON")
-    parser.add_argument("--runs", type=int, default=5, metavar="N", help="of each mistake (5)")
+    parser.add_argument("--runs", type=number_from(1), default=5, metavar="N", help="of each mistake (5)")
     options = parser.parse_args()
     for python in filter(None, (options.patched, options.stock)):
         if not os.access(python, os.X_OK):
-            parser.error(f"{python} is not a program")
+            raise Failure(f"{python} is not a program")
         if not is_python(python):
-            parser.error(f"{python} is not a Python interpreter that runs")
-    if options.runs < 1:
-        parser.error("--runs must be at least 1")
+            raise Failure(f"{python} is not a Python interpreter that runs")
     with tempfile.TemporaryDirectory() as folder:
         print_table(options, compile_library(folder))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    if sys.argv[1:2] == ["--plant"] and len(sys.argv) == 5:
+        plant(*sys.argv[2:])
+    sys.exit(run_guarded("hardening", main))

@@ -2,20 +2,19 @@
 
     PYTHONPATH=Tools python3 -m obmallocbench obj --stock PYTHON --patched PYTHON --report FOLDER
 
-The modules, each uses only those above it:
+The modules, each uses only those above it, and Tools/shared:
 
     errors               the one exception whose text is for the user
     scenarios            which workloads there are, and what must come out
     machine              facts about the machine, the repository and each interpreter
     running              one process: timed from outside, or sampled over its lifetime
-    processes            one command, its output or how it failed
     callgrind            one process under valgrind, and reading its profile
     experiment           the arms, run in turn, gathered in one document
     memory               the memory scenarios, gathered in one document
     instructions         the allocation-heavy programs, gathered in one document
     native               the C programs, compiled when wanted
     replay               traces replayed against allocators, gathered in one document
-    document             the documents' forms; reading them and writing them whole
+    document             the documents' forms; reading them
     journal              runs of a long measurement, appended one by one
     packages             packages of PyPI that workloads import
     allocators           the arms of `all`: interpreters with other allocators

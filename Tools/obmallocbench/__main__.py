@@ -33,6 +33,9 @@ import shutil
 import textwrap
 from pathlib import Path
 
+from shared import files
+from shared.command import Parser, Progress, number_from, run_guarded, seconds
+
 from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
                document, experiment, field_suite, instructions, instructions_report, journal,
                machine, memory, memory_report, picture, recording, replay, replay_report, service,
@@ -41,47 +44,12 @@ from .errors import BenchmarkError
 from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
                         SCENARIOS, TRACED, MemoryScenario, Scenario)
 
-NOT_CLEARED, FAILED, INTERRUPTED = 1, 2, 130
+NOT_CLEARED, FAILED = 1, 2
 LIMIT_SECONDS = 600.0
-MOST_SECONDS = 999_999_999
-MOST_NUMBER = (1 << 63) - 1
 RUNS = 11
 ROUNDS, SAMPLES = 3, 200
 ALL_RUNS, IDLE = 5, "2,10"
 REPLAY_ARMS = ("core", "malloc")
-
-
-def one_line(message) -> str:
-    """Return a message without the line ends that a name in it may have."""
-    return " ".join(str(message).split())
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
-
-    def error(self, message: str):
-        """End with status 2 and the message; --help has the usage."""
-        self.exit(FAILED, f"obmallocbench: {one_line(message)} (--help says more)\n")
-
-
-def number_from(least: int):
-    """Return a function that reads an int from text, for argparse: least or more."""
-    def number(text: str) -> int:
-        value = int(text)
-        if value < least:
-            raise argparse.ArgumentTypeError(f"{value} is less than {least}")
-        if value > MOST_NUMBER:
-            raise argparse.ArgumentTypeError(f"{text} is more than {MOST_NUMBER}")
-        return value
-    return number
-
-
-def seconds(text: str) -> float:
-    """Return the seconds that text stands for, for argparse; above 0, and few enough to wait."""
-    value = float(text)
-    if not 0 < value <= MOST_SECONDS:
-        raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {MOST_SECONDS}")
-    return value
 
 
 def folder_name(text: str) -> Path:
@@ -294,7 +262,7 @@ def add_service(commands) -> None:
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
-    commands = result.add_subparsers(metavar="COMMAND", required=True, parser_class=Parser)
+    commands = result.add_subparsers(metavar="COMMAND", required=True)
     for scenario in SCENARIOS.values():
         add_scenario(commands, scenario)
     everything = list(MEMORY_SCENARIOS.values())
@@ -317,22 +285,6 @@ def parser() -> Parser:
 
 CHECKS = {experiment.FORMAT: bars.check, memory.FORMAT: memory_report.check,
           instructions.FORMAT: instructions_report.check}
-
-
-class Progress:
-    """One line on the terminal that is written over. When the output is not a terminal: a line of
-    its own for what is a milestone, else nothing."""
-
-    def __init__(self, stream=None):
-        self.stream = sys.stderr if stream is None else stream
-        self.shown = self.stream.isatty()
-
-    def __call__(self, text: str, milestone: bool = False) -> None:
-        if self.shown:
-            self.stream.write(f"\r\x1b[K{text}")
-        elif milestone:
-            self.stream.write(f"{text}\n")
-        self.stream.flush()
 
 
 def name_files(written: list[Path]) -> None:
@@ -373,7 +325,7 @@ def write_report(folder: Path, stem: str, work) -> tuple[dict, Path]:
         finally:
             progress("")
         report = folder / f"{stem}.json"
-        document.write(report, result)
+        files.write_json(report, result)
     return result, report
 
 
@@ -561,19 +513,20 @@ def run_check(options: argparse.Namespace) -> int:
         return print_bars(report)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line (without the program's name) and return the exit status."""
+def run(arguments: list[str] | None) -> int:
+    """Run what the command line (without the program's name) says; return the exit status."""
     options = parser().parse_args(arguments)
     try:
         return options.function(options)
-    except BenchmarkError as error:
-        print(f"obmallocbench: {one_line(error)}", file=sys.stderr)
-        return FAILED
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
         kept = ("what was measured is kept, the same command goes on"
                 if options.function in (run_all, run_suite) else "nothing written")
-        print(f"obmallocbench: interrupted, {kept}", file=sys.stderr)
-        return INTERRUPTED
+        raise KeyboardInterrupt(f"interrupted, {kept}") from interrupt
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """As run(), but what is wrong is one line on standard error."""
+    return run_guarded("obmallocbench", lambda: run(arguments), failed=FAILED)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,9 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from . import machine, processes, running
+from shared import processes
+
+from . import machine, running
 from .errors import BenchmarkError
 
 STOCK, PATCHED, AGAIN = "stock", "patched", "stock-again"

@@ -18,7 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import machine, processes
+from shared import processes
+
+from . import machine
 from .errors import BenchmarkError
 from .scenarios import Workload
 

@@ -12,6 +12,8 @@ import statistics
 from pathlib import Path
 from typing import Callable, Sequence
 
+from shared import files
+
 from . import comparison_report, document as reports, instructions, instructions_report, machine
 from .allocators import PATCHED, STOCK
 from .comparison_report import (Table, floor_mebibytes, has_patched, measures_of, noise_of, summary,
@@ -268,5 +270,5 @@ def write(document: dict, folder: Path) -> list[Path]:
     contents = {folder / "all.html": page(document, counted_in(folder)),
                 folder / "all.md": comparison_report.markdown(document)}
     for path, text in contents.items():
-        reports.write_whole(path, text.encode("utf-8"))
+        files.write(path, text.encode("utf-8"))
     return list(contents)

@@ -1,4 +1,4 @@
-"""The reports' forms: what each must hold, reading it, and writing files whole or not at all."""
+"""The reports' forms: what each must hold, and reading it."""
 from __future__ import annotations
 
 import contextlib
@@ -7,6 +7,8 @@ import os
 import stat
 from pathlib import Path
 
+from shared.forms import problems
+
 from . import experiment, instructions, memory, replay
 from .errors import BenchmarkError
 from .scenarios import MEMORY_SCENARIOS, SCENARIOS
@@ -14,7 +16,7 @@ from .scenarios import MEMORY_SCENARIOS, SCENARIOS
 NUMBER = (int, float)
 OPTIONAL_TEXT = (str, type(None))
 
-# A dictionary stands for one with at least these keys, a list of one form for a list of such.
+# As shared.forms has them.
 PHASE = {"phase": str, "wall_seconds": NUMBER, "user_seconds": NUMBER, "system_seconds": NUMBER,
          "rss_bytes": int}
 RUN = {"round": int, "counted": bool, "real_seconds": NUMBER, "user_seconds": NUMBER,
@@ -87,24 +89,6 @@ FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
          COMPARISON_FORMAT: COMPARISON_FORM, SERVICE_FORMAT: SERVICE_FORM}
 
 
-def problems(value, form=FORM, place: str = "report") -> list[str]:
-    """Return where value departs from form, one sentence each; an empty list when nowhere."""
-    if isinstance(form, dict):
-        if not isinstance(value, dict):
-            return [f"{place} is no object"]
-        return [problem for key, part in form.items() for problem in (
-            problems(value[key], part, f"{place}.{key}") if key in value
-            else [f"{place}.{key} is missing"])]
-    if isinstance(form, list):
-        if not isinstance(value, list) or not value:
-            return [f"{place} is no list, or empty"]
-        return [problem for index, item in enumerate(value)
-                for problem in problems(item, form[0], f"{place}[{index}]")]
-    if not isinstance(value, form):
-        return [f"{place} has the wrong type {type(value).__name__}"]
-    return []
-
-
 def unknown_names(document: dict) -> list[str]:
     """Return a sentence for each scenario of a sound document that is not one of ours."""
     if document["format"] == experiment.FORMAT:
@@ -142,23 +126,6 @@ def only_sense(path: Path):
             ValueError) as error:
         raise BenchmarkError(f"{path} is not a report of obmallocbench: its figures make no "
                              "sense") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file under a temporary name beside it, then rename it into place."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise BenchmarkError(f"cannot write {path}: {error.strerror}") from error
-
-
-def write(path: Path, document: dict) -> None:
-    """Write the document as JSON, keys in the order in which they were put in."""
-    write_whole(path, (json.dumps(document, indent=1) + "\n").encode("utf-8"))
 
 
 @contextlib.contextmanager

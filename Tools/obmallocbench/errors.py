@@ -1,5 +1,3 @@
-"""The exception that ends a command with one line."""
+"""The exception that ends a command with one line for the terminal."""
 
-
-class BenchmarkError(Exception):
-    """Something the user can act on; str() of it is one line for the terminal."""
+from shared.command import Failure as BenchmarkError     # noqa: F401

@@ -15,9 +15,11 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Sequence
 
-from . import experiment, packages, processes
+from shared import files, processes
+from shared.processes import last_line
+
+from . import experiment, packages
 from .comparison import ensure_unchanged, signature
-from .document import write_whole
 from .errors import BenchmarkError
 from .figures import busy, unlike
 from .journal import Journal, key_of
@@ -94,7 +96,7 @@ def measure(command: Sequence[str], output: Path, log: Path) -> dict | None:
     if run.returncode == 0 and output.exists():
         return json.loads(output.read_bytes())
     if FAILED_MARK not in run.stdout:
-        last = (run.stdout.strip().splitlines() or ["it said nothing"])[-1]
+        last = last_line(run.stdout, "it said nothing")
         raise BenchmarkError(f"{SUITE} ended with status {run.returncode}: {last} (see {log})")
     return None
 
@@ -194,9 +196,9 @@ def run_suite(interpreters: dict[str, dict], words: Sequence[str], folder: Path,
                                     ANSWER_SECONDS, suite_environment())
     written = [report / f"{SUITE}-{path.name}" for path in contents]
     for path, content in zip(written, contents.values()):
-        write_whole(path, content)
+        files.write(path, content)
     facts = experiment.finish_circumstances(facts)
     text = f"{table.strip()}\n\n{NOISE} {facts_of(facts, versions, words)}\n"
     written.append(report / f"{SUITE}.md")
-    write_whole(written[-1], text.encode("utf-8"))
+    files.write(written[-1], text.encode("utf-8"))
     return text, written, failed

@@ -17,20 +17,22 @@ what it would on a machine that has its memory for itself.
 
 Linux only; Python 3.8 or newer.
 """
-import argparse
 import ctypes
 import mmap
 import os
 import sys
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "workloads"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path[:0] = [os.path.join(HERE, "workloads"), os.path.dirname(HERE)]
 import measure
+from shared.command import Parser, number_from, run_guarded
 
 ARENA = 2 << 20             # bytes, as a huge page of x86
 SURVIVOR_EVERY = 16         # pages
 MEBIBYTE = 1 << 20
 AT_HAND_PAUSE_SECONDS = 0.3
+MOST = 999999               # arenas or seconds
 
 
 def memory():
@@ -116,30 +118,16 @@ def keep_at_hand(arenas, seconds):
         time.sleep(AT_HAND_PAUSE_SECONDS)
 
 
-def number_above_0(text):
-    """Return the number (int) that an argument states."""
-    if not (text.isdecimal() and len(text) < 7 and int(text) > 0):
-        raise argparse.ArgumentTypeError("%r is not a number from 1 to 999999" % text)
-    return int(text)
-
-
-class Parser(argparse.ArgumentParser):
-    """One whose errors take one line."""
-
-    def error(self, message):
-        sys.exit("hugepages.py: %s" % message)
-
-
 def main():
-    """Write the lines."""
+    """Write the lines; return the exit status."""
     parser = Parser(description=__doc__.split("\n", 1)[0], allow_abbrev=False)
-    parser.add_argument("arenas", metavar="ARENAS", nargs="?", type=number_above_0, default=256)
-    parser.add_argument("--at-hand", metavar="SECONDS", type=number_above_0,
+    parser.add_argument("arenas", metavar="ARENAS", nargs="?", type=number_from(1, MOST), default=256)
+    parser.add_argument("--at-hand", metavar="SECONDS", type=number_from(1, MOST),
                         help="touch so many huge pages again and again, and drop them")
     options = parser.parse_args()
     if options.at_hand:
         keep_at_hand(options.arenas, options.at_hand)
-        return
+        return 0
     print("RSS/AnonHugePages/cgroup in MiB, of %d: filled, and after the drop" % (2 * options.arenas))
     for name, advice, apart, shared in (
             ("small", mmap.MADV_NOHUGEPAGE, False, False),
@@ -147,12 +135,8 @@ def main():
             ("huge, taken apart", mmap.MADV_HUGEPAGE, True, False),
             ("huge, taken apart, shared", mmap.MADV_HUGEPAGE, True, True)):
         print("%-26s %s" % (name, run(options.arenas, advice, apart, shared)), flush=True)
+    return 0
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except (OSError, MemoryError) as error:
-        sys.exit("hugepages.py: %s" % (error or "no memory"))
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(run_guarded("hugepages.py", main))

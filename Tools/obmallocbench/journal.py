@@ -11,7 +11,8 @@ import json
 import os
 from pathlib import Path
 
-from . import document
+from shared.forms import problems
+
 from .errors import BenchmarkError
 
 ENTRY = {"key": str, "round": int, "run": dict}
@@ -53,7 +54,7 @@ class Journal:
             entry = json.loads(line)
         except (ValueError, RecursionError):
             entry = None
-        if document.problems(entry, ENTRY):
+        if problems(entry, ENTRY):
             raise BenchmarkError(f"{self.path} is no journal of obmallocbench: remove it, or put "
                                  "it elsewhere")
         return entry

@@ -1,13 +1,15 @@
 """Facts to keep beside the figures: the machine, the repository, the interpreters."""
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import platform
 import shutil
 import subprocess
 from pathlib import Path
+
+from shared.files import sha256
+from shared.processes import last_line
 
 from .errors import BenchmarkError
 
@@ -68,10 +70,10 @@ def describe_interpreter(name: str) -> dict:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchmarkError(f"{path} cannot be run: {error}") from error
     except ValueError as error:
-        words = (answer.stderr.strip().splitlines() or [f"exit status {answer.returncode}"])[-1]
+        words = last_line(answer.stderr, f"exit status {answer.returncode}")
         raise BenchmarkError(f"{path} is no working Python interpreter: {words}") from error
     content = Path(path).read_bytes()
-    description.update(path=path, sha256=hashlib.sha256(content).hexdigest(),
+    description.update(path=path, sha256=sha256(content),
                        is_script=content.startswith(b"#!"))
     return description
 

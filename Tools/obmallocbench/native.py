@@ -3,12 +3,11 @@ from __future__ import annotations
 
 import hashlib
 import os
-import shutil
 from pathlib import Path
 from typing import Iterable, Sequence
 
-from . import processes
-from .errors import BenchmarkError
+from shared import processes
+
 from .scenarios import FOLDER
 
 SOURCES = FOLDER / "replayer"
@@ -17,18 +16,10 @@ LIBRARIES = ("-ldl", "-pthread")        # of their own until glibc 2.34
 COMPILE_SECONDS = 120.0
 
 
-def find_compiler() -> str:
-    """Return the path of the C compiler: $CC, or the first of cc, gcc, clang."""
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        path = name and shutil.which(name)
-        if path:
-            return path
-    raise BenchmarkError("there is no C compiler: install Debian's package gcc, or set CC")
-
-
-def version_of(compiler: str) -> str:
+def compiler_version() -> str:
     """Return the first line that the compiler says of its version."""
-    return (processes.output_of([compiler, "--version"], compiler, COMPILE_SECONDS)
+    words = processes.compiler()
+    return (processes.output_of([*words, "--version"], words[0], COMPILE_SECONDS)
             .splitlines() or [""])[0]
 
 
@@ -48,9 +39,8 @@ def build(name: str, files: Sequence[str], options: Sequence[str], inputs: Seque
     files: in SOURCES. options: besides of OPTIONS. inputs: the folders whose C sources are read.
     folder: where it lies, made if need be.
     """
-    compiler = find_compiler()
-    words = [compiler, *OPTIONS, *options, *(str(SOURCES / file) for file in files), *LIBRARIES]
-    made_of = checksum([*words, version_of(compiler)], [SOURCES, *inputs])
+    words = [*processes.compiler(), *OPTIONS, *options, *(str(SOURCES / file) for file in files), *LIBRARIES]
+    made_of = checksum([*words, compiler_version()], [SOURCES, *inputs])
     target = folder / f"{name}-{made_of}"
     if not target.exists():
         folder.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 from typing import Sequence
 
-from . import document, processes
+from shared import files, processes
+
 from .errors import BenchmarkError
 
 INSTALL_SECONDS = 600.0
@@ -31,7 +32,7 @@ def venv(folder: Path) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         processes.output_of([sys.executable, "-m", "venv", str(folder)],
                             "making a venv (Debian's package python3-venv)", INSTALL_SECONDS)
-        document.write(folder / COMPLETE, {})
+        files.write_json(folder / COMPLETE, {})
     return python
 
 
@@ -60,7 +61,7 @@ def install_tool(name: str, folder: Path) -> tuple[Path, dict[str, str]]:
     if name not in known:
         pip_install(python, [name], name)
         known = versions_in(*folder.glob("lib/python*/site-packages"))
-        document.write(folder / COMPLETE, known)
+        files.write_json(folder / COMPLETE, known)
     return python, known
 
 
@@ -80,5 +81,5 @@ def install(names: Sequence[str], interpreter: dict, folder: Path) -> tuple[Path
         processes.output_of([interpreter["path"], "-m", "compileall", "-q", str(target)],
                             "compileall", INSTALL_SECONDS)
         versions = versions_in(target)
-        document.write(target / COMPLETE, versions)
+        files.write_json(target / COMPLETE, versions)
     return target, versions

@@ -17,6 +17,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared import files
+from shared.processes import last_line
+
 from . import document as reports
 from . import figures, service_report, table
 from .errors import BenchmarkError
@@ -248,7 +251,7 @@ def draw(document: dict, folder: Path) -> list[Path]:
             figure.savefig(buffer, format=suffix, **options)
             contents.append(buffer.getvalue())
     for path, content in zip(written, contents):
-        reports.write_whole(path, content)
+        files.write(path, content)
     return written
 
 
@@ -265,8 +268,8 @@ def draw_elsewhere(report: Path) -> list[Path]:
     except OSError as error:
         raise BenchmarkError(INSTALL) from error
     if answer.returncode:
-        last = (answer.stderr.strip().splitlines() or ["no message"])[-1]
-        raise BenchmarkError(f"no picture: {last.removeprefix('obmallocbench: ')}")
+        last = last_line(answer.stderr).removeprefix("obmallocbench: ")
+        raise BenchmarkError(f"no picture: {last}")
     return paths(report.parent, report.stem)
 
 

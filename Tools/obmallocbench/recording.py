@@ -6,12 +6,14 @@ again when the script has another text or the interpreter another version.
 from __future__ import annotations
 
 import hashlib
-import json
 import sys
 from pathlib import Path
 from typing import Sequence
 
-from . import document, machine, native, processes
+from shared import files, processes
+from shared.forms import problems
+
+from . import machine, native
 from .errors import BenchmarkError
 
 FORMAT = "obmallocbench trace 1"
@@ -39,11 +41,8 @@ def read_facts(trace: Path) -> dict | None:
     """Return what a trace was recorded from; None when it, or that, is not there."""
     if not trace.exists():
         return None
-    try:
-        facts = json.loads(trace.with_suffix(".json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return None if document.problems(facts, FACTS) else facts
+    facts = files.read_json(trace.with_suffix(".json"), {})
+    return None if problems(facts, FACTS) else facts
 
 
 def record(recorder: Path, interpreter: dict, words: Sequence[str], trace: Path,
@@ -80,5 +79,5 @@ def record_program(recorder: Path, interpreter: dict, script: Path, trace: Path,
     if read_facts(trace) == facts and not again:
         return False
     record(recorder, interpreter, [str(script)], trace, limit)
-    document.write(trace.with_suffix(".json"), facts)
+    files.write_json(trace.with_suffix(".json"), facts)
     return True

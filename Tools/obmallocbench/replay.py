@@ -16,7 +16,9 @@ import tarfile
 from pathlib import Path
 from typing import Callable, Sequence
 
-from . import callgrind, experiment, machine, native, processes
+from shared import processes
+
+from . import callgrind, experiment, machine, native
 from .errors import BenchmarkError
 
 FORMAT = "obmallocbench replay 1"
@@ -164,6 +166,6 @@ def run_replay(traces: Sequence[Path], arms: Sequence[Arm], parameters: dict[str
     results = [replay_trace(trace, arms, programs, parameters, valgrind, limit, progress)
                for trace in traces]
     return {"format": FORMAT, **experiment.finish_circumstances(facts),
-            "compiler": native.version_of(native.find_compiler()), "parameters": parameters,
+            "compiler": native.compiler_version(), "parameters": parameters,
             "valgrind": valgrind and callgrind.version_of(valgrind),
             "arms": [dataclasses.asdict(arm) for arm in arms], "traces": results}

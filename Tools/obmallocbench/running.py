@@ -15,6 +15,8 @@ import tempfile
 import threading
 import time
 
+from shared import processes
+
 from . import machine
 from .errors import BenchmarkError
 from .scenarios import Workload
@@ -98,13 +100,11 @@ class Process:
     def failure(self) -> str:
         """Return in words how the process failed: signal or status, and its last line."""
         self.errors.seek(0)
-        lines = self.errors.read().decode("utf-8", "replace").strip().splitlines()
-        last = f": {lines[-1]}" if lines else ""
-        if self.status < 0:
-            if -self.status == signal.SIGKILL and self.real >= self.limit:
-                return f"was ended after {self.limit:g} s (--limit){last}"
-            return f"crashed with {signal.Signals(-self.status).name}{last}"
-        return f"ended with status {self.status}{last}"
+        last = processes.last_line(self.errors.read().decode("utf-8", "replace"))
+        late = self.status == -signal.SIGKILL and self.real >= self.limit
+        how = (f"was ended after {self.limit:g} s (--limit)" if late
+               else processes.ending(self.status))
+        return f"{how}: {last}"
 
 
 def parse_line(text: str, source: str) -> dict:

@@ -19,7 +19,9 @@ import urllib.request
 from pathlib import Path
 from typing import Callable
 
-from . import allocators, experiment, machine, packages, processes, running
+from shared import processes
+
+from . import allocators, experiment, machine, packages, running
 from .document import SERVICE_FORMAT
 from .errors import BenchmarkError
 

@@ -30,26 +30,30 @@ Exit status: 0 no regression, 1 regressions, 2 bad usage.
 """
 
 import argparse
-import json
 import os
 import random
-import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
 from subprocess import CalledProcessError, TimeoutExpired
 
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
+
 import regrtest_run
 from regrtest_output import CRASH, FAIL, FILE, PASS, FileRun, Result
 from regrtest_output import is_bad, plain_name
 from regrtest_run import Interpreter
+from shared.command import Failure, Parser, number_from, run_guarded, say
+from shared.files import write_json
+from shared.processes import last_line
 from verdicts import COUNTED_AS, FLAKY, PASSED, RERUNS, SKIPPED, FileHistory
 
 FILE_TIMEOUT = 900          # seconds, one test file
 SUITE_LIMIT = 45 * 60       # seconds, the whole suite on patched
 RERUN_LIMIT = 30 * 60       # seconds, all reruns together
 PROGRESS_EVERY = 15         # seconds between progress lines
+MOST = 999_999_999          # seconds, or files at a time
 REGRTEST = "(regrtest itself)"
 
 # In words that 2.7 knows too.
@@ -60,26 +64,11 @@ VERSION = ("import sys; kind = getattr(sys, 'implementation', None); "
 VERSION_WORDS = 7
 
 
-class Usage(Exception):
-    """Bad usage; the message is the one line that is printed."""
-
-
-def positive(text):
-    if not text.isdecimal() or len(text) > 9 or int(text) == 0:
-        raise argparse.ArgumentTypeError(f"not a number above 0: {text!r}")
-    return int(text)
-
-
 def assignment(text):
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise argparse.ArgumentTypeError(f"not NAME=VALUE: {text!r}")
     return name, value
-
-
-class Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise Usage(message)
 
 
 def parse_arguments(arguments):
@@ -89,13 +78,13 @@ def parse_arguments(arguments):
     add = parser.add_argument
     add("--patched", required=True, metavar="PY", help="interpreter under test")
     add("--stock", required=True, metavar="PY", help="unchanged interpreter")
-    add("--jobs", type=positive, default=2, metavar="N",
+    add("--jobs", type=number_from(1, MOST), default=2, metavar="N",
         help="files at a time in the first run (default %(default)s)")
-    add("--timeout", type=positive, default=FILE_TIMEOUT, metavar="SECONDS",
+    add("--timeout", type=number_from(1, MOST), default=FILE_TIMEOUT, metavar="SECONDS",
         help="per test file (default %(default)s)")
-    add("--suite-limit", type=positive, default=SUITE_LIMIT, metavar="SECONDS",
+    add("--suite-limit", type=number_from(1, MOST), default=SUITE_LIMIT, metavar="SECONDS",
         help="for the first run (default %(default)s)")
-    add("--rerun-limit", type=positive, default=RERUN_LIMIT, metavar="SECONDS",
+    add("--rerun-limit", type=number_from(1, MOST), default=RERUN_LIMIT, metavar="SECONDS",
         help="for all reruns together (default %(default)s)")
     add("--report", metavar="FILE", help="JSON: each case but the plain passes")
     add("--counts", metavar="FILE", help='JSON: {"passed", "failed", "skipped"}')
@@ -116,9 +105,9 @@ def parse_arguments(arguments):
 def check_executable(side, name):
     path = os.path.abspath(name)
     if not os.path.isfile(path):
-        raise Usage(f"--{side}: no such interpreter: {name}")
+        raise Failure(f"--{side}: no such interpreter: {name}")
     if not os.access(path, os.X_OK):
-        raise Usage(f"--{side}: not executable: {name}")
+        raise Failure(f"--{side}: not executable: {name}")
     return path
 
 
@@ -127,11 +116,10 @@ def ask(interpreter, what, arguments):
     try:
         return interpreter.output(arguments)
     except CalledProcessError as error:
-        lines = error.stderr.strip().splitlines() or ["no message"]
-        raise Usage(f"--{interpreter.side}: {interpreter.python} cannot {what} "
-                    f"(status {error.returncode}): {lines[-1]}") from None
+        raise Failure(f"--{interpreter.side}: {interpreter.python} cannot {what} "
+                    f"(status {error.returncode}): {last_line(error.stderr)}") from None
     except (OSError, ValueError, TimeoutExpired) as error:  # ValueError: no text
-        raise Usage(f"--{interpreter.side}: {interpreter.python} cannot {what}: "
+        raise Failure(f"--{interpreter.side}: {interpreter.python} cannot {what}: "
                     f"{error}") from None
 
 
@@ -145,9 +133,9 @@ def make_interpreters(options):
                 for side in sides]
     for side, version in zip(sides, versions):
         if len(version.split()) != VERSION_WORDS:
-            raise Usage(f"--{side.side}: {side.python} is not a Python interpreter")
+            raise Failure(f"--{side.side}: {side.python} is not a Python interpreter")
     if versions[0] != versions[1]:
-        raise Usage(f"not the same version on both sides: patched is "
+        raise Failure(f"not the same version on both sides: patched is "
                     f"{versions[0]}, stock is {versions[1]}")
     known = ask(sides[0], "tell the options of its regrtest",
                 ["-m", "test", "--help"])
@@ -167,7 +155,7 @@ def regrtest_options(options, known):
         shared += ["-u", options.use]
     if options.testdir:
         if not os.path.isdir(options.testdir):
-            raise Usage(f"--testdir: no such folder: {options.testdir}")
+            raise Failure(f"--testdir: no such folder: {options.testdir}")
         shared += ["--testdir", os.path.abspath(options.testdir)]
     return shared
 
@@ -182,10 +170,10 @@ def select_files(patched, stock, tests):
     known = {plain_name(file).partition(".")[0] for file in list_tests(stock)}
     for test in tests:
         if plain_name(test).partition(".")[0] not in known:
-            raise Usage(f"no such test: {test}")
+            raise Failure(f"no such test: {test}")
     files = list(dict.fromkeys(list_tests(patched, tests)))
     if not files:
-        raise Usage("no tests to run")
+        raise Failure("no tests to run")
     return files
 
 
@@ -200,7 +188,7 @@ def check_writable(option, name):
         if is_new:
             os.unlink(name)
     except OSError as error:
-        raise Usage(f"--{option}: cannot write {name}: {error.strerror}") from None
+        raise Failure(f"--{option}: cannot write {name}: {error.strerror}") from None
 
 
 def make_log_folder(report):
@@ -211,7 +199,7 @@ def make_log_folder(report):
         os.makedirs(folder, exist_ok=True)
         return folder
     except OSError as error:
-        raise Usage(f"cannot make a folder for the logs: {error}") from None
+        raise Failure(f"cannot make a folder for the logs: {error}") from None
 
 
 # Step 1: the suite on patched
@@ -247,10 +235,6 @@ class Progress:
                         or any(result.kind in (FAIL, CRASH)
                                for result in run.cases.values())
                         for run in files.values())
-
-
-def say(line):
-    print(line, flush=True)
 
 
 def clock(seconds):
@@ -370,17 +354,6 @@ def print_table(table):
     say("")
 
 
-def write_json(path, value):
-    """Replace a file, whole or not at all."""
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
-    try:
-        temporary.write_text(json.dumps(value, indent=1) + "\n", encoding="utf-8")
-        temporary.replace(path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise Usage(f"cannot write {path}: {error.strerror}") from None
-
-
 def conclude(options, histories, folder, seconds):
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     for history in histories:
@@ -390,14 +363,14 @@ def conclude(options, histories, folder, seconds):
     if shown:
         print_table(shown)
     if options.report:
-        write_json(options.report, {
+        write_json(Path(options.report), {
             "patched": options.patched, "stock": options.stock,
             "tests": options.tests, "env": dict(options.env),
             "seed": options.seed, "jobs": options.jobs,
             "timeout": options.timeout, "seconds": round(seconds, 1),
             "logs": folder, "counts": totals, "cases": table})
     if options.counts:
-        write_json(options.counts, totals)
+        write_json(Path(options.counts), totals)
     flaky = sum(row["verdict"] == FLAKY for row in table)
     own_skips = sum(row["verdict"] == SKIPPED and row["case"] is not None
                     for row in table)
@@ -427,17 +400,7 @@ def compare(options):
 
 
 def main(arguments=None):
-    # A shell starts background jobs with SIGINT ignored, and regrtest would
-    # inherit that; it has to hear the interrupt that stops it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return compare(parse_arguments(arguments))
-    except Usage as error:
-        print("compare.py:", " ".join(str(error).split()), file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("compare.py: interrupted", file=sys.stderr)
-        return 130
+    return run_guarded("compare.py", lambda: compare(parse_arguments(arguments)), failed=2)
 
 
 if __name__ == "__main__":

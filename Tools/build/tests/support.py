@@ -16,11 +16,11 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path[:0] = map(str, Path(__file__).resolve().parents[1:3])     # the modules, and shared
 
-import files  # noqa: E402
 import places  # noqa: E402
 import versions  # noqa: E402
+from shared import files  # noqa: E402
 
 PATCHLEVEL = '#define PY_VERSION              "3.13.{}"\n'
 BASE = b"".join(b"line %d\n" % number for number in range(1, 41))

@@ -7,9 +7,9 @@ import shutil
 import unittest
 
 from bad_input import CHECKOUT, DIGITS, LONG, PYTHON, BadInputCase
+from shared import files
 from support import BASE, PATCHLEVEL, RepositoryCase
 from test_tree import TreeCase
-import files
 import places
 import versions
 
@@ -22,8 +22,8 @@ class BuildCase(BadInputCase, RepositoryCase):
         self.folder = self.outside
         self.command = [PYTHON, "Tools/build"]
         (self.root / "Tools").mkdir(exist_ok=True)
-        shutil.copytree(CHECKOUT / "Tools/build", self.root / "Tools/build",
-                        ignore=shutil.ignore_patterns("tests", "__pycache__"))
+        for name in ("Tools/build", "Tools/shared"):
+            shutil.copytree(CHECKOUT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__", "tests"))
         for name in ("GNUmakefile", "Makefile.pre.in", "configure.ac", "Tools/check/check.mk"):
             self.write(name, (CHECKOUT / name).read_text(encoding="utf-8"))
         known = self.root / "Tools/build/versions.py"

@@ -65,8 +65,11 @@ class CompareTests(ToolCase):
             ("--stock: /bin/true is not a Python interpreter", ["--patched", self.fake, "--stock", "/bin/true"]),
             ("not the same version on both sides: patched is cpython 3 99",
              ["--patched", self.fake, "--stock", PYTHON]),
-            *((f"{option}: not a number above 0: '{text}'", [*good, option, text]) for option, text in (
-                ("--jobs", "0"), ("--timeout", "-1"), ("--suite-limit", "1.5"), ("--rerun-limit", DIGITS))),
+            ("--jobs: 0 is less than 1", [*good, "--jobs", "0"]),
+            ("--timeout: -1 is less than 1", [*good, "--timeout", "-1"]),
+            ("--suite-limit: invalid number value: '1.5'", [*good, "--suite-limit", "1.5"]),
+            ("--rerun-limit: invalid number value: '9{100}", [*good, "--rerun-limit", DIGITS]),
+            ("--rerun-limit: 1000000000 is more than 999999999", [*good, "--rerun-limit", "1000000000"]),
             ("--seed: invalid int value: 'x'", [*good, "--seed", "x"]),
             ("--env: not NAME=VALUE: '=x'", [*good, "--env", "=x"]),
             ("--testdir: no such folder: .*file", [*good, "--testdir", self.file]),
@@ -101,10 +104,10 @@ class HardeningTests(ToolCase):
             ("file is not a program", [*this, "--stock", self.file]),
             *((f"{python} is not a Python interpreter that runs", ["--patched", python])
               for python in (self.inner, self.mute, self.no_program)),
-            ("--runs must be at least 1", [*this, "--runs", "0"]),
-            ("--runs: invalid int value: 'few'", [*this, "--runs", "few"]),
+            ("--runs: 0 is less than 1", [*this, "--runs", "0"]),
+            ("--runs: invalid number value: 'few'", [*this, "--runs", "few"]),
             ("^hardening: /nowhere/cc cannot be run: No such file", this, {"CC": "/nowhere/cc"}),
-            ("^hardening: planted.c: /bin/false failed", this, {"CC": "/bin/false"}),
+            ("^hardening: compiling planted.c ended with status 1: no message", this, {"CC": "/bin/false"}),
             ("^hardening: CC='cc: No closing quotation: quote it", this, {"CC": "'cc"}),
             command=[PYTHON, TOOLS / "hardening"], least=11)
 

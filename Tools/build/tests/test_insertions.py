@@ -6,7 +6,7 @@ import unittest
 import support  # noqa: F401  (finds the modules under test)
 import insertions
 from errors import BuildError
-from files import sha256
+from shared.files import sha256
 
 BASE = b"one\ntwo\nthree\n"
 

@@ -8,9 +8,9 @@ import types
 import unittest
 from unittest import mock
 
+from shared import files
 from support import RepositoryCase
 from test_tree import TreeCase
-import files
 import install
 import interpreter
 import places

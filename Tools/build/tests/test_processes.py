@@ -7,9 +7,9 @@ import unittest
 from pathlib import Path
 
 import support  # noqa: F401  (finds the modules under test)
-import errors
 from errors import BuildError
 from processes import run_logged
+from shared import command
 
 
 class TellingLineTests(unittest.TestCase):
@@ -27,11 +27,11 @@ class InterruptTests(unittest.TestCase):
 
     def test_children_of_a_job_in_the_background_hear_sigint(self):
         child = "import signal; print(signal.getsignal(signal.SIGINT) == signal.SIG_IGN)"
-        ours = ("import subprocess, sys; from errors import run_guarded; "
-                "sys.exit(run_guarded(lambda: subprocess.call([sys.executable, '-c', sys.argv[1]])))")
+        ours = ("import subprocess, sys; from shared.command import run_guarded; "
+                "sys.exit(run_guarded('it', lambda: subprocess.call([sys.executable, '-c', sys.argv[1]])))")
         said = subprocess.check_output(
             ["/bin/sh", "-c", 'trap "" INT; exec "$0" "$@"', sys.executable, "-c", ours, child],
-            cwd=Path(errors.__file__).parent, text=True)
+            cwd=Path(command.__file__).parents[1], text=True)
         self.assertEqual(said, "False\n")
 
 

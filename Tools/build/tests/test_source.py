@@ -6,9 +6,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from shared import files
 from support import RepositoryCase
 import debian
-import files
 import places
 import processes
 import source

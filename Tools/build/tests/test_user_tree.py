@@ -1,12 +1,13 @@
 """user_tree.py: all of a user's tree is patched, or nothing."""
 
 import os
+import pkgutil
 import unittest
 from unittest import mock
 
+from shared import files
 from support import BASE, PATCHLEVEL
 from test_tree import TreeCase
-import files
 import tree
 import user_tree
 from errors import BuildError
@@ -75,7 +76,7 @@ class PatchTest(TreeCase):
 
     def fail_at(self, function: str, count: int, error: int) -> None:
         """Patch with the count-th call of a function failing."""
-        real, calls = eval(function), []
+        real, calls = pkgutil.resolve_name(function), []
 
         def failing(*arguments):
             calls.append(arguments)
@@ -88,7 +89,7 @@ class PatchTest(TreeCase):
 
     def test_full_disk_at_every_file(self):
         for count in (1, 2, 3):
-            self.fail_at("files.stage", count, 28)
+            self.fail_at("shared.files.stage", count, 28)
 
     def test_failing_rename_is_undone(self):
         for count in (1, 2, 3):

@@ -30,7 +30,7 @@ class PlantedTests(unittest.TestCase):
     def test_mistakes_of_the_caller(self):
         for arguments, text in (([], "--patched"),
                                 (["--patched", "/nowhere/python"], "not a program"),
-                                (["--patched", sys.executable, "--runs", "0"], "at least 1")):
+                                (["--patched", sys.executable, "--runs", "0"], "less than 1")):
             with self.subTest(arguments=arguments):
                 done = run(*arguments)
                 self.assertNotEqual(done.returncode, 0)

@@ -6,8 +6,10 @@ import sys
 import unittest
 from unittest import mock
 
+from shared import files, processes
+from shared.forms import problems
 from obmallocbench import (allocators, comparison, comparison_page, comparison_report, document,
-                           journal, packages, processes, running)
+                           journal, packages, running)
 from obmallocbench.errors import BenchmarkError
 from obmallocbench.scenarios import REST_SCENARIOS
 
@@ -77,7 +79,7 @@ class Figures(unittest.TestCase):
         return [cell.text + "*" * cell.least for cell in row]
 
     def test_sample_is_sound(self):
-        self.assertEqual(document.problems(self.document, document.COMPARISON_FORM), [])
+        self.assertEqual(problems(self.document, document.COMPARISON_FORM), [])
 
     def test_memory_after_release_and_idling(self):
         self.assertEqual(self.cells("released"),
@@ -277,7 +279,7 @@ class Packages(InFolder):
             if name == "pip":
                 raise BenchmarkError("pip ended with status 1: No matching distribution")
         with mock.patch.object(processes, "output_of", no_pip), \
-                mock.patch.object(document, "write"), \
+                mock.patch.object(files, "write_json"), \
                 self.assertRaisesRegex(BenchmarkError, "flask could not .* network") as caught:
             packages.install(["flask"], self.INTERPRETER, self.folder)
         self.assertNotIn("\n", str(caught.exception))
@@ -286,7 +288,7 @@ class Packages(InFolder):
     def test_what_is_there_is_not_fetched_again(self):
         target = self.folder / "python3.13-flask"
         target.mkdir()
-        document.write(target / packages.COMPLETE, {"Flask": "3"})
+        files.write_json(target / packages.COMPLETE, {"Flask": "3"})
         self.assertEqual(packages.install(["flask"], self.INTERPRETER, self.folder),
                          (target.resolve(), {"Flask": "3"}))
 
@@ -400,7 +402,7 @@ class Command(InFolder):
 
     def test_draw(self):
         path = self.folder / "all.json"
-        document.write(path, small_document())
+        files.write_json(path, small_document())
         self.assertEqual(run("draw", path)[0], 0)
         self.assertTrue((self.folder / "all.html").exists())
         self.assertIn("has no bars", run("check", path)[2])

@@ -5,7 +5,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from obmallocbench import field_suite, packages, processes
+from shared import processes
+from obmallocbench import field_suite, packages
 from obmallocbench.errors import BenchmarkError
 
 from .test_run import PYTHON, InFolder, run

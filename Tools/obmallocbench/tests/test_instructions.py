@@ -4,6 +4,7 @@ import shutil
 import unittest
 from unittest import mock
 
+from shared.forms import problems
 from obmallocbench import callgrind, document, instructions, instructions_report, machine
 from obmallocbench.callgrind import Profile
 from obmallocbench.errors import BenchmarkError
@@ -115,7 +116,7 @@ class Profiles(unittest.TestCase):
 
 class Report(unittest.TestCase):
     def test_sample_is_sound(self):
-        self.assertEqual(document.problems(small_document(), document.INSTRUCTIONS_FORM), [])
+        self.assertEqual(problems(small_document(), document.INSTRUCTIONS_FORM), [])
 
     def test_bars(self):
         bars = instructions_report.check(small_document())

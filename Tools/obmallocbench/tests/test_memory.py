@@ -2,6 +2,8 @@
 import copy
 import unittest
 
+from shared import files
+from shared.forms import problems
 from obmallocbench import document, memory, memory_report
 from obmallocbench.scenarios import MEMORY_SCENARIOS
 
@@ -52,7 +54,7 @@ def small_document() -> dict:
 
 class Figures(unittest.TestCase):
     def test_sample_is_sound(self):
-        self.assertEqual(document.problems(small_document(), document.MEMORY_FORM), [])
+        self.assertEqual(problems(small_document(), document.MEMORY_FORM), [])
 
     def test_bars(self):
         bars = memory_report.check(small_document())
@@ -105,7 +107,7 @@ class Command(InFolder):
 
     def test_check_and_draw_of_a_written_report(self):
         path = self.folder / "memory.json"
-        document.write(path, small_document())
+        files.write_json(path, small_document())
         status, output, _ = run("check", path)
         self.assertEqual((status, output.count("PASS"), output.count("FAIL")), (1, 3, 1))
         status, _, errors = run("draw", path)
@@ -116,7 +118,7 @@ class Command(InFolder):
         path = self.folder / "memory.json"
         report = small_document()
         report["cases"][1]["scenario"] = "nonsense"
-        document.write(path, report)
+        files.write_json(path, report)
         status, _, errors = run("check", path)
         self.assertEqual(status, 2)
         self.assertIn("no scenario 'nonsense'", errors)

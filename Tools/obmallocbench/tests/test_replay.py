@@ -6,7 +6,9 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from obmallocbench import document, machine, native, processes, recording, replay, replay_report
+from shared import processes
+from shared.forms import problems
+from obmallocbench import document, machine, native, recording, replay, replay_report
 from obmallocbench.errors import BenchmarkError
 
 from . import sample
@@ -305,7 +307,7 @@ def small_document() -> dict:
 
 class Report(unittest.TestCase):
     def test_sample_is_sound(self):
-        self.assertEqual(document.problems(small_document(), document.REPLAY_FORM), [])
+        self.assertEqual(problems(small_document(), document.REPLAY_FORM), [])
 
     def test_figures(self):
         trace = small_document()["traces"][0]

@@ -9,6 +9,7 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
+from shared import files
 from obmallocbench import __main__ as command
 from obmallocbench import document, machine, picture, running, table
 from obmallocbench.errors import BenchmarkError
@@ -66,12 +67,12 @@ class Whole(InFolder):
 
     def test_check_of_a_written_report(self):
         path = self.folder / "obj.json"
-        document.write(path, sample.document())
+        files.write_json(path, sample.document())
         status, output, _ = run("check", path)
         self.assertEqual((status, output.count("PASS")), (0, 2))
         failing = sample.document()
         failing["arms"][1] = sample.arm("patched", [9.0, 9.0, 9.0], 20)
-        document.write(path, failing)
+        files.write_json(path, failing)
         status, output, _ = run("check", path)
         self.assertEqual((status, output.count("FAIL")), (1, 2))
 
@@ -87,7 +88,7 @@ class Whole(InFolder):
     @unittest.skipUnless(HAS_MATPLOTLIB, "Matplotlib is missing")
     def test_picture(self):
         path = self.folder / "obj.json"
-        document.write(path, sample.document())
+        files.write_json(path, sample.document())
         self.assertEqual(run("draw", path)[0], 0)
         self.assertTrue((self.folder / "obj.png").read_bytes().startswith(b"\x89PNG"))
         self.assertIn(b"<svg", (self.folder / "obj.svg").read_bytes())

@@ -5,7 +5,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from obmallocbench import document, packages, picture, processes, service, service_report
+from shared import processes
+from obmallocbench import document, packages, picture, service, service_report
 from obmallocbench.errors import BenchmarkError
 
 from . import sample

@@ -11,6 +11,8 @@ import tempfile
 from pathlib import Path
 from typing import Any, Iterator, Optional
 
+from .command import Failure
+
 TEMPORARY_SUFFIX = ".obm-tmp"
 WRITTEN_BY_PYTHON = (".pyc", ".pyo", ".pickle", TEMPORARY_SUFFIX)
 CHUNK = 1 << 20  # bytes read at a time
@@ -47,14 +49,17 @@ def _copy_rights(target: Path, name: str) -> None:
 
 
 def write(target: Path, data: bytes) -> None:
-    """Replace target by data in one step; makes its folder."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staged = stage(target, data)
+    """Replace target by data in one step; makes its folder.  Failure leaves the old file."""
     try:
-        os.replace(staged, target)
-    except BaseException:
-        os.unlink(staged)
-        raise
+        target.parent.mkdir(parents=True, exist_ok=True)
+        staged = stage(target, data)
+        try:
+            os.replace(staged, target)
+        except BaseException:
+            os.unlink(staged)
+            raise
+    except OSError as error:
+        raise Failure(f"cannot write {target}: {error.strerror}") from error
 
 
 def write_if_changed(target: Path, data: bytes) -> bool:
@@ -70,7 +75,7 @@ def write_if_changed(target: Path, data: bytes) -> bool:
 
 def write_json(target: Path, value: Any) -> None:
     """Replace target by value as JSON; equal content keeps its time."""
-    write_if_changed(target, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+    write_if_changed(target, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def read_json(path: Path, default: Any) -> Any:
