@@ -7,8 +7,8 @@ import shutil
 import unittest
 
 from bad_input import CHECKOUT, DIGITS, LONG, PYTHON, BadInputCase
-from shared import files
 from support import BASE, PATCHLEVEL, RepositoryCase
+from shared import files
 from test_tree import TreeCase
 import places
 import versions

@@ -4,8 +4,8 @@ import os
 import sys
 from unittest import mock
 
-from shared import files
 from support import RepositoryCase
+from shared import files
 import fuzz
 import places
 from errors import BuildError

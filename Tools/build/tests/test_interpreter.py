@@ -8,8 +8,8 @@ import types
 import unittest
 from unittest import mock
 
-from shared import files
 from support import RepositoryCase
+from shared import files
 from test_tree import TreeCase
 import install
 import interpreter

@@ -6,8 +6,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from shared import files
 from support import RepositoryCase
+from shared import files
 import debian
 import places
 import processes

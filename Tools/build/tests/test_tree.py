@@ -4,8 +4,8 @@ import os
 import time
 import unittest
 
-from shared import files
 from support import BASE, RepositoryCase
+from shared import files
 import places
 import tree
 from errors import BuildError

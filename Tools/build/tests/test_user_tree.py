@@ -5,8 +5,8 @@ import pkgutil
 import unittest
 from unittest import mock
 
-from shared import files
 from support import BASE, PATCHLEVEL
+from shared import files
 from test_tree import TreeCase
 import tree
 import user_tree
