@@ -98,18 +98,26 @@ def add_traces(command: Parser) -> None:
                          metavar="NAME", help=f"some of: {', '.join(TRACED)}")
 
 
-def add_interpreters(commands, name: str, words: str) -> Parser:
+def add_command(commands, name: str, words: str, function, description: str | None = None
+                ) -> Parser:
+    """Add a command that a function runs, from the options to the status; return its parser."""
+    command = commands.add_parser(name, help=words, description=description, allow_abbrev=False)
+    command.set_defaults(function=function)
+    return command
+
+
+def add_interpreters(commands, name: str, words: str, function) -> Parser:
     """Add a command that runs two interpreters and return its parser."""
-    command = commands.add_parser(name, help=words, allow_abbrev=False)
+    command = add_command(commands, name, words, function)
     command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
     command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
     add_report(command)
     return command
 
 
-def add_comparison(commands, name: str, words: str) -> Parser:
+def add_comparison(commands, name: str, words: str, function) -> Parser:
     """Add a command that compares two interpreters, with bars, and return its parser."""
-    command = add_interpreters(commands, name, words)
+    command = add_interpreters(commands, name, words, function)
     add_limit(command)
     command.add_argument("--check", action="store_true",
                          help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
@@ -132,8 +140,8 @@ def add_picture_option(command: Parser) -> None:
 
 def add_scenario(commands, scenario: Scenario) -> None:
     """Add the command that runs a scenario."""
-    command = add_comparison(commands, scenario.name, f"run the scenario {scenario.title}")
-    command.set_defaults(function=run_scenario, scenario=scenario)
+    command = add_comparison(commands, scenario.name, f"run the scenario {scenario.title}", run_scenario)
+    command.set_defaults(scenario=scenario)
     least = experiment.DISCARDED + 1
     command.add_argument("--runs", type=number_from(least), default=RUNS, metavar="N",
                          help=f"runs of each arm, the first is not counted (default {RUNS})")
@@ -143,8 +151,8 @@ def add_scenario(commands, scenario: Scenario) -> None:
 
 def add_memory(commands, name: str, scenarios: list[MemoryScenario], words: str) -> None:
     """Add a command that runs memory scenarios; one alone can be given other parameters."""
-    command = add_comparison(commands, name, words)
-    command.set_defaults(function=run_memory, scenarios=scenarios, stem=name)
+    command = add_comparison(commands, name, words, run_memory)
+    command.set_defaults(scenarios=scenarios, stem=name)
     command.add_argument("--runs", type=number_from(1), default=None, metavar="N",
                          help="runs of each arm (by default as many as the scenario needs)")
     if len(scenarios) == 1:
@@ -154,8 +162,8 @@ def add_memory(commands, name: str, scenarios: list[MemoryScenario], words: str)
 def add_instructions(commands) -> None:
     """Add the command that counts instructions."""
     command = add_comparison(commands, "instructions",
-                             "count instructions of allocation-heavy programs (needs valgrind)")
-    command.set_defaults(function=run_instructions)
+                             "count instructions of allocation-heavy programs (needs valgrind)",
+                             run_instructions)
     size = PROGRAMS.options["size"]
     command.add_argument("--size", type=number_from(1), default=size, metavar="N",
                          help=f"objects that each program allocates (default {size})")
@@ -170,11 +178,10 @@ def add_instructions(commands) -> None:
 
 def add_record(commands) -> None:
     """Add the command that records traces."""
-    command = commands.add_parser("record", help="record traces", allow_abbrev=False,
-                                  description="Record the traces that are not there, or are of "
-                                  "another script or version of Python. With a script of your "
-                                  "own: record that as FOLDER/NAME.trace.")
-    command.set_defaults(function=run_record)
+    command = add_command(commands, "record", "record traces", run_record,
+                          "Record the traces that are not there, or are of another script or "
+                          "version of Python. With a script of your own: record that as "
+                          "FOLDER/NAME.trace.")
     command.add_argument("--python", required=True, metavar="PYTHON",
                          help="the interpreter that runs the programs, best a stock one")
     add_traces(command)
@@ -187,9 +194,7 @@ def add_record(commands) -> None:
 
 def add_replay(commands) -> None:
     """Add the command that replays traces."""
-    command = commands.add_parser("replay", help="replay traces against the core alone",
-                                  allow_abbrev=False)
-    command.set_defaults(function=run_replay)
+    command = add_command(commands, "replay", "replay traces against the core alone", run_replay)
     add_traces(command)
     command.add_argument("--trace", action="append", default=[], metavar="FILE", type=Path,
                          help="replay this one in place of the programs' (may be repeated)")
@@ -209,9 +214,8 @@ def add_replay(commands) -> None:
 
 def add_all(commands) -> None:
     """Add the command that compares allocators."""
-    command = add_interpreters(commands, "all", "run many programs under many allocators")
+    command = add_interpreters(commands, "all", "run many programs under many allocators", run_all)
     add_limit(command)
-    command.set_defaults(function=run_all)
     command.add_argument("--packages", metavar="FOLDER", type=folder_name, required=True,
                          help="where packages of PyPI go that some scenarios import")
     command.add_argument("--scenario", nargs="+", choices=tuple(REST_SCENARIOS), metavar="NAME",
@@ -233,8 +237,7 @@ def add_all(commands) -> None:
 def add_suite(commands) -> None:
     """Add the command that runs pyperformance."""
     command = add_interpreters(commands, field_suite.SUITE,
-                               "run the benchmarks of CPython's developers")
-    command.set_defaults(function=run_suite)
+                               "run the benchmarks of CPython's developers", run_suite)
     command.add_argument("--venvs", metavar="FOLDER", type=folder_name, required=True,
                          help="where it goes, and the venvs that it makes")
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT...",
@@ -243,9 +246,8 @@ def add_suite(commands) -> None:
 
 def add_service(commands) -> None:
     """Add the command that runs a web service."""
-    command = commands.add_parser(picture.SERVICE, allow_abbrev=False,
-                                  help="run a web service under load (needs wrk)")
-    command.set_defaults(function=run_web_service)
+    command = add_command(commands, picture.SERVICE, "run a web service under load (needs wrk)",
+                          run_web_service)
     command.add_argument("--python", required=True, metavar="PYTHON",
                          help="the interpreter that serves, one built without obmalloc")
     command.add_argument("--library", required=True, metavar="FILE", type=Path,
@@ -277,8 +279,7 @@ def parser() -> Parser:
     add_service(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
-        command = commands.add_parser(name, help=words, allow_abbrev=False)
-        command.set_defaults(function=function)
+        command = add_command(commands, name, words, function)
         command.add_argument("file", type=Path, metavar="JSON", help="a report, such as obj.json")
     return result
 
@@ -318,15 +319,18 @@ def write_report(folder: Path, stem: str, work) -> tuple[dict, Path]:
 
     work: from what to call with progress to a document.
     """
-    progress = Progress()
     with document.report_folder(folder):
-        try:
+        with Progress() as progress:
             result = work(progress)
-        finally:
-            progress("")
         report = folder / f"{stem}.json"
         files.write_json(report, result)
     return result, report
+
+
+def interpreters_of(options: argparse.Namespace) -> dict[str, dict]:
+    """Return the descriptions of the two interpreters that the options name."""
+    return {"stock": machine.describe_interpreter(options.stock),
+            "patched": machine.describe_interpreter(options.patched)}
 
 
 def measure(options: argparse.Namespace, stem: str, work) -> tuple[dict, Path]:
@@ -334,8 +338,7 @@ def measure(options: argparse.Namespace, stem: str, work) -> tuple[dict, Path]:
 
     work: from the descriptions of the interpreters, and what to call with progress, to a document.
     """
-    interpreters = {"stock": machine.describe_interpreter(options.stock),
-                    "patched": machine.describe_interpreter(options.patched)}
+    interpreters = interpreters_of(options)
     return write_report(options.report, stem, lambda progress: work(interpreters, progress))
 
 
@@ -403,16 +406,13 @@ def run_record(options: argparse.Namespace) -> int:
             name_files([trace])
             return 0
         written = []
-        progress = Progress()
-        try:
+        with Progress() as progress:
             for name in options.programs:
                 progress(f"recording {name}")
                 trace = folder / f"{name}.trace"
                 if recording.record_program(recorder, interpreter, TRACED[name], trace,
                                             options.limit, options.again):
                     written.append(trace)
-        finally:
-            progress("")
     if written:
         name_files(written)
     return 0
@@ -456,15 +456,11 @@ def run_all(options: argparse.Namespace) -> int:
 def run_suite(options: argparse.Namespace) -> int:
     """Run pyperformance on both interpreters, show the table, and return the exit status."""
     words = options.words[options.words[:1] == ["--"]:]
-    interpreters = {name: machine.describe_interpreter(getattr(options, name))
-                    for name in ("stock", "patched")}
-    progress = Progress()
-    with document.report_folder(options.venvs), document.report_folder(options.report):
-        try:
-            text, written, failed = field_suite.run_suite(interpreters, words, options.venvs,
-                                                          options.report, progress)
-        finally:
-            progress("")
+    interpreters = interpreters_of(options)
+    with (document.report_folder(options.venvs), document.report_folder(options.report),
+          Progress() as progress):
+        text, written, failed = field_suite.run_suite(interpreters, words, options.venvs,
+                                                      options.report, progress)
     print(text, end="")
     name_files(written)
     if failed:

@@ -4,10 +4,10 @@ from __future__ import annotations
 import datetime
 import os
 import platform
-from typing import Callable
+from typing import Callable, Sequence
 
 from . import machine, running
-from .scenarios import Scenario
+from .scenarios import Scenario, Workload
 
 FORMAT = "obmallocbench 1"
 DISCARDED = 1                       # rounds at the start that warm caches and are not counted
@@ -21,19 +21,23 @@ def arms_of(stock: dict, patched: dict) -> list[running.Arm]:
             running.Arm("retain=all", "patched", patched["path"], RETAIN_ALL)]
 
 
-def run_rounds(arms: list[running.Arm], scenario: Scenario, parameters: dict[str, int],
-               runs: int, limit: float, progress: Callable[[str], None]) -> dict[str, list]:
-    """Return for each arm's name its runs, in order; every round runs each arm once, in turn.
+def run_rounds(arms: Sequence[running.Arm], workload: Workload, parameters: dict[str, int | str],
+               runs: int, discarded: int, limit: float, progress: Callable[[str], None]
+               ) -> list[dict]:
+    """Return the arms as a document has them, with their runs in order; every round runs each arm
+    once, in turn.
 
-    progress is called with one line of text before each round.
+    discarded: rounds at the start that do not count. progress is called with one line of text
+    before each run.
     """
     results: dict[str, list] = {arm.name: [] for arm in arms}
     for number in range(runs):
-        progress(f"round {number + 1} of {runs}")
         for arm in arms:
-            run = running.timed_run(arm, scenario, parameters, limit)
-            results[arm.name].append({"round": number, "counted": number >= DISCARDED, **run})
-    return results
+            progress(f"round {number + 1} of {runs}: {arm.name}")
+            run = running.timed_run(arm, workload, parameters, limit)
+            results[arm.name].append({"round": number, "counted": number >= discarded, **run})
+    return [{"name": arm.name, "interpreter": arm.interpreter, "environment": arm.environment,
+             "runs": results[arm.name]} for arm in arms]
 
 
 def circumstances(interpreters: dict[str, dict]) -> dict:
@@ -65,20 +69,17 @@ def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters:
     """
     arms = arms_of(interpreters["stock"], interpreters["patched"])
     facts = circumstances(interpreters)
-    results = run_rounds(arms, scenario, parameters, runs, limit, progress)
+    results = run_rounds(arms, scenario, parameters, runs, DISCARDED, limit, progress)
     facts = finish_circumstances(facts)
-    curves = {}
-    for arm in arms:
+    for arm, result in zip(arms, results):
         progress(f"resident set over time: {arm.name}")
-        curves[arm.name] = running.watched_run(arm, scenario, {**parameters, **scenario.watched},
-                                               limit)
+        result["curve"] = running.watched_run(arm, scenario, {**parameters, **scenario.watched},
+                                              limit)
     return {
         "format": FORMAT,
         "scenario": scenario.name,
         "parameters": parameters,
         "runs": {"made": runs, "discarded": DISCARDED, "counted": runs - DISCARDED},
         **facts,
-        "arms": [{"name": arm.name, "interpreter": arm.interpreter,
-                  "environment": arm.environment, "runs": results[arm.name],
-                  "curve": curves[arm.name]} for arm in arms],
+        "arms": results,
     }

@@ -56,13 +56,10 @@ def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Prof
                                  "--whole compares whole programs only")
         result["arms"][arm.name] = described(own)
     parameters = {"program": name, "size": size * PEAK_FACTOR}
-    peaks: dict[str, list[int]] = {arm.name: [] for arm in arms}
-    for _ in range(PEAK_RUNS):
-        for arm in arms:
-            run = running.timed_run(arm, PROGRAMS, parameters, limit)
-            peaks[arm.name].append(run["peak_rss_bytes"])
-    for arm in arms:
-        result["arms"][arm.name]["peak_rss_bytes"] = peaks[arm.name]
+    for arm in experiment.run_rounds(arms, PROGRAMS, parameters, PEAK_RUNS, 0, limit,
+                                     lambda line: None):
+        result["arms"][arm["name"]]["peak_rss_bytes"] = [run["peak_rss_bytes"]
+                                                         for run in arm["runs"]]
     return result
 
 

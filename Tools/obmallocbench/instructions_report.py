@@ -3,13 +3,12 @@ from __future__ import annotations
 
 import collections
 import statistics
-import textwrap
 from typing import Callable
 
 from .bars import ARM, Bar
 from .figures import MEBIBYTE
 from .scenarios import MIXED, PROGRAM_NAMES
-from .table import NOTHING, Column, decimals, fitting, render
+from .table import NOTHING, Column, columns_from, decimals, page
 
 STOCK = "stock"
 ALLOCATOR_LIMIT = 0.45      # of the ten, geometric mean
@@ -128,8 +127,7 @@ def program_columns(document: dict) -> list[Column]:
     layout = (("program", 0, True), ("stock, M", 2, False), ("patched, M", 2, False),
               ("whole", 0, False), ("share", 1, False), ("stock, M", 3, False),
               ("patched, M", 3, False), ("allocator", 0, False), ("peak", 0, False))
-    columns = [Column(heading, cells, rank, left)
-               for (heading, rank, left), cells in zip(layout, zip(*rows))]
+    columns = columns_from(layout, rows)
     return columns[:4] + columns[-1:] if is_whole(document) else columns
 
 
@@ -156,12 +154,8 @@ def meanings(document: dict) -> str:
 
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document but the bars."""
-    paragraphs = [render(fitting(program_columns(document), width)),
-                  textwrap.fill(meanings(document), width)]
-    for arm in (STOCK, ARM):
-        for key in ("functions", "files"):
-            counts = spent(document, arm, key)
-            if counts:
-                words = f"{arm}, the allocator's {key}: {shares(counts, TOP)}."
-                paragraphs.append(textwrap.fill(words, width))
-    return "\n\n".join(paragraphs)
+    spending = [(arm, key, spent(document, arm, key)) for arm in (STOCK, ARM)
+                for key in ("functions", "files")]
+    return page(width, program_columns(document), meanings(document),
+                *(f"{arm}, the allocator's {key}: {shares(counts, TOP)}."
+                  for arm, key, counts in spending if counts))

@@ -20,16 +20,10 @@ def run_case(scenario: MemoryScenario, case: Case, arms: Sequence[running.Arm],
              progress: Callable[[str], None]) -> dict:
     """Return the document's part about one case: its raw runs, arms in turn, none discarded."""
     parameters = {**parameters, **case.parameters}
-    results: dict[str, list] = {arm.name: [] for arm in arms}
-    for number in range(runs):
-        for arm in arms:
-            progress(f"{scenario.title} {case.label}, round {number + 1} of {runs}: {arm.name}")
-            run = running.timed_run(arm, scenario, parameters, limit)
-            results[arm.name].append({"round": number, "counted": True, **run})
     return {"scenario": scenario.name, "case": case.label, "parameters": parameters,
-            "arms": [{"name": arm.name, "interpreter": arm.interpreter,
-                      "environment": arm.environment, "runs": results[arm.name]}
-                     for arm in arms]}
+            "arms": experiment.run_rounds(
+                arms, scenario, parameters, runs, 0, limit,
+                lambda line: progress(f"{scenario.title} {case.label}, {line}"))}
 
 
 def run_scenarios(scenarios: Sequence[MemoryScenario], parameters: dict[str, int],

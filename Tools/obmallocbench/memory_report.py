@@ -2,13 +2,12 @@
 from __future__ import annotations
 
 import dataclasses
-import textwrap
 from typing import Callable, Iterator
 
 from .bars import ARM, Bar
 from .figures import MEBIBYTE, busy
 from .scenarios import MEMORY_SCENARIOS, Demand, MemoryScenario
-from .table import NOTHING, Column, decimals, fitting, render
+from .table import NOTHING, Column, columns_from, decimals, page
 
 STOCK, RETAIN_ALL = "stock", "retain=all"
 PASS, FAIL = "PASS", "FAIL"
@@ -135,10 +134,9 @@ def verdict_columns(document: dict) -> list[Column]:
         rows.append((title, label, decimals(measured(case, demand, STOCK), figure.places),
                      decimals(bar.measured, figure.places), f"<= {bar.limit:g}",
                      PASS if bar.cleared else FAIL))
-    layout = (("scenario", True), ("figure", True), ("stock", False), ("patched", False),
-              ("bar", False), ("", True))
-    return [Column(heading, cells, 0, left)
-            for (heading, left), cells in zip(layout, zip(*rows))]
+    layout = (("scenario", 0, True), ("figure", 0, True), ("stock", 0, False),
+              ("patched", 0, False), ("bar", 0, False), ("", 0, True))
+    return columns_from(layout, rows)
 
 
 def mebibytes(count: int | None) -> str:
@@ -166,14 +164,10 @@ def memory_columns(document: dict) -> list[Column]:
     layout = (("RSS in MiB", 0, True), ("arm", 0, True), ("base", 0, False), ("peak", 0, False),
               ("end", 0, False), ("floor", 0, False), ("live", 2, False), ("malloc", 1, False),
               ("CPU s", 3, False))
-    return [Column(heading, cells, rank, left)
-            for (heading, rank, left), cells in zip(layout, zip(*rows))]
+    return columns_from(layout, rows)
 
 
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
-    paragraphs = [render(fitting(verdict_columns(document), width)),
-                  render(fitting(memory_columns(document), width)),
-                  textwrap.fill(MEANINGS, width),
-                  "\n".join(textwrap.fill(remark, width) for remark in busy(document))]
-    return "\n\n".join(paragraphs)
+    return page(width, verdict_columns(document), memory_columns(document), MEANINGS,
+                busy(document))

@@ -2,11 +2,10 @@
 from __future__ import annotations
 
 import statistics
-import textwrap
 
 from .figures import MEBIBYTE, busy
 from .replay import SAMPLE
-from .table import Column, decimals, fitting, render
+from .table import Column, decimals, page
 
 MEANINGS = (
     "ns: CPU time of a malloc, realloc or free of at most 512 bytes, replaying it included; "
@@ -98,6 +97,5 @@ def columns_of(report: dict) -> list[Column]:
 def text(report: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
     calls = ", ".join(f"{trace['name']} {trace['calls'] / 1e6:.1f}" for trace in report["traces"])
-    return "\n\n".join((render(fitting(columns_of(report), width)),
-                        textwrap.fill(f"Million calls replayed: {calls}. {MEANINGS}", width),
-                        "\n".join(textwrap.fill(remark, width) for remark in busy(report))))
+    return page(width, columns_of(report), f"Million calls replayed: {calls}. {MEANINGS}",
+                busy(report))

@@ -30,6 +30,13 @@ class Column:
         return max(map(len, (self.heading, *self.cells)))
 
 
+def columns_from(layout: Sequence[tuple[str, int, bool]], rows: Sequence[Sequence[str]]
+                 ) -> list[Column]:
+    """Return the columns of rows of cells. layout: heading, rank and left of each."""
+    return [Column(heading, tuple(cells), rank, left)
+            for (heading, rank, left), cells in zip(layout, zip(*rows))]
+
+
 def fitting(columns: Sequence[Column], width: int) -> list[Column]:
     """Return the columns that fit in width characters, the least important left out."""
     kept = list(columns)
@@ -47,6 +54,21 @@ def render(columns: Sequence[Column]) -> str:
     lines = [GAP.join(cell.ljust(column.width) if column.left else cell.rjust(column.width)
                       for column, cell in zip(columns, row)).rstrip() for row in rows]
     return "\n".join(lines)
+
+
+def page(width: int, *parts: str | Sequence[Column] | Sequence[str]) -> str:
+    """Return parts as the terminal shows them, an empty line between: text is filled, columns
+    are a table of those that fit, and of a list of sentences each begins a line."""
+    shown = []
+    for part in parts:
+        if isinstance(part, str):
+            shown.append(textwrap.fill(part, width))
+        elif part and isinstance(part[0], Column):
+            shown.append(render(fitting(part, width)))
+        else:
+            shown.append("\n".join(textwrap.fill(line, width, subsequent_indent="  ")
+                                   for line in part))
+    return "\n\n".join(shown)
 
 
 def decimals(value: float | None, places: int) -> str:
@@ -73,8 +95,7 @@ def columns_of(document: dict) -> list[Column]:
             rows.append(row)
     layout = (("", 0, True), ("arm", 0, True), ("median", 0, False), ("best", 2, False),
               (f"× {first}", 0, False), ("pairs", 3, False), ("bests", 1, False))
-    return [Column(heading, tuple(cells), rank, left)
-            for (heading, rank, left), cells in zip(layout, zip(*rows))]
+    return columns_from(layout, rows)
 
 
 def whole_numbers(parameters: dict[str, int]) -> str:
@@ -92,7 +113,4 @@ def text(document: dict, width: int) -> str:
     meanings = [f"× {first}: the median of the paired ratios",
                 *(MEANINGS[column.heading] for column in columns if column.heading in MEANINGS)]
     legend = f"{'; '.join(meanings)}. RSS: the resident set at the end of each phase."
-    paragraphs = [textwrap.fill(heading, width), render(columns), textwrap.fill(legend, width),
-                  "\n".join(textwrap.fill(remark, width, subsequent_indent="  ")
-                            for remark in figures.remarks(document))]
-    return "\n\n".join(paragraphs)
+    return page(width, heading, columns, legend, figures.remarks(document))

@@ -53,8 +53,8 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """One line on the terminal that is written over. When the output is not a terminal: a line of
-    its own for what is a milestone, else nothing."""
+    """One line on the terminal that is written over, and goes when the block ends. When the output
+    is not a terminal: a line of its own for what is a milestone, else nothing."""
 
     def __init__(self, stream: Optional[TextIO] = None):
         self.stream = sys.stderr if stream is None else stream
@@ -66,6 +66,12 @@ class Progress:
         elif milestone:
             self.stream.write(f"{text}\n")
         self.stream.flush()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self("")
 
 
 def one_line(text: object) -> str:
