@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Optional
@@ -53,7 +54,7 @@ class Fuzzer:
         probe = subprocess.run(
             ["clang", "-fsanitize=fuzzer", "-x", "c", "-", "-o", str(self.folder / "probe")],
             input=b"int LLVMFuzzerTestOneInput(void) { return 0; }", capture_output=True,
-            env=clean_environment()) if _there("clang") else None
+            env=clean_environment()) if shutil.which("clang") else None
         if probe is None or probe.returncode != 0:
             raise BuildError("clang with libFuzzer was not found: install clang and, on Debian 12, "
                              "libclang-rt-14-dev")
@@ -89,11 +90,6 @@ class Fuzzer:
             raise BuildError(f"merging failed: {telling_line(self.log)} (see {shown(self.log)})")
         added = {file.name for file in self.corpus.iterdir()} - before
         say(f"{len(added)} inputs added to {shown(self.corpus)}, which has {len(before | added)}")
-
-
-def _there(program: str) -> bool:
-    return any(os.access(Path(folder or ".", program), os.X_OK)
-               for folder in os.environ.get("PATH", "").split(os.pathsep))
 
 
 def fuzz() -> int:

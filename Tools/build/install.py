@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from pathlib import Path
 
 import places
@@ -76,7 +75,7 @@ def _fill(this: Build, staging: Path) -> None:
 
 
 def _move(image: Path, prefix: Path) -> None:
-    names = sorted(files_and_links(image))
+    names = sorted(files.walk(image, everything=True))
     needed = sum((image / name).lstat().st_size for name in names)
     free = shutil.disk_usage(_existing_parent(prefix)).free
     if free < needed + RESERVE_BYTES:
@@ -94,10 +93,3 @@ def _move(image: Path, prefix: Path) -> None:
         os.replace(temporary, target)
 
 
-def files_and_links(root: Path) -> list[str]:
-    """Relative paths of all below root that is not a folder."""
-    found = []
-    for folder, folders, names in os.walk(root):
-        for name in names + [name for name in folders if stat.S_ISLNK(os.lstat(Path(folder, name)).st_mode)]:
-            found.append(os.path.relpath(os.path.join(folder, name), root))
-    return found

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-import tempfile
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -78,16 +77,11 @@ def _download(release: Release, target: Path) -> None:
 
 def _download_from_python_org(release: Release, target: Path) -> None:
     say(f"fetching {release.url}")
-    handle, name = tempfile.mkstemp(files.TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            with urllib.request.urlopen(release.url, timeout=TIMEOUT_SECONDS) as answer:
-                shutil.copyfileobj(answer, stream, files.CHUNK)
-        check_sum(Path(name), release)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with files.staged_file(target) as staged:
+        with open(staged, "wb") as stream, \
+                urllib.request.urlopen(release.url, timeout=TIMEOUT_SECONDS) as answer:
+            shutil.copyfileobj(answer, stream, files.CHUNK)
+        check_sum(staged, release)
 
 
 def ensure_pristine(release: Release) -> Path:

@@ -6,6 +6,7 @@ still writes its XML), and kills it with all its descendants only if that does
 not help within STOP_GRACE.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -77,13 +78,6 @@ def descendants(pid):
     return found
 
 
-def kill(pid):
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def stop(process):
     process.send_signal(signal.SIGINT)
     try:
@@ -95,7 +89,8 @@ def stop(process):
     process.kill()
     process.wait()
     for pid in below:
-        kill(pid)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def command(interpreter, files, jobs, junit):

@@ -52,12 +52,8 @@ def write(target: Path, data: bytes) -> None:
     """Replace target by data in one step; makes its folder.  Failure leaves the old file."""
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        staged = stage(target, data)
-        try:
-            os.replace(staged, target)
-        except BaseException:
-            os.unlink(staged)
-            raise
+        with staged_file(target) as staged:
+            staged.write_bytes(data)
     except OSError as error:
         raise Failure(f"cannot write {target}: {error.strerror}") from error
 
@@ -111,6 +107,25 @@ def sha256_of_file(path: Path) -> str:
 
 
 @contextlib.contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """A new file that becomes target when the block ends well.
+
+    It lies beside target, so that the last step is a rename, and gets the rights
+    of an existing target, or of an ordinary new file.  When the block raises,
+    nothing of it stays.
+    """
+    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+        _copy_rights(target, name)
+        os.replace(name, target)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+@contextlib.contextmanager
 def staged_folder(target: Path) -> Iterator[Path]:
     """A new folder that becomes target when the block ends well.
 
@@ -128,11 +143,11 @@ def staged_folder(target: Path) -> Iterator[Path]:
         raise
 
 
-def walk(root: Path) -> Iterator[str]:
-    """Paths of all files below root, relative, with "/", in no fixed order.
+def walk(root: Path, everything: bool = False) -> Iterator[str]:
+    """Paths of all files and links below root, relative, with "/", in no fixed order.
 
-    Skips what Python writes beside the sources it imports (up to 3.12, lib2to3's
-    grammars too).
+    Skips, unless it wants everything, what Python writes beside the sources it
+    imports (up to 3.12, lib2to3's grammars too).
     """
     stack = [""]
     while stack:
@@ -141,7 +156,7 @@ def walk(root: Path) -> Iterator[str]:
             for entry in entries:
                 path = prefix + entry.name
                 if not entry.is_dir(follow_symlinks=False):
-                    if not entry.name.endswith(WRITTEN_BY_PYTHON):
+                    if everything or not entry.name.endswith(WRITTEN_BY_PYTHON):
                         yield path
-                elif entry.name != "__pycache__":
+                elif everything or entry.name != "__pycache__":
                     stack.append(path + "/")

@@ -96,6 +96,12 @@ class FilesTests(unittest.TestCase):
         self.assertEqual((path.read_bytes(), path.stat().st_mode & 0o777), (b"two", 0o640))
         self.assertEqual(os.listdir(path.parent), ["file"])
 
+    def test_a_file_that_may_not_be_written_to_is_replaced(self):
+        path = self.folder / "file"
+        path.touch(0o400)
+        files.write(path, b"new")
+        self.assertEqual((path.read_bytes(), path.stat().st_mode & 0o777), (b"new", 0o400))
+
     def test_a_failed_write_leaves_nothing(self):
         path = self.folder / "taken"
         path.mkdir()
@@ -126,7 +132,9 @@ class FilesTests(unittest.TestCase):
             with files.staged_folder(self.folder / "half") as folder:
                 (folder / "file").touch()
                 raise ZeroDivisionError
+        (self.folder / "made/x.pyc").symlink_to("nowhere")
         self.assertEqual(list(files.walk(self.folder)), ["made/file"])
+        self.assertEqual(sorted(files.walk(self.folder, everything=True)), ["made/file", "made/x.pyc"])
         self.assertEqual(os.listdir(self.folder), ["made"])
 
 
