@@ -19,6 +19,7 @@ from .allocators import PATCHED, STOCK
 from .comparison_report import (Table, floor_mebibytes, has_patched, measures_of, noise_of, summary,
                                 table_of)
 from .errors import BenchmarkError
+from .figures import commit_of
 from .scenarios import REST_SCENARIOS
 
 # Of the palette by Okabe and Ito, which people with any kind of colour vision can tell apart.
@@ -214,9 +215,8 @@ def instructions_part(counted: dict | None) -> str:
                 "them.</p>")
     columns = instructions_report.program_columns(counted)
     rows = [[column.heading for column in columns], *zip(*(column.cells for column in columns))]
-    commit = (counted["repository"]["commit"] or "none yet")[:12]
-    return (f"<p>{html.escape(instructions_report.meanings(counted))} obmalloc commit "
-            f"{html.escape(commit)}, {html.escape(counted['date'][:10])}.</p>"
+    made_of = f"{commit_of(counted)}, {counted['date'][:10]}."
+    return (f"<p>{html.escape(instructions_report.meanings(counted))} {html.escape(made_of)}</p>"
             + frame.table(rows, "instructions"))
 
 

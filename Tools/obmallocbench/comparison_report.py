@@ -13,7 +13,8 @@ import textwrap
 from typing import Callable, Sequence
 
 from .allocators import AGAIN, PATCHED, STOCK
-from .figures import MEBIBYTE, busy, counted_runs, cpu_seconds, paired_ratios, unlike
+from .figures import (MEBIBYTE, busy, counted_runs, cpu_seconds, machine_of, mark_of, paired_ratios,
+                      stock_of, unlike)
 from .table import NOTHING, Column, decimals, fitting, render
 
 IDLE = "idle "
@@ -38,11 +39,6 @@ LEAST = "the least, other settings of obmalloc aside."
 def released(run: dict) -> dict:
     """Return the mark (dictionary) at the end of a run's work."""
     return [mark for mark in run["phases"] if not mark["phase"].startswith(IDLE)][-1]
-
-
-def mark_after(run: dict, idle: str) -> dict:
-    """Return the mark after so many idle seconds (text)."""
-    return next(mark for mark in run["phases"] if mark["phase"] == IDLE + idle)
 
 
 def cpu(run: dict) -> float:
@@ -75,7 +71,7 @@ def measures_of(document: dict) -> list[Measure]:
     return [
         Measure("released", "RSS after release, MiB", lambda run: mebibytes(released(run))),
         *(Measure(IDLE + seconds, f"RSS after {seconds} idle seconds, MiB",
-                  lambda run, seconds=seconds: mebibytes(mark_after(run, seconds)))
+                  lambda run, seconds=seconds: mebibytes(mark_of(run, IDLE + seconds)))
           for seconds in document["idle"]),
         Measure("peak", "Peak RSS, MiB", lambda run: run["peak_rss_bytes"] / MEBIBYTE),
         Measure("cpu", "CPU time, × stock", cpu, True),
@@ -307,17 +303,9 @@ def loads(document: dict) -> str:
 
 def circumstances(document: dict) -> list[str]:
     """Return where, when and with what it was measured, one sentence each."""
-    facts, repository, runs = document["machine"], document["repository"], document["runs"]
-    stock = document["interpreters"]["stock"]
-    commit = (repository["commit"] or "none yet")[:12] + " + changes" * bool(repository["dirty"])
-    memory = facts["memory_bytes"]
-    said = [f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores"
-            + (f", {memory / 2**30:.0f} GiB" if memory else "")
-            + f"; {facts['kernel']}, {facts.get('c_library')}, transparent huge pages "
-            f"{facts['transparent_huge_pages'] or 'unknown'}.",
-            f"CPython {stock['version'].split()[0]}, {stock['compiler']}, configured with "
-            f"{stock['configured_with'] or 'nothing'}; obmalloc commit {commit}; "
-            f"{document['date'][:10]}.",
+    facts, runs = document["machine"], document["runs"]
+    said = [f"{machine_of(document)}, {facts.get('c_library')}, transparent huge pages "
+            f"{facts['transparent_huge_pages'] or 'unknown'}.", stock_of(document),
             f"{runs['counted']} runs of each arm counted, arms in turn, {runs['discarded']} "
             "discarded before.", loads(document)]
     versions = dict.fromkeys(arm["version"] for arm in document["arms"] if arm["version"])

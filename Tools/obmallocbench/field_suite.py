@@ -21,7 +21,7 @@ from shared.processes import last_line
 from . import experiment, packages
 from .comparison import ensure_unchanged, signature
 from .errors import BenchmarkError
-from .figures import busy, unlike
+from .figures import busy, machine_of, stock_of, unlike
 from .journal import Journal, key_of
 
 SUITE = "pyperformance"
@@ -134,13 +134,8 @@ class Runs:
 
 def facts_of(facts: dict, versions: dict[str, str], words: Sequence[str]) -> str:
     """Return where and how it was measured, as a paragraph."""
-    stock, repository = facts["interpreters"]["stock"], facts["repository"]
-    commit = (repository["commit"] or "none yet")[:12] + " + changes" * bool(repository["dirty"])
     return " ".join((
-        f"CPython {stock['version'].split()[0]}, {stock['compiler']}, configured with "
-        f"{stock['configured_with'] or 'nothing'}; obmalloc commit {commit}; "
-        f"{facts['machine']['cpu_model'] or 'processor unknown'}, {facts['machine']['cores']} "
-        f"cores, {facts['machine']['kernel']}; {facts['date'][:10]}.",
+        stock_of(facts), f"{machine_of(facts)}.",
         f"{SUITE} {versions[SUITE]}, pyperf {versions['pyperf']}, with: "
         f"{shlex.join(words) or 'all of its benchmarks'}.", *unlike(facts), *busy(facts)))
 

@@ -46,12 +46,14 @@ class Summary:
         return statistics.median(self.ratios) if self.ratios else None
 
 
+def mark_of(run: dict, phase: str) -> dict:
+    """Return a run's mark at the end of a phase; StopIteration without one."""
+    return next(mark for mark in run["phases"] if mark["phase"] == phase)
+
+
 def rss_at(run: dict, phase: str) -> float:
     """Return the resident set of a run at the end of a phase, in MiB."""
-    for mark in run["phases"]:
-        if mark["phase"] == phase:
-            return mark["rss_bytes"] / MEBIBYTE
-    raise KeyError(phase)
+    return mark_of(run, phase)["rss_bytes"] / MEBIBYTE
 
 
 def cpu_seconds(run: dict) -> float:
@@ -117,6 +119,29 @@ def same_file(document: dict) -> bool:
     """Return whether both interpreters are the same, so that every difference is noise."""
     interpreters = document["interpreters"]
     return interpreters["stock"]["sha256"] == interpreters["patched"]["sha256"]
+
+
+def machine_of(document: dict) -> str:
+    """Return where it was measured: processor, cores, memory, kernel."""
+    facts = document["machine"]
+    memory = facts["memory_bytes"]
+    return (f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores"
+            + (f", {memory / 2**30:.0f} GiB" if memory else "") + f"; {facts['kernel']}")
+
+
+def commit_of(document: dict) -> str:
+    """Return what was measured of obmalloc."""
+    repository = document["repository"]
+    return (f"obmalloc commit {(repository['commit'] or 'none yet')[:12]}"
+            + " + changes" * bool(repository["dirty"]))
+
+
+def stock_of(document: dict) -> str:
+    """Return what it was compared with, and when."""
+    stock = document["interpreters"]["stock"]
+    return (f"CPython {stock['version'].split()[0]}, {stock['compiler']}, configured with "
+            f"{stock['configured_with'] or 'nothing'}; {commit_of(document)}; "
+            f"{document['date'][:10]}.")
 
 
 def remarks(document: dict) -> list[str]:

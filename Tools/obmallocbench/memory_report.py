@@ -5,7 +5,7 @@ import dataclasses
 from typing import Callable, Iterator
 
 from .bars import ARM, Bar
-from .figures import MEBIBYTE, busy
+from .figures import MEBIBYTE, busy, mark_of, rss_at
 from .scenarios import MEMORY_SCENARIOS, Demand, MemoryScenario
 from .table import NOTHING, Column, columns_from, decimals, page
 
@@ -17,11 +17,6 @@ MEANINGS = (
     "used and free (its live blocks are not in the floor either). Of several runs the greatest "
     "counts; CPU: the best of each arm, against the best of patched with retain=all."
 )
-
-
-def mark_of(run: dict, phase: str) -> dict:
-    """Return a run's mark (dictionary) at the end of a phase."""
-    return next(mark for mark in run["phases"] if mark["phase"] == phase)
 
 
 def malloc_held(mark: dict) -> int | None:
@@ -38,7 +33,7 @@ def malloc_growth(run: dict, before: str, phase: str) -> int | None:
 
 def kept(run: dict, before: str, phase: str) -> float:
     """Return the resident set at a mark above that at the mark before, in MiB."""
-    return (mark_of(run, phase)["rss_bytes"] - mark_of(run, before)["rss_bytes"]) / MEBIBYTE
+    return rss_at(run, phase) - rss_at(run, before)
 
 
 def floor(run: dict) -> float | None:

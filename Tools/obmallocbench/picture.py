@@ -72,18 +72,14 @@ def caution_of(document: dict) -> str:
 
 def footnote_of(document: dict) -> str:
     """Return where the figures come from: machine, kernel, interpreters, commit, runs, date."""
-    facts, repository = document["machine"], document["repository"]
-    commit = (repository["commit"] or "none yet")[:12] + (" + changes" if repository["dirty"] else "")
-    memory = facts["memory_bytes"]
+    facts = document["machine"]
     stock, patched = document["interpreters"]["stock"], document["interpreters"]["patched"]
     versions = [interpreter["version"].split()[0] for interpreter in (stock, patched)]
     runs = document["runs"]
-    return (f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores"
-            + (f", {memory / 2**30:.0f} GiB" if memory else "")
-            + f"; {facts['kernel']}; pages of {facts['page_bytes'] // 1024} KiB, transparent huge "
-            f"pages {facts['transparent_huge_pages'] or 'unknown'}\n"
-            f"CPython {' and '.join(sorted(set(versions)))}, {stock['compiler']}; obmalloc commit "
-            f"{commit}; {document['date'][:10]}\n"
+    return (f"{figures.machine_of(document)}; pages of {facts['page_bytes'] // 1024} KiB, "
+            f"transparent huge pages {facts['transparent_huge_pages'] or 'unknown'}\n"
+            f"CPython {' and '.join(sorted(set(versions)))}, {stock['compiler']}; "
+            f"{figures.commit_of(document)}; {document['date'][:10]}\n"
             f"CPU time: n = {runs['counted']} timed runs an arm, arms in turn, {runs['discarded']} "
             f"discarded. Curves: one untimed run an arm, sampled every "
             f"{document['arms'][0]['curve']['sample_seconds'] * 1000:g} ms from outside."

@@ -16,7 +16,7 @@ FOOTNOTE = ("MiB: Pss of gunicorn and its workers together, medians of {runs} ru
 
 def held(run: dict, phase: str) -> int:
     """Return the bytes held at the end of a phase of a run."""
-    return next(mark["bytes"] for mark in run["phases"] if mark["phase"] == phase)
+    return figures.mark_of(run, phase)["bytes"]
 
 
 def median(runs: list[dict], value) -> float:
@@ -76,13 +76,11 @@ def title_of(document: dict) -> str:
 
 def footnote_of(document: dict) -> str:
     """Return where the figures come from."""
-    facts, commit = document["machine"], document["repository"]["commit"] or "none yet"
     versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items()
                          if name.lower() in ("flask", "gunicorn"))
     libraries = ", ".join(arm["version"] for arm in document["arms"] if arm["version"])
-    return (f"{facts['cpu_model'] or 'processor unknown'}, {facts['cores']} cores; "
-            f"{facts['kernel']}; {versions}{'; ' if libraries else ''}{libraries}; obmalloc commit "
-            f"{commit[:12]}; {document['date'][:10]}\nPss of all processes of the service; a curve a "
+    return (f"{figures.machine_of(document)}; {versions}{'; ' if libraries else ''}{libraries}; "
+            f"{figures.commit_of(document)}; {document['date'][:10]}\nPss of all processes of the service; a curve a "
             f"run, {len(document['arms'][0]['runs'])} an arm, arms in turn")
 
 
