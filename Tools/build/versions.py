@@ -19,7 +19,6 @@ class Release:
     sha256         of the archive, in hexadecimal; "": no archive, the user names a
                    source tree (CPYTHON=DIR)
     compression    of the archive: "xz" or "gz"
-    debian_source  Debian's source package; its .orig archive is the same file
     debian_suites  Debian suites that hold this version for good, tried in order; ():
                    none does, so the user or python.org has the archive
     environment    variables for its configure, unless the user set them
@@ -28,7 +27,6 @@ class Release:
     number: str
     sha256: str
     compression: str
-    debian_source: str
     debian_suites: tuple[str, ...]
     environment: tuple[tuple[str, str], ...] = ()
 
@@ -50,6 +48,11 @@ class Release:
         return f"Python-{self.number}{ending}"
 
     @property
+    def debian_source(self) -> str:
+        """Debian's source package; its .orig archive is the same file."""
+        return f"python{self.minor}"
+
+    @property
     def debian_tarball(self) -> str:
         """Name of the same archive at Debian."""
         return f"{self.debian_source}_{self.number}.orig.tar.{self.compression}"
@@ -67,42 +70,36 @@ RELEASES = {
             number="3.13.5",
             sha256="93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640",
             compression="xz",
-            debian_source="python3.13",
             debian_suites=("trixie",),
         ),
         Release(
             number="3.11.2",
             sha256="2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849",
             compression="gz",
-            debian_source="python3.11",
             debian_suites=("bookworm",),
         ),
         Release(
             number="3.9.2",
             sha256="3c2034c54f811448f516668dce09d24008a0716c3a794dd8639b5388cbde247d",
             compression="xz",
-            debian_source="python3.9",
             debian_suites=("bullseye",),
         ),
         Release(
             number="2.7.18",
             sha256="da3080e3b488f648a3d7a4560ddee895284c3380b11d6de75edb986526b9a814",
             compression="gz",
-            debian_source="python2.7",
             debian_suites=("bullseye",),
         ),
         Release(
             number="3.14.7",
             sha256="3b48dac8fb59f62eaa67ac83c1eb12bda1b7a08406dd286e252c11a66be27f81",
             compression="xz",
-            debian_source="python3.14",
             debian_suites=(),
         ),
         Release(
             number="2.4.6",
             sha256="",
             compression="gz",
-            debian_source="python2.4",
             debian_suites=(),
             # Its own code counts on signed integers that wrap around.
             environment=(("OPT", "-g -O3 -fwrapv -Wall -Wstrict-prototypes"),),

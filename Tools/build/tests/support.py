@@ -40,7 +40,7 @@ class RepositoryCase(unittest.TestCase):
                            ("DOWNLOADS", "build/download"), ("COUNTS", "build/report/counts")):
             self.patch(mock.patch.object(places, name, self.root / path))
         self.archive = self.make_archive()
-        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "xz", "python3.13", ())
+        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "xz", ())
         self.patch(mock.patch.dict(os.environ, {"CPYTHON_TARBALL": str(self.archive)}))
         self.output = io.StringIO()
         self.patch(contextlib.redirect_stdout(self.output))

@@ -40,7 +40,7 @@ class SourceTest(RepositoryCase):
 
     def test_leaves_nothing_of_a_damaged_archive(self):
         self.archive.write_bytes(self.archive.read_bytes()[:200])
-        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "xz", "python3.13", ())
+        self.release = versions.Release("3.13.5", files.sha256_of_file(self.archive), "xz", ())
         self.refuse("unpacking failed")
         self.assertEqual(sorted(file.name for file in places.folder(self.release).iterdir()), ["unpack.log"])
 
