@@ -2,10 +2,10 @@
 
 import unittest
 
+from support import RepositoryCase
 import places
 import versions
 from errors import BuildError
-from support import RepositoryCase
 
 
 class VersionsTest(unittest.TestCase):
