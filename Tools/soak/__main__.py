@@ -20,6 +20,11 @@ import threading
 import time
 from pathlib import Path
 
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
+
+from shared import files
+from shared.command import Failure, Parser, number_from, run_guarded, say, seconds
+
 STORMS_FILE = Path(__file__).with_name("storms.py")
 NAMES = ("lives", "fragments", "sessions", "interpreters", "forks", "processes", "signals",
          "depths", "exhaustion", "refusals")
@@ -31,7 +36,6 @@ SHORTEST_SLICE_SECONDS = 2
 PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
 REPEAT_SECONDS = 600            # for all repeats; afterwards none begins
 ANSWER_SECONDS = 60             # for an interpreter to say what it is
-MOST_SECONDS = 999_999_999
 MOST_JOBS = 9999
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 
@@ -120,8 +124,8 @@ class Soak:
                 self.passed += not problem
                 if problem:
                     self.failures.append(piece)
-                    print(f"obmalloc: {piece.name} failed: {problem.rstrip()}\n"
-                          f"again: {piece.shown(self.python)}", flush=True)
+                    say(f"obmalloc: {piece.name} failed: {problem.rstrip()}\n"
+                          f"again: {piece.shown(self.python)}")
 
     def repeat_failures(self):
         """Run each slice that failed again, alone; those that pass then are flaky."""
@@ -132,24 +136,7 @@ class Soak:
                 self.failures.append(piece)
             else:
                 self.flaky += 1
-                print(f"FLAKY: soak: {piece.shown(self.python)}", flush=True)
-
-
-class Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line; --help has the usage."""
-
-    def error(self, message):
-        sys.exit(f"obmalloc: {' '.join(message.split())} (--help says more)")
-
-
-def positive(kind, most):
-    """A function that reads a number above 0 from text, for argparse."""
-    def number(text):
-        value = kind(text)
-        if not 0 < value <= most:
-            raise argparse.ArgumentTypeError(f"{text} is not above 0 and at most {most:,}")
-        return value
-    return number
+                say(f"FLAKY: soak: {piece.shown(self.python)}")
 
 
 def parse(arguments):
@@ -157,8 +144,8 @@ def parse(arguments):
     parser = Parser(prog="Tools/soak", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", required=True, help="an interpreter with obmalloc")
-    parser.add_argument("--seconds", type=positive(float, MOST_SECONDS), default=1200)
-    parser.add_argument("--jobs", type=positive(int, MOST_JOBS), default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=seconds, default=1200)
+    parser.add_argument("--jobs", type=number_from(1, MOST_JOBS), default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=None)
     parser.add_argument("--repeat", action="store_true")
     return parser.parse_args(arguments)
@@ -178,10 +165,10 @@ def main(arguments):
     """Run it; the exit status."""
     options = parse(arguments)
     if not has_obmalloc(options.python):
-        sys.exit(f"obmalloc: {options.python} does not run, or has no obmalloc: "
-                 "name a patched interpreter with --python")
+        raise Failure(f"{options.python} does not run, or has no obmalloc: "
+                      "name a patched interpreter with --python")
     seed = random.randrange(1 << 32) if options.seed is None else options.seed
-    print(f"soak: {options.seconds:g} s, {options.jobs} storms at a time, seed {seed}", flush=True)
+    say(f"soak: {options.seconds:g} s, {options.jobs} storms at a time, seed {seed}")
     soak = Soak(options.python, options.seconds, options.jobs, seed)
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for done in [pool.submit(soak.work) for _ in range(options.jobs)]:
@@ -191,12 +178,12 @@ def main(arguments):
         soak.repeat_failures()
     failed = len(soak.failures)
     flaky = f", {soak.flaky} flaky" if soak.flaky else ""
-    print(f"{soak.passed} passed, {failed} failed{flaky}", flush=True)
+    say(f"{soak.passed} passed, {failed} failed{flaky}")
     if os.environ.get(COUNTS_VARIABLE):
-        with open(os.environ[COUNTS_VARIABLE], "w", encoding="utf-8") as file:
-            json.dump({"passed": soak.passed, "failed": failed, "skipped": 0, "flaky": soak.flaky}, file)
+        files.write_json(Path(os.environ[COUNTS_VARIABLE]), {
+            "passed": soak.passed, "failed": failed, "skipped": 0, "flaky": soak.flaky})
     return 0 if failed == 0 else 1
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(run_guarded("obmalloc", lambda: main(sys.argv[1:])))

@@ -163,9 +163,8 @@ class CommandTests(unittest.TestCase):
 
     def test_an_interpreter_without_obmalloc(self):
         for python in (sys.executable, "/nowhere/python"):
-            with self.assertRaises(SystemExit) as caught:
+            with self.assertRaisesRegex(soak.Failure, r" has no obmalloc: name .*--python$"):
                 soak.main(["--python", python])
-            self.assertRegex(str(caught.exception), r"^obmalloc: .* has no obmalloc: name .*--python$")
 
 
 if __name__ == "__main__":
