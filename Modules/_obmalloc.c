@@ -96,6 +96,56 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+/* Whether a block that a domain has just given, which may be moved a little by
+   hooks in front of us, lies in the heap.  -1: there is no memory. */
+static int
+is_ours(const void *block)
+{
+    if (block == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return _PyObmalloc_FindPool(block) != NULL;
+}
+
+static int
+serves_objects(void)
+{
+    void *block = PyObject_Malloc(1);
+    int ours = is_ours(block);
+    PyObject_Free(block);
+    return ours;
+}
+
+static int
+serves_memory(void)
+{
+    void *block = PyMem_Malloc(1);
+    int ours = is_ours(block);
+    PyMem_Free(block);
+    return ours;
+}
+
+PyDoc_STRVAR(active_doc,
+"active() -> bool\n"
+"\n"
+"Whether obmalloc serves the small requests of this interpreter, now, be it\n"
+"behind hooks that others have set since (tracemalloc, memray, debug hooks).\n"
+"It asks for a small block of each domain (object and mem) and looks where it\n"
+"lies.  False: PYTHONMALLOC names another allocator, the library was neither\n"
+"preloaded nor installed, or a hook passes nothing on.  Raises MemoryError.\n"
+"`python -m obmalloc doctor` tells the reason.");
+
+static PyObject *
+obmalloc_active(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    int active = serves_objects();
+    if (active > 0) {
+        active = serves_memory();
+    }
+    return active < 0 ? NULL : PyBool_FromLong(active);
+}
+
 #ifdef OBM_LOADABLE
 
 PyDoc_STRVAR(install_doc,
@@ -118,6 +168,7 @@ static PyMethodDef methods[] = {
 #ifdef OBM_LOADABLE
     {"install", obmalloc_install, METH_NOARGS, install_doc},
 #endif
+    {"active", obmalloc_active, METH_NOARGS, active_doc},
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
     {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
 #if OBM_OWNERS
@@ -129,18 +180,28 @@ static PyMethodDef methods[] = {
     {NULL, NULL, 0, NULL}
 };
 
-static int
-module_exec(PyObject *Py_UNUSED(module))
-{
 #ifdef OBM_LOADABLE
+
+static int
+module_exec(PyObject *module)
+{
     const char *reason = obm_loadable_prepare();
     if (reason != NULL) {
         PyErr_SetString(PyExc_ImportError, reason);
         return -1;
     }
-#endif
+    return PyModule_AddIntConstant(module, "interface", OBM_LOADABLE_INTERFACE);
+}
+
+#else
+
+static int
+module_exec(PyObject *Py_UNUSED(module))
+{
     return 0;
 }
+
+#endif  /* OBM_LOADABLE */
 
 #else   /* !WITH_OBMALLOC_ARENAS */
 

@@ -39,6 +39,7 @@ extern void PyMem_RawFree(void *block);
 #pragma weak Py_DecRef
 #pragma weak Py_IncRef
 #pragma weak PyArg_ParseTuple
+#pragma weak PyBool_FromLong
 #pragma weak PyBytes_FromStringAndSize
 #pragma weak PyCMethod_New
 #pragma weak PyDict_New
@@ -57,16 +58,21 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyList_SetItem
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
+#pragma weak PyMem_Free
+#pragma weak PyMem_Malloc
 #pragma weak PyMem_RawCalloc
 #pragma weak PyMem_RawFree
 #pragma weak PyModuleDef_Init
+#pragma weak PyModule_AddIntConstant
 #pragma weak PyObject_Call
+#pragma weak PyObject_Free
 #pragma weak PyObject_GetAttrString
+#pragma weak PyObject_Malloc
 #pragma weak PyUnicode_FromString
+#pragma weak _PyArg_ParseTuple_SizeT
 #pragma weak _Py_BuildValue_SizeT
 #pragma weak _Py_FalseStruct
 #pragma weak _Py_NoneStruct
 #pragma weak _Py_TrueStruct
-#pragma weak _PyArg_ParseTuple_SizeT
 
 #endif /* OBMALLOC_LOADABLE_H */

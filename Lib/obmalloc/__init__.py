@@ -5,6 +5,7 @@ package of the same name, with a library for LD_PRELOAD or install(); where that
 cannot be, the import raises ImportError.
 
     install()   put obmalloc in place, if this interpreter was built without it
+    active()    whether obmalloc serves the small requests of this interpreter
     stats()     what the arenas hold: bytes, pages, blocks, events
     heap_map()  what every page of every arena is
     pins()      which objects keep pages and arenas that are only partly used
@@ -17,6 +18,12 @@ All of them concern the interpreter that calls them.  A subinterpreter with its
 own allocator state has its own arenas.  The library serves the main interpreter
 only: in such a subinterpreter the import raises ImportError.
 
+Where another copy of the library is preloaded than this package's, and of the
+same version, the module is that copy's, which serves the process.  If it is of
+another version the import warns (RuntimeWarning), and active() is False: what
+the module shows and does concerns this package's copy, which serves nobody.
+
+`python -m obmalloc doctor` tells whether obmalloc is in force, and why not.
 `python -m obmalloc --help` tells of the commands that show all this in the
 terminal, as pictures and as a page.
 
@@ -26,6 +33,7 @@ help(obmalloc.stats) tells the keys of its dict.
 from obmalloc.loading import _obmalloc, install
 from obmalloc._looking import heap_map, pins, resident
 
-__all__ = ['check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
+__all__ = ['active', 'check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
 
-check, settings, stats, trim = _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim
+active, check, settings, stats, trim = (
+    _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)

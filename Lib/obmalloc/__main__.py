@@ -6,6 +6,8 @@
     python -m obmalloc report PROGRAM [ARGUMENT...]
     python -m obmalloc report --pid PID --seconds N
 
+    python -m obmalloc doctor [--pid PID]
+
 and, for interpreters that were built without obmalloc (loading.py):
 
     python -m obmalloc run [--no-children] PROGRAM [ARGUMENT...]
@@ -22,7 +24,7 @@ import tempfile
 import time
 
 import obmalloc
-from obmalloc import _heap_map, _kernel, _outside, _picture, _report, _running, _text, _watching
+from obmalloc import _heap_map, _kernel, _looking, _outside, _picture, _report, _running, _text, _watching
 from obmalloc import loading
 
 
@@ -222,7 +224,10 @@ def _at_end(options):
 # The commands -----------------------------------------------------------------------
 
 def _run_inside(options):
+    if options.command == 'pins' and not _looking.HAS_PINS:
+        raise CommandError(_looking.NO_PINS)        # rather than when the program ends
     loading.restart_preloaded(sys.argv[1:])
+    loading.say_if_not_in_force(options.name)
     _running.run(options.program[0], options.program[1:], _at_end(options),
                  is_module=options.is_module)
 
@@ -247,6 +252,14 @@ def _stats_or_map(options):
         _show_stats(options, stats, kernel)
     else:
         _show_map(options, heap_map, f'the heap of process {options.pid}')
+
+
+def _doctor(options):
+    """The exit status."""
+    from obmalloc import _doctor as doctor      # no other command needs it
+    diagnosis = doctor.Diagnosis(options.pid)
+    _show([json.dumps(diagnosis.as_dict(), indent=2)] if options.json else diagnosis.lines())
+    return 0 if diagnosis.in_force else 1
 
 
 def _watch(options):
@@ -360,13 +373,13 @@ def _parser():
                     'a process that runs already.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
 
-    def command(name, run, text, *, program=True, pid=False, json_too=True):
+    def command(name, run, text, *, program=True, pid=False, pid_required=False, json_too=True):
         added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         added.set_defaults(run=run, pid=None, module=None, program=[])
         if json_too:
             added.add_argument('--json', action='store_true', help='for programs to read')
         if pid:
-            _add_pid(added, required=not program)
+            _add_pid(added, required=pid_required)
         return added
 
     stats = command('stats', _stats_or_map, 'what the arenas hold', pid=True)
@@ -384,7 +397,7 @@ def _parser():
     trim = command('trim', _run_inside, 'what obmalloc.trim() would still give back')
     _add_program(trim)
     watch = command('watch', _watch, 'a live view of a process', program=False, pid=True,
-                    json_too=False)
+                    pid_required=True, json_too=False)
     watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds (1)')
     watch.add_argument('--count', type=_number(1), help='stop after so many views')
     report = command('report', _report_command, 'a page with everything, for a browser',
@@ -397,6 +410,7 @@ def _parser():
                         help='how long to look at the process of --pid (10)')
     report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
     _add_program(report)
+    command('doctor', _doctor, 'whether obmalloc is in force, and if not, why', program=False, pid=True)
     for name, text in (('run', 'start a program with obmalloc, where the interpreter is without it'),
                        ('path', 'print the library for LD_PRELOAD')):
         commands.add_parser(name, help=text)    # main() has sent those two elsewhere
@@ -425,7 +439,7 @@ def _options(arguments):
         del options.program[0]
     if options.program[:1] == ['']:
         options.program = []
-    if (options.pid is None) == (not options.program):
+    if options.command != 'doctor' and (options.pid is None) == (not options.program):
         raise CommandError(
             f'{options.command}: name either a program or --pid, not both' if options.program else
             f'{options.command}: which program? Name a script, or -m MODULE'
@@ -447,11 +461,10 @@ def main(arguments=None):
         return loading.path(arguments[1:])
     try:
         options = _options(arguments)
-        options.run(options)
+        return options.run(options) or 0
     except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
         print('obmalloc:', _one_line(error), file=sys.stderr)
         return 1
-    return 0
 
 
 if __name__ == '__main__':

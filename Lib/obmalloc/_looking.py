@@ -3,6 +3,9 @@
 from obmalloc import _heap_map, _kernel, _pins
 from obmalloc.loading import _obmalloc
 
+HAS_PINS = hasattr(_obmalloc, 'owners')
+NO_PINS = 'pins needs an interpreter that was built with obmalloc'
+
 
 def heap_map(*, kernel=False):
     """What every page of every arena is: an obmalloc._heap_map.HeapMap.
@@ -47,8 +50,8 @@ def pins(limit=10_000, *, objects=False):
     Raises NotImplementedError where obmalloc is a library: finding the owners
     takes more of Python's structs than an interpreter shows to one.
     """
-    if not hasattr(_obmalloc, 'owners'):
-        raise NotImplementedError('pins needs an interpreter that was built with obmalloc')
+    if not HAS_PINS:
+        raise NotImplementedError(NO_PINS)
     frames = _pins.own_frames()
     try:
         return _pins.from_owners(_obmalloc.stats(), _obmalloc.owners(limit), objects)

@@ -32,7 +32,7 @@ class OutsideError(Exception):
     """It cannot be read; the message is one line for people."""
 
 
-class _Torn(Exception):
+class Torn(Exception):
     """The program changed it while it was read."""
 
 
@@ -48,8 +48,13 @@ def _only_sense(name):
 
 # Where the layout stands --------------------------------------------------------
 
-class _Elf:
-    """The little of an ELF file that is needed: sections and segments."""
+_SHT_DYNSYM = 11
+_PT_LOAD, _PT_DYNAMIC = 1, 2
+
+
+class Elf:
+    """The little of an ELF file that is needed: sections, segments, exported symbols.
+    word: struct's format of an address."""
 
     def __init__(self, file):
         self._file = file
@@ -58,64 +63,106 @@ class _Elf:
             raise OutsideError('not an ELF file')
         order = '<' if ident[5] == 1 else '>'
         self._wide = ident[4] == 2
+        self.word = order + ('Q' if self._wide else 'I')
         shape = order + ('HHIQQQIHHHHHH' if self._wide else 'HHIIIIIHHHHHH')
         (_, _, _, _, self._phoff, self._shoff, _, _, self._phsize, self._phcount,
          self._shsize, self._shcount, self._names) = self._unpack(shape, 16)
         self._section = order + ('IIQQQQ' if self._wide else 'IIIIII')
         self._segment = order + ('IIQQQQ' if self._wide else 'IIIII')
+        self._symbol = order + ('IBBHQQ' if self._wide else 'IIIBBH')
 
     def _unpack(self, shape, offset):
         self._file.seek(offset)
         return struct.unpack(shape, self._file.read(struct.calcsize(shape)))
 
+    def _headers(self):
+        """(name, type, address, file offset, size, linked section) of each section."""
+        shape = self._section + ('II' if self._wide else 'I')
+        for i in range(self._shcount):
+            name, kind, _, address, offset, size, link = self._unpack(
+                shape, self._shoff + i * self._shsize)[:7]
+            yield name, kind, address, offset, size, link
+
+    def _content(self, header):
+        self._file.seek(header[3])
+        return self._file.read(header[4])
+
     def section(self, wanted):
         """Address of a section; None: there is none."""
         if not self._shcount:
             return None
-        headers = [self._unpack(self._section, self._shoff + i * self._shsize)
-                   for i in range(self._shcount)]
-        start, size = headers[self._names][4:6]
-        self._file.seek(start)
-        names = self._file.read(size)
-        for name, _, _, address, _, _ in headers:
+        headers = list(self._headers())
+        names = self._content(headers[self._names])
+        for name, _, address, *_ in headers:
             if names[name:names.index(b'\0', name)] == wanted.encode():
                 return address
         return None
 
-    def first_address(self):
-        """The address that the first loaded byte of the file was linked to."""
+    def symbols(self, wanted):
+        """A dict: those of the names that the file defines for the loader, and their
+        addresses."""
+        headers = list(self._headers())
+        table = next((header for header in headers if header[1] == _SHT_DYNSYM), None)
+        if table is None:
+            return {}
+        names = self._content(headers[table[5]])
+        found = {}
+        for symbol in struct.iter_unpack(self._symbol, self._content(table)):
+            name, section, address = ((symbol[0], symbol[3], symbol[4]) if self._wide else
+                                      (symbol[0], symbol[5], symbol[1]))
+            text = names[name:names.index(b'\0', name)].decode('latin-1') if section else ''
+            if text in wanted:
+                found[text] = address
+        return found
+
+    def _segments(self):
+        """(type, file offset, address) of each segment."""
         for i in range(self._phcount):
             header = self._unpack(self._segment, self._phoff + i * self._phsize)
-            offset, address = (header[2], header[3]) if self._wide else (header[1], header[2])
-            if header[0] == 1 and offset == 0:
+            yield (header[0], *(header[2:4] if self._wide else header[1:3]))
+
+    def first_address(self):
+        """The address that the first loaded byte of the file was linked to."""
+        for kind, offset, address in self._segments():
+            if kind == _PT_LOAD and offset == 0:
                 return address
         raise OutsideError('an ELF file without its first segment')
 
+    def dynamic_address(self):
+        """The address that the table for the loader was linked to; None: there is none."""
+        return next((address for kind, _, address in self._segments() if kind == _PT_DYNAMIC), None)
 
-def _mapped_files(pid):
-    """(address of the first byte, path to open) of each mapped file."""
+
+# What comes of a file that is no ELF file, or a damaged one.
+ELF_ERRORS = (OSError, OutsideError, struct.error, ValueError, IndexError)
+
+
+def mapped_files(pid):
+    """(address of the first byte, path in the process, path to open) of each mapped
+    file, the program first."""
     found = {}
     for line in _kernel.read_file(pid, 'maps').splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and fields[5].startswith('/') and int(fields[2], 16) == 0:
             found.setdefault(fields[5], int(fields[0].split('-')[0], 16))
     program = os.readlink(f'/proc/{pid}/exe')
-    files = [(found.pop(program), f'/proc/{pid}/exe')] if program in found else []
-    return files + [(address, f'/proc/{pid}/root{path}') for path, address in found.items()]
+    files = [(found.pop(program), program, f'/proc/{pid}/exe')] if program in found else []
+    return files + [(address, path, f'/proc/{pid}/root{path}') for path, address in found.items()]
 
 
-def _find_layout(pid):
-    """The address of the layout in the process."""
-    for start, path in _mapped_files(pid):
+def find_layouts(pid):
+    """(path, address) of each layout in the process: as a rule there is one."""
+    found = []
+    for start, path, to_open in mapped_files(pid):
         try:
-            with open(path, 'rb') as file:
-                elf = _Elf(file)
+            with open(to_open, 'rb') as file:
+                elf = Elf(file)
                 address = elf.section(SECTION)
                 if address is not None:
-                    return start - elf.first_address() + address
-        except (OSError, OutsideError, struct.error, ValueError, IndexError):
+                    found.append((path, start - elf.first_address() + address))
+        except ELF_ERRORS:
             continue            # data files are mapped too
-    raise OutsideError(f'process {pid} is no Python with obmalloc')
+    return found
 
 
 # Reading ---------------------------------------------------------------------------
@@ -177,7 +224,7 @@ class Reader:
         if self._field(heap, 'page_size') == 0 or ever == 0:
             raise OutsideError(f'{self._name} has not set up its heap yet')
         if not 0 < ever < _MOST_ARENAS:
-            raise _Torn
+            raise Torn
         arenas = self._field(heap, 'arenas')
         return heap, self._read_some(arenas, ever * at['sizeof_arena']) if arenas else b''
 
@@ -202,12 +249,12 @@ class Reader:
                 pages += struct.pack('=BBH', kind, 0xff, 0)
                 continue
             if size_class >= at['size_classes']:
-                raise _Torn
+                raise Torn
             capacity = table[size_class][1]
             count = live[number] + (capacity - (capacity >> at['refill_shift'])
                                     if state == at['FULL'] else 1)
             if state not in (at['PARTIAL'], at['CURRENT'], at['FULL']) or not 0 <= count <= capacity:
-                raise _Torn
+                raise Torn
             pages += struct.pack('=BBH', 3, size_class, count)
         return bytes(pages)
 
@@ -217,7 +264,7 @@ class Reader:
         base = number * at['sizeof_arena']
         count = self._field(objects, 'arena_page_count', '=H', base)
         if not 0 < count <= at['max_arena_pages']:
-            raise _Torn
+            raise Torn
         size = at['sizeof_pool']
         data = self._read_some(self._field(objects, 'arena_pools', base=base), count * size)
         low = 0 if sys.byteorder == 'little' else 4
@@ -258,7 +305,7 @@ class Reader:
                 if all(self._field(heap, name) == self._field(again, name)
                        for name in ('arenas', 'arenas_mapped', 'arenas_released')):
                     return heap, objects, arenas
-            except _Torn:
+            except Torn:
                 pass
         raise OutsideError(f'the heap of {self._name} changes faster than it can be read: '
                            'try again')
@@ -277,6 +324,16 @@ class Reader:
             heap_map = self._map_of(heap, arenas, resident)
             return self._stats(heap, objects, heap_map), heap_map
 
+    def has_arenas(self):
+        """Whether the heap serves, or has served, anybody who still needs it."""
+        with _only_sense(self._name):
+            for _ in range(_ATTEMPTS):
+                try:
+                    return bool(self._mapped_arenas(*self._head()))
+                except Torn:
+                    continue
+        raise OutsideError(f'the heap of {self._name} cannot be read: try again')
+
     def totals(self):
         """(used pages, dirty pages) of all arenas, in bytes, from what the arenas count
         themselves: cheap enough to be asked many times a second."""
@@ -287,7 +344,7 @@ class Reader:
         for _ in range(_ATTEMPTS):
             try:
                 heap, objects = self._head()
-            except _Torn:
+            except Torn:
                 continue
             size, used, dirty = self._at['sizeof_arena'], 0, 0
             for number in self._mapped_arenas(heap, objects):
@@ -362,7 +419,7 @@ def stats_of_map(heap_map):
 
 # Another process --------------------------------------------------------------------
 
-def _memory_of(pid):
+def memory_of(pid):
     """A function of (address, size) to the bytes of the process."""
     try:
         file = os.open(f'/proc/{pid}/mem', os.O_RDONLY | os.O_CLOEXEC)
@@ -378,7 +435,7 @@ def _memory_of(pid):
                 try:
                     part = os.pread(file, size - len(parts), address + len(parts))
                 except (OSError, OverflowError):    # unmapped meanwhile, or never mapped
-                    raise _Torn from None
+                    raise Torn from None
                 if not part:
                     raise OutsideError(f'process {pid} is gone')
                 parts += part
@@ -395,12 +452,25 @@ def refused(pid):
             'kernel.yama.ptrace_scope and the container allow')
 
 
-def open_process(pid):
-    """A Reader of a live process.  Raises OutsideError."""
+def _reader_of(pid):
+    layouts = find_layouts(pid)
+    if not layouts:
+        raise OutsideError(f'process {pid} is no Python with obmalloc')
+    memory, name = memory_of(pid), f'process {pid}'
+    for _, layout in layouts if len(layouts) > 1 else []:
+        with contextlib.suppress(OutsideError):         # of another version, or not set up
+            reader = Reader(memory, layout, name)
+            if reader.has_arenas():
+                return reader
+    return Reader(memory, layouts[0][1], name)
+
+
+@contextlib.contextmanager
+def looking_at(pid):
+    """What goes wrong meanwhile is one line of an OutsideError."""
     try:
         os.readlink(f'/proc/{pid}/exe')
-        layout = _find_layout(pid)
-        return Reader(_memory_of(pid), layout, f'process {pid}')
+        yield
     except PermissionError:
         raise OutsideError(refused(pid)) from None
     except FileNotFoundError:
@@ -411,5 +481,11 @@ def open_process(pid):
         raise OutsideError(f'no process {pid}') from None
     except _kernel.KernelError as error:
         raise OutsideError(str(error)) from None
-    except _Torn:
+    except Torn:
         raise OutsideError(f'process {pid} has no layout of obmalloc where its file says') from None
+
+
+def open_process(pid):
+    """A Reader of a live process.  Raises OutsideError."""
+    with looking_at(pid):
+        return _reader_of(pid)

@@ -12,11 +12,84 @@ import os
 import sys
 import warnings
 
+PRELOAD = "LD_PRELOAD"
+RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
+CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
+
+_MODULE = "obmalloc._obmalloc"
+_FILE = "_obmalloc.abi3.so"         # the library
+_OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
+_INTERFACE = 1                      # OBM_LOADABLE_INTERFACE of a library that fits this package
+
+
+def is_library(path):
+    """Whether a file is a copy of the library, by its name."""
+    return os.path.basename(path) == _FILE
+
+
+def _loaded_copies():
+    """The files of the library that this process has loaded, by LD_PRELOAD as a rule."""
+    try:
+        with open("/proc/self/maps", errors="surrogateescape") as file:
+            rows = [line.split(None, 5) for line in file.read().splitlines()]
+    except OSError:         # not Linux
+        return []
+    paths = [row[5].removesuffix(" (deleted)") for row in rows if len(row) == 6]
+    return list(dict.fromkeys(filter(is_library, paths)))
+
+
+def _is_own(path):
+    try:
+        return os.path.samefile(path, _OWN)
+    except OSError:         # it is gone since, or not to be seen from here
+        return path == _OWN
+
+
+def _own_module():
+    import obmalloc._obmalloc as module
+    if getattr(module, "interface", None) != _INTERFACE:
+        raise ImportError(f"{_OWN} is not of the version of its package, which was replaced while "
+                          "this process ran: start it again", name="obmalloc")
+    return module
+
+
+def _module_of(path):
+    """The module in a copy that the process has loaded: the loader knows the file by
+    its name, and does not load it again.  None: it is of another version."""
+    if _is_own(path):
+        return _own_module()
+    from importlib import machinery, util
+    try:
+        loader = machinery.ExtensionFileLoader(_MODULE, path)
+        module = util.module_from_spec(util.spec_from_file_location(_MODULE, path, loader=loader))
+        loader.exec_module(module)
+    except ImportError:
+        return None
+    return module if getattr(module, "interface", None) == _INTERFACE else None
+
+
+def _import_library():
+    """The module in the library: in the copy that serves this process, which need not be
+    this package's (a container may preload one for all); else in a copy that is loaded."""
+    copies = _loaded_copies()
+    fitting = [module for module in map(_module_of, copies) if module is not None]
+    module = next((module for module in fitting if module.active()), fitting[0] if fitting else None)
+    if module is None:
+        module = _own_module()
+        if copies:
+            warnings.warn(
+                f"obmalloc: {copies[0]} is loaded, and not of the version of {_OWN}: what "
+                "`import obmalloc` shows and does concerns the latter, which does not serve this "
+                "process: preload that one", RuntimeWarning, stacklevel=4)
+    sys.modules[_MODULE] = module
+    return module
+
+
 try:
     import _obmalloc
 except ImportError:
     try:
-        import obmalloc._obmalloc as _obmalloc
+        _obmalloc = _import_library()
     except ModuleNotFoundError:
         import sysconfig
         # By its name `python -m obmalloc` knows that it is one line, not a traceback.
@@ -25,14 +98,10 @@ except ImportError:
                           else "this interpreter was built without obmalloc: take one that has it, or "
                           "the package that `make preload` builds", name="obmalloc") from None
 
-PRELOAD = "LD_PRELOAD"
-RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
-CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
-
 
 def _library_module():
     """The loadable library as a module, or None in a patched interpreter."""
-    return sys.modules.get("obmalloc._obmalloc")
+    return sys.modules.get(_MODULE)
 
 
 def install():
@@ -49,18 +118,23 @@ def install():
     return reason is None
 
 
+def library_file():
+    """The file of the library whose module is in use, or None in a patched interpreter."""
+    library = _library_module()
+    return os.path.abspath(library.__file__) if library is not None else None
+
+
 def library_path():
     """The file for LD_PRELOAD, or None in a patched interpreter.
 
     OSError: this system cannot preload it.
     """
-    library = _library_module()
-    if library is None:
+    path = library_file()
+    if path is None:
         return None
     if not sys.platform.startswith("linux"):
         raise OSError(f"preloading works on Linux only, not on {sys.platform}: "
                       "call obmalloc.install() in the program")
-    path = os.path.abspath(library.__file__)
     if set(path) & set(": \t\n"):
         raise OSError(f"{PRELOAD} cannot name a file with a colon or space in its path: {path!r}: "
                       "install the package elsewhere, or call obmalloc.install() in the program")
@@ -74,7 +148,7 @@ def _environment(children):
     if path is None:
         return environment
     others = [name for name in environment.get(PRELOAD, "").replace(" ", ":").split(":")
-              if name and name != path]
+              if name and not is_library(name)]
     environment[PRELOAD] = ":".join([path, *others])
     environment.pop(CHILDREN, None)
     if not children:
@@ -90,13 +164,19 @@ def _interpreter_options():
 
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
-    import obmalloc
     restarted = os.environ.pop(RESTARTED, None)
-    if _library_module() is None or obmalloc.stats()["arenas_mapped"] > 0 or restarted:
+    if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     sys.stdout.flush()
     os.execve(sys.executable, [sys.executable, *_interpreter_options(), "-m", "obmalloc", *arguments],
               {**_environment(children=True), RESTARTED: "1"})
+
+
+def say_if_not_in_force(name):
+    """One line on stderr, if obmalloc does not serve this interpreter."""
+    if not _obmalloc.active():
+        from obmalloc import _doctor
+        print(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}", file=sys.stderr, flush=True)
 
 
 RUN_USAGE = """\
@@ -127,6 +207,8 @@ def run(arguments):
     if not sys.executable:
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
+    if _library_module() is None:       # it says so itself
+        say_if_not_in_force("this program")
     try:
         sys.stdout.flush()
         os.execve(sys.executable, [sys.executable, *_interpreter_options(), *arguments],

@@ -220,8 +220,8 @@ class DamageTests(unittest.TestCase):
 
     def setUp(self):
         try:
-            self.read = _outside._memory_of(os.getpid())
-            self.layout = _outside._find_layout(os.getpid())
+            self.read = _outside.memory_of(os.getpid())
+            (_, self.layout), = _outside.find_layouts(os.getpid())
         except _outside.OutsideError as error:
             self.skipTest(str(error))
 
@@ -288,7 +288,7 @@ class DamageTests(unittest.TestCase):
 
     def test_pointer_that_no_process_can_have(self):
         for address in (1 << 63, (1 << 64) - 1, 1 << 64):
-            with self.subTest(address=address), self.assertRaises(_outside._Torn):
+            with self.subTest(address=address), self.assertRaises(_outside.Torn):
                 self.read(address, 8)
 
     def check_refused(self, **numbers):

@@ -29,7 +29,8 @@
         small block.  If pymalloc or the debug hooks above it are in force
         then, we go in between, and refuse the arena: pymalloc takes that
         block from the system's malloc, and is never asked for a small one
-        again.  PYTHONMALLOC=malloc never comes here, and stays what it is.
+        again.  PYTHONMALLOC=malloc never comes here, and stays what it is:
+        one line says so (in_force.h).
      3. obmalloc.install(): if pymalloc itself is in force.  Where it is not,
         whoever has put a hook in front of it may take it out in a way that
         forgets us, so we decline.
@@ -805,6 +806,7 @@ obm_python_heap(void)
 }
 
 #include "inspection.h"
+#include "in_force.h"
 
 /* Children ----------------------------------------------------------------------------------- */
 
@@ -868,17 +870,18 @@ loaded(void)
         leave_children_alone();
         unsetenv(OBM_LOADABLE_CHILDREN);
     }
-    const char *reason = obm_loadable_prepare();
+    const char *reason = is_built_with_obmalloc() ? NULL : obm_loadable_prepare();
     if (reason != NULL) {
-        warn(reason);
+        decline(reason);
     }
-    else {
+    else if (heap_ready) {
         PyObjectArenaAllocator ours = {NULL, python_arena_alloc, python_arena_free};
         PyObject_GetArenaAllocator(&previous_arena);
         PyObject_SetArenaAllocator(&ours);
         if (who_is_in_force() == PYMALLOC) {
             install_before_pymalloc();
         }
+        watch_choice();
     }
     errno = saved_errno;
 }

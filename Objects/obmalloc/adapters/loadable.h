@@ -11,6 +11,16 @@
    so that programs which that one starts do without. */
 #define OBM_LOADABLE_CHILDREN "OBMALLOC_CHILDREN"
 
+/* Environment: "1" keeps a preloaded library from saying why it does not serve
+   an interpreter.  The other one is for `python -m obmalloc`, which starts
+   itself anew with the library preloaded, and then says it by itself. */
+#define OBM_LOADABLE_QUIET "OBMALLOC_QUIET"
+#define OBM_LOADABLE_RESTARTED "OBMALLOC_RESTARTED"
+
+/* Of the module in the library, as Lib/obmalloc/loading.py knows it: grows with
+   every change that a package of another version would not understand. */
+#define OBM_LOADABLE_INTERFACE 1
+
 /* Make the heap usable.  NULL, or one line that says why it cannot be. */
 extern const char *obm_loadable_prepare(void);
 

@@ -1,0 +1,186 @@
+"""python -m obmalloc doctor: whether obmalloc is in force, and if not, why."""
+
+import contextlib
+import os
+import sys
+
+import obmalloc
+from obmalloc import _outside, _process, loading
+
+VERSION = 1                 # of what as_dict() returns
+_OLDEST = (3, 9)            # that the library serves
+_VARIABLES = ('PYTHONOBMALLOC', 'PYTHONMALLOC', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')
+
+_PRELOAD = 'LD_PRELOAD=$(python -m obmalloc path)'
+_WAYS_IN = f'python -m obmalloc run PROGRAM, or {_PRELOAD} where it starts, or obmalloc.install() in it'
+_OTHERS_CHOSE = ('something has set other allocators, which pass nothing on: a hook '
+                 '(PyMem_SetAllocator()), or the program that embeds Python',
+                 'start without it, to see whether it is that')
+
+
+def why_not_here():
+    """Why obmalloc does not serve this interpreter, and what to do: one line."""
+    try:
+        diagnosis = Diagnosis()
+        return f'{diagnosis.why}: {diagnosis.remedy}' if diagnosis.why else 'another copy of it is'
+    except _outside.OutsideError:       # no /proc
+        return ': '.join(_pythonmalloc(os.environ) or ('it was not installed', 'obmalloc.install()'))
+
+
+def _pythonmalloc(environment):
+    """(why, what to do) if the variable keeps obmalloc out, else None."""
+    name = environment.get('PYTHONMALLOC') or ''
+    if not name.startswith(('malloc', 'mimalloc')):
+        return None
+    return f'PYTHONMALLOC={_printable(name)} sends small requests elsewhere', 'unset PYTHONMALLOC'
+
+
+class Diagnosis:
+    """Whether obmalloc serves a process, and what decides that.
+
+    in_force: bool; file, how: which file serves, and how it came there; why, remedy:
+    what keeps it from serving, and what to do about it (each of the four may be None).
+    pid: a number; None: this interpreter.
+
+    Raises OutsideError: it cannot be looked at, or is no Python.
+    """
+
+    def __init__(self, pid=None):
+        self.pid = pid
+        self.file = self.how = self.why = self.remedy = None
+        place = 'self' if pid is None else pid
+        with _outside.looking_at(place):
+            self._look(place)
+            self._judge(place)
+        self.in_force = self.file is not None
+
+    def _look(self, place):
+        objects = _process.Objects(place)
+        python = _process.python(place, objects)
+        if python is None:
+            raise _outside.OutsideError(f'process {place} is no Python')
+        self._objects = objects
+        self.python, self.python_version, self._is_free_threaded = python
+        if self.pid is None:
+            self.python_version = tuple(sys.version_info[:3])
+        environment = os.environ if self.pid is None else _process.environment(place)
+        self.environment = {name: environment.get(name) or None for name in _VARIABLES}
+        self.settings = obmalloc.settings() if self.pid is None else None
+        self.malloc = _process.system_malloc(place, objects)
+        if self.malloc is not None and self.malloc['name'] == 'glibc':
+            self.malloc['thread_arenas'] = _process.thread_arenas(place)
+        self.processors = {'affinity': _process.affinity(place), 'quota': _process.quota(place)}
+
+    def _judge(self, place):
+        layouts = dict(_outside.find_layouts(place))
+        if self.pid is None and obmalloc.active():
+            self.file = loading.library_file() or self.python
+        else:
+            self.file = next((path for path, layout in layouts.items() if _serves(place, layout)), None)
+        if self.file is None:
+            self.why, self.remedy = self._why_not([
+                path for _, path, _ in _outside.mapped_files(place)
+                if path in layouts or loading.is_library(path)])
+        elif not loading.is_library(self.file):
+            self.how = 'built in'
+        else:
+            self.how = 'preloaded' if self._objects.is_preloaded(self.file) else 'installed'
+
+    def _why_not(self, files):
+        """(why, what to do).  files: those of obmalloc that the process has mapped."""
+        if self._is_free_threaded:
+            return ('a free-threaded Python needs its own allocator, and keeps it',
+                    'take a Python with the GIL')
+        is_patched = not all(map(loading.is_library, files))
+        if not is_patched and self.python_version is not None and self.python_version[:2] < _OLDEST:
+            return (f'Python {_dotted(self.python_version)} is not supported',
+                    f'take {_dotted(_OLDEST)} or newer, or a patched interpreter')
+        reads_environment = self.pid is not None or not sys.flags.ignore_environment
+        variable = _pythonmalloc(self.environment) if reads_environment else None
+        library = self._why_not_by_library(files) if not is_patched else None
+        reasons = [reason for reason in (variable, library) if reason is not None] or [_OTHERS_CHOSE]
+        return tuple('; '.join(texts) for texts in zip(*reasons))
+
+    def _why_not_by_library(self, files):
+        """The same, of what the loader has done; None: it has loaded the library in time."""
+        preloaded = [path for path in files if self._objects.is_preloaded(path)]
+        if preloaded:
+            own = loading.library_file() if self.pid is None else None
+            if own is None or own in preloaded:
+                return None
+            return (f'{preloaded[0]} is preloaded, and not of the version of {own}, which '
+                    '`import obmalloc` takes', _PRELOAD)
+        if self.pid is not None and files:
+            return 'the library is imported, but neither preloaded nor installed', _WAYS_IN
+        for name in (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':'):
+            if loading.is_library(name):
+                return (f'LD_PRELOAD names {name}, which the loader has not taken: it is not there, '
+                        'or for another machine', _PRELOAD)
+        return 'the library is not preloaded', _WAYS_IN
+
+    def as_dict(self):
+        """All of it, fit for JSON."""
+        return {
+            'version': VERSION, 'pid': self.pid if self.pid is not None else os.getpid(),
+            'in_force': self.in_force, 'file': self.file, 'how': self.how,
+            'why': self.why, 'remedy': self.remedy,
+            'python': {'file': self.python,
+                       'version': self.python_version and _dotted(self.python_version)},
+            'settings': self.settings, 'environment': self.environment, 'malloc': self.malloc,
+            'processors': self.processors}
+
+    def lines(self):
+        """All of it, for people."""
+        name = 'this interpreter' if self.pid is None else f'process {self.pid}'
+        version = f'Python {_dotted(self.python_version)}' if self.python_version else 'Python'
+        yield (f'obmalloc is {"" if self.in_force else "not "}in force in {name} '
+               f'({version}, {self.python})')
+        for label, text in self._rows():
+            yield f'{label:<16}{text}'
+
+    def _rows(self):
+        if self.in_force:
+            yield 'served by', self.python if self.how == 'built in' else f'{self.file}, {self.how}'
+        else:
+            yield 'why', self.why
+            yield 'what to do', self.remedy
+        if self.settings is not None:
+            yield 'settings', ' '.join(f'{name}={value}' for name, value in self.settings.items())
+        for name in 'PYTHONOBMALLOC', 'PYTHONMALLOC':
+            value = self.environment[name]
+            yield name, 'not set' if value is None else _printable(value)
+        yield 'larger requests', '; '.join(self._malloc())
+        quota = self.processors['quota']
+        yield 'processors', (f'{self.processors["affinity"]} by the affinity mask, ' + (
+            'no quota of a control group' if quota is None else f'{quota:g} by the quota of a control group'))
+
+    def _malloc(self):
+        if self.malloc is None:
+            yield 'nobody can tell which malloc serves them'
+            return
+        yield f'{self.malloc["name"]} {self.malloc["version"] or ""}'.rstrip() + f', {self.malloc["file"]}'
+        if 'thread_arenas' in self.malloc:
+            count = self.malloc['thread_arenas']
+            yield f'{count} thread arena{"s" if count != 1 else ""}'
+            yield self._arena_limit()
+
+    def _arena_limit(self):
+        tunables, limit = self.environment['GLIBC_TUNABLES'] or '', self.environment['MALLOC_ARENA_MAX']
+        if 'glibc.malloc.arena_max=' in tunables:
+            return f'GLIBC_TUNABLES={_printable(tunables)} limits them'
+        return f'MALLOC_ARENA_MAX={_printable(limit)} limits them' if limit else 'no variable limits them'
+
+
+def _serves(place, layout):
+    """Whether the heap of this layout holds arenas: the blocks of an interpreter."""
+    with contextlib.suppress(_outside.OutsideError):    # of another version, or not set up
+        return _outside.Reader(_outside.memory_of(place), layout, f'process {place}').has_arenas()
+    return False
+
+
+def _dotted(version):
+    return '.'.join(map(str, version))
+
+
+def _printable(text):
+    return ''.join(letter if letter.isprintable() else '?' for letter in text)

@@ -1,0 +1,220 @@
+"""What Linux and the dynamic loader tell of a process: its Python, the malloc that
+serves everything else, and the processors that it may use.
+
+pid is a number, or 'self'.  Nothing here needs an interpreter with obmalloc.
+"""
+
+import os
+import re
+import struct
+
+from obmalloc import _kernel, _outside
+
+_DT_DEBUG = 21              # of <elf.h>: where the loader's list of objects begins
+_MOST_OBJECTS = 10_000
+
+# Symbols by which a malloc is known, and what it is called.
+_MALLOCS = {'mallctl': 'jemalloc', 'mi_malloc': 'mimalloc', 'tc_malloc': 'tcmalloc',
+            '__asan_init': 'AddressSanitizer', 'gnu_get_libc_version': 'glibc'}
+_SYMBOLS = frozenset([*_MALLOCS, 'malloc', 'Py_GetVersion', 'Py_Version', '__libc_start_main'])
+
+
+def environment(pid):
+    """The environment that the process was started with."""
+    with open(f'/proc/{pid}/environ', 'rb') as file:
+        entries = os.fsdecode(file.read()).split('\0')
+    return dict(entry.split('=', 1) for entry in entries if '=' in entry)
+
+
+# The objects of a process, as its dynamic loader has them ------------------------------
+
+def _text(memory, address):
+    """The text, ended by a zero byte, at an address."""
+    text = b''
+    while b'\0' not in text:
+        text += memory(address + len(text), 4096 - (address + len(text)) % 4096)
+    return os.fsdecode(text[:text.index(b'\0')])
+
+
+def _loader_list(memory, elf, program):
+    """The address of the loader's list.  elf is the program's, program its first byte."""
+    table, word = elf.dynamic_address(), struct.Struct(elf.word)
+    if table is None:
+        return 0                                    # a static program
+    entry = program - elf.first_address() + table
+    for _ in range(_MOST_OBJECTS):
+        tag, = word.unpack(memory(entry, word.size))
+        value, = word.unpack(memory(entry + word.size, word.size))
+        if tag == _DT_DEBUG and value != 0:
+            return word.unpack(memory(value + word.size, word.size))[0]
+        if tag == 0:
+            break
+        entry += 2 * word.size
+    return 0
+
+
+def _objects(pid):
+    """(what is added to its addresses, path in the process, path to open) of each object,
+    in the order in which the loader looks for symbols: the program, what is preloaded,
+    the libraries, and what was loaded later."""
+    memory = _outside.memory_of(pid)
+    address, path, to_open = _outside.mapped_files(pid)[0]
+    with open(to_open, 'rb') as file:
+        elf = _outside.Elf(file)
+        item, word = _loader_list(memory, elf, address), struct.Struct(elf.word)
+        objects = [(address - elf.first_address(), path, to_open)]
+    first = True
+    while item and len(objects) < _MOST_OBJECTS:
+        base, name, _, following = (word.unpack(memory(item + i * word.size, word.size))[0]
+                                    for i in range(4))
+        if not first:
+            path = _text(memory, name)
+            objects.append((base, path, f'/proc/{pid}/root{path}'))
+        first, item = False, following
+    return objects
+
+
+class Objects:
+    """What the loader has put into a process."""
+
+    def __init__(self, pid):
+        self._objects = [(path, to_open, _symbols(base, to_open)) for base, path, to_open in _objects(pid)]
+
+    def find(self, symbol):
+        """(path, path to open, addresses of the symbols that matter here) of the first
+        object that defines a symbol, which is the one that serves; None: there is none."""
+        return next((found for found in self._objects if symbol in found[2]), None)
+
+    def is_preloaded(self, path):
+        """Whether the object of a path was loaded before the C library, as LD_PRELOAD has it."""
+        for here, _, symbols in self._objects:
+            if os.path.realpath(here) == path:
+                return True
+            if '__libc_start_main' in symbols:
+                break
+        return False
+
+
+def _symbols(base, to_open):
+    try:
+        with open(to_open, 'rb') as file:
+            found = _outside.Elf(file).symbols(_SYMBOLS)
+    except _outside.ELF_ERRORS:
+        return {}                   # the kernel's own has no file
+    return {name: base + address for name, address in found.items()}
+
+
+# Python -------------------------------------------------------------------------------
+
+def python(pid, objects):
+    """(file, version, whether it is free-threaded) of the Python in a process; None:
+    there is none.  The version has two or three numbers, or is None."""
+    found = objects.find('Py_GetVersion')
+    if found is None:
+        return None
+    path, _, addresses = found
+    names = [name for _, name, _ in _outside.mapped_files(pid)]
+    named = [match for match in (re.search(r'python(\d)\.(\d+)(t?)', name) for name in [path, *names])
+             if match is not None]
+    version = (int(named[0][1]), int(named[0][2])) if named else None
+    if 'Py_Version' in addresses:       # from 3.11 on
+        number, = struct.unpack('L', _outside.memory_of(pid)(addresses['Py_Version'],
+                                                             struct.calcsize('L')))
+        version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
+    return path, version, bool(named and named[0][3])
+
+
+# The system's malloc ---------------------------------------------------------------------
+
+def system_malloc(pid, objects):
+    """A dict with 'name', 'version' (None: not known) and 'file' of the malloc that serves
+    a process; None: it cannot be told."""
+    found = objects.find('malloc')
+    if found is None:
+        return None
+    path, to_open, addresses = found
+    name = next((name for symbol, name in _MALLOCS.items() if symbol in addresses),
+                'musl' if 'musl' in os.path.basename(os.path.realpath(path)) else 'another malloc')
+    version = _glibc_version(to_open) if name == 'glibc' else None
+    return {'name': name, 'version': version, 'file': path}
+
+
+def _glibc_version(path):
+    with open(path, 'rb') as file:
+        match = re.search(rb'GNU C Library [^\n]*release version (\d+\.\d+)', file.read())
+    return match[1].decode() if match else None
+
+
+def thread_arenas(pid):
+    """How many arenas glibc has made for threads, besides the main one.
+
+    Each begins in a heap: memory that is aligned at its greatest size, of which
+    the first words are the address of the arena (in the first heap, right behind
+    them), the previous heap, the size in use and the size that was ever so."""
+    word = struct.Struct('=Q' if struct.calcsize('P') == 8 else '=I')
+    heap_max = 64 << 20 if word.size == 8 else 1 << 20
+    page = os.sysconf('SC_PAGE_SIZE')
+    memory, arenas = _outside.memory_of(pid), 0
+    for start, end in _anonymous(pid):
+        for heap in range(-(-start // heap_max) * heap_max, end, heap_max):
+            arena, previous, size, touched = (
+                word.unpack(memory(heap + i * word.size, word.size))[0] for i in range(4))
+            arenas += (0 < arena - heap <= 32 * word.size and previous == 0
+                       and 0 < size <= touched <= heap_max and size % page == touched % page == 0)
+    return arenas
+
+
+def _anonymous(pid):
+    """(start, end) of the memory that belongs to no file, and may be written."""
+    for line in _kernel.read_file(pid, 'maps').splitlines():
+        fields = line.split(None, 5)
+        if fields[1].startswith('rw') and (len(fields) < 6 or 'glibc' in fields[5]):
+            start, end = fields[0].split('-')
+            yield int(start, 16), int(end, 16)
+
+
+# Processors ---------------------------------------------------------------------------
+
+def affinity(pid):
+    """How many processors the affinity mask allows."""
+    return len(os.sched_getaffinity(0 if pid == 'self' else pid))
+
+
+def quota(pid):
+    """How many processors' time the control groups allow (float); None: no limit."""
+    limits = []
+    for line in _kernel.read_file(pid, 'cgroup').splitlines():
+        _, controllers, path = line.split(':', 2)
+        if not controllers:
+            limits += _quotas('/sys/fs/cgroup', path, _quota_of_second_version)
+        elif 'cpu' in controllers.split(','):
+            limits += _quotas('/sys/fs/cgroup/cpu', path, _quota_of_first_version)
+    return min(limits, default=None)
+
+
+def _quotas(root, path, read):
+    """The limits of a control group and of those around it."""
+    names = [name for name in path.split('/') if name and name != '..']
+    for count in range(len(names) + 1):
+        try:
+            limit = read(os.path.join(root, *names[:count]))
+        except (OSError, ValueError):       # not there, or not seen from this container
+            continue
+        if limit is not None:
+            yield limit
+
+
+def _numbers(folder, name):
+    with open(os.path.join(folder, name)) as file:
+        return file.read().split()
+
+
+def _quota_of_second_version(folder):
+    limit, period = _numbers(folder, 'cpu.max')
+    return None if limit == 'max' else int(limit) / int(period)
+
+
+def _quota_of_first_version(folder):
+    limit, = _numbers(folder, 'cpu.cfs_quota_us')
+    period, = _numbers(folder, 'cpu.cfs_period_us')
+    return None if int(limit) < 0 else int(limit) / int(period)
