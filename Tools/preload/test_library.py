@@ -41,14 +41,14 @@ class Library(unittest.TestCase):
             self.skipTest("not glibc, or not x86-64")
         self.assertLessEqual(max(version[:2] for version in versions), GLIBC_OF_MANYLINUX2014)
 
-    def run_fake(self, version):
+    def run_fake(self, version, **variables):
         """What a "Python" of this version that lacks most functions writes."""
         if shutil.which("cc") is None:
             self.skipTest("no C compiler")
         with tempfile.TemporaryDirectory() as folder:
             program = os.path.join(folder, "fake")
             subprocess.run(["cc", "-rdynamic", f'-DFAKE_VERSION="{version}"', str(FAKE), "-o", program], check=True)
-            done = subprocess.run([program], env={**os.environ, "LD_PRELOAD": str(LIBRARY)},
+            done = subprocess.run([program], env={**os.environ, "LD_PRELOAD": str(LIBRARY), **variables},
                                   capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout), (0, "0 changes\n"))
         return done.stderr
@@ -67,6 +67,7 @@ class Library(unittest.TestCase):
                     "it keeps its own allocator\n"}.items():
             with self.subTest(version=version):
                 self.assertEqual(self.run_fake(version), line)
+                self.assertEqual(self.run_fake(version, OBMALLOC_QUIET="1"), "")
 
 
 if __name__ == "__main__":

@@ -111,8 +111,10 @@ class CommandTests(ChildTest):
             ('unrecognized arguments: --jsn', 'stats', '--jsn', 'good.py'),
             ('not both', 'stats', '--pid', '1', 'good.py'),
             ('required: --pid', 'watch'),
-            ('unrecognized arguments: good.py', 'watch', '--pid', '1', 'good.py'))
-        self.assertGreaterEqual(tried, 13)
+            ('unrecognized arguments: good.py', 'watch', '--pid', '1', 'good.py'),
+            ('unrecognized arguments: good.py', 'doctor', 'good.py'),
+            ("--pid: 'x' is not a number", 'doctor', '--pid', 'x'))
+        self.assertGreaterEqual(tried, 15)
 
     def test_numbers(self):
         one = str(os.getpid())
@@ -147,13 +149,14 @@ class CommandTests(ChildTest):
         gone, other = str(ended.pid), self.start('cat')
         tried = self.refuse_all(
             *((f'no process {gone}$', *words, '--pid', gone)
-              for words in (['stats'], ['map'], ['watch'], ['report'], ['map', '--output', 'x.png'])),
+              for words in (['stats'], ['map'], ['watch'], ['report'], ['doctor'], ['map', '--output', 'x.png'])),
             *((f'process {other} is no Python with obmalloc$', *words, '--pid', other)
               for words in (['stats', '--json'], ['map'], ['watch', '--count', '1'],
                             ['report', '--seconds', '0', '--output', 'old.html'])),
+            (f'process {other} is no Python$', 'doctor', '--pid', other),
             ('process 1(: permission refused| is no Python with obmalloc)', 'stats', '--pid', '1'),
             ('no process 2147483647', 'stats', '--pid', '2147483647'))
-        self.assertGreaterEqual(tried, 11)
+        self.assertGreaterEqual(tried, 13)
 
     def test_programs(self):
         tried = self.refuse_all(

@@ -15,7 +15,7 @@ import zlib
 from html.parser import HTMLParser
 from test.support import SHORT_TIMEOUT
 
-from obmalloc import _heap_map, _report, _text
+from obmalloc import _heap_map, _process, _report, _text
 
 from .compat import temp_dir
 from .helpers import ChildTest
@@ -169,6 +169,86 @@ class ProgramTests(CommandTest):
         program.stderr.close()
         program.wait()
         self.assertEqual(errors, b'')
+
+
+class InForceTests(CommandTest):
+    """What is said where PYTHONMALLOC keeps obmalloc out."""
+
+    WHY = 'PYTHONMALLOC=malloc sends small requests elsewhere'
+
+    def test_commands_say_it(self):
+        for command in 'stats', 'map', 'trim', 'pins':
+            done = self.command(command, 'program.py', env={'PYTHONMALLOC': 'malloc'})
+            self.assertEqual(done.stderr, 'obmalloc: not in force in program.py: '
+                                          f'{self.WHY}: unset PYTHONMALLOC\n')
+            self.assertTrue(done.stdout.startswith('the program'), done.stdout[:80])
+
+    def test_run_says_it(self):
+        done = self.command('run', 'program.py', env={'PYTHONMALLOC': 'malloc'})
+        self.assertEqual(done.stderr, 'obmalloc: not in force in this program: '
+                                      f'{self.WHY}: unset PYTHONMALLOC\n')
+        self.assertEqual(done.stdout, 'the program __main__ []\n')
+
+    def test_nothing_is_said_otherwise(self):
+        for command in 'stats', 'run':
+            for value in 'pymalloc', 'debug':
+                self.assertEqual(self.command(command, 'program.py', env={'PYTHONMALLOC': value}).stderr, '')
+
+
+@may_read
+class DoctorTests(CommandTest):
+
+    def doctor(self, *arguments, **options):
+        return json.loads(self.command('doctor', '--json', *arguments, **options).stdout)
+
+    def test_in_force(self):
+        told = self.doctor(env={'PYTHONOBMALLOC': 'check=1'})
+        self.assertEqual((told['in_force'], told['how'], told['why']), (True, 'built in', None))
+        self.assertEqual(told['settings']['check'], 1)
+        self.assertEqual(told['environment']['PYTHONOBMALLOC'], 'check=1')
+        self.assertEqual(told['processors']['affinity'], len(os.sched_getaffinity(0)))
+
+    def test_for_people(self):
+        lines = self.command('doctor').stdout.splitlines()
+        self.assertRegex(lines[0], r'^obmalloc is in force in this interpreter \(Python 3')
+        self.assertTrue(any(line.startswith('served by ') for line in lines), lines)
+        self.assertLess(len(lines), 10)
+
+    def test_another_allocator(self):
+        env = {'PYTHONMALLOC': 'malloc'}
+        told = self.doctor(env=env, status=1)
+        self.assertEqual((told['in_force'], told['file'], told['why'], told['remedy']),
+                         (False, None, InForceTests.WHY, 'unset PYTHONMALLOC'))
+        lines = self.command('doctor', env=env, status=1).stdout
+        self.assertTrue(lines.startswith('obmalloc is not in force in this interpreter'), lines)
+
+    def test_a_process(self):
+        for value, in_force in ('pymalloc', True), ('debug', True), ('malloc', False):
+            child = subprocess.Popen(
+                [sys.executable, '-c', 'print(flush=True); input()'], text=True,
+                stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                env=self.child_environment({'PYTHONMALLOC': value}))
+            with child:
+                child.stdout.readline()
+                told = self.doctor('--pid', str(child.pid), status=0 if in_force else 1)
+                child.communicate('\n')
+            self.assertEqual((told['in_force'], told['why']),
+                             (in_force, None if in_force else InForceTests.WHY))
+
+    def test_quotas_of_control_groups(self):
+        for name, text, quota in (('cpu.max', '150000 100000', 1.5), ('cpu.max', 'max 100000', None)):
+            self.write(name, text)
+            self.assertEqual(_process._quota_of_second_version(self.folder), quota)
+        self.write('cpu.cfs_period_us', '100000')
+        for text, quota in ('50000', 0.5), ('-1', None):
+            self.write('cpu.cfs_quota_us', text)
+            self.assertEqual(_process._quota_of_first_version(self.folder), quota)
+        # The narrowest of a group and those around it counts.
+        for folder, text in ('', 'max 100000'), ('a', '100000 100000'), ('a/b', '300000 100000'):
+            os.makedirs(os.path.join(self.folder, folder), exist_ok=True)
+            self.write(os.path.join(folder, 'cpu.max'), text)
+        limits = _process._quotas(self.folder, '/a/b/not seen', _process._quota_of_second_version)
+        self.assertEqual(sorted(limits), [1, 3])
 
 
 class PictureTests(CommandTest):
@@ -391,13 +471,16 @@ class MistakeTests(CommandTest):
         self.check_mistake('--pid', 'stats', '--pid', 'x', status=2)
         self.check_mistake('must end with .svg or .png', 'map', '--output', 'x.gif', 'program.py', status=2)
         self.check_mistake('required', 'watch', status=2)
+        self.check_mistake('no process 4190000', 'doctor', '--pid', '4190000')
+        self.check_mistake('--pid', 'doctor', '--pid', 'x', status=2)
+        self.check_mistake('unrecognized arguments', 'doctor', 'program.py', status=2)
 
     def test_a_picture_that_cannot_be_written(self):
         self.check_mistake('cannot be written: No such file', 'map', '--output', 'no/where.svg', 'program.py')
         self.check_mistake('cannot be written', 'report', '--output', 'no/where.html', 'program.py')
 
     def test_help(self):
-        for arguments in [], ['stats'], ['map'], ['pins'], ['trim'], ['watch'], ['report']:
+        for arguments in [], ['stats'], ['map'], ['pins'], ['trim'], ['watch'], ['report'], ['doctor']:
             self.assertIn('usage:', self.command(*arguments, '--help').stdout)
 
 

@@ -16,6 +16,25 @@ class ModuleTests(helpers.ChildTest):
         for name in obmalloc.__all__:
             self.assertTrue(getattr(obmalloc, name).__doc__, name)
 
+    def test_active(self):
+        for value, active in (('pymalloc', True), ('debug', True), ('malloc', False), ('malloc_debug', False)):
+            with self.subTest(value):
+                out, _ = self.run_child('import obmalloc; print(obmalloc.active())', PYTHONMALLOC=value)
+                self.assertEqual(out, [str(active)])
+
+    def test_active_behind_hooks(self):
+        self.assertEqual(self.check_child("""
+            import obmalloc, tracemalloc
+            tracemalloc.start()
+            print(obmalloc.active())
+            """), ['True'])
+
+    def test_active_in_an_interpreter(self):
+        self.assertEqual(self.check_child(helpers.INTERPRETERS + """
+for kind in KINDS:
+    life('import obmalloc; print(obmalloc.active(), flush=True)', *kind)
+"""), ['True'] * len(self.check_child(helpers.INTERPRETERS + "\nfor kind in KINDS: print()")))
+
     def test_settings(self):
         default = {'retain': 'auto', 'hugepages': 'auto', 'background': 0, 'check': 0,
                    'secure': 0}
