@@ -6,9 +6,7 @@ import subprocess
 import sys
 import textwrap
 import unittest
-from test.support import SHORT_TIMEOUT, script_helper
-
-import _obmalloc
+from test.support import LONG_TIMEOUT, script_helper
 
 MIB = 1 << 20
 
@@ -54,13 +52,6 @@ def life(code, *kind):
 
 has_proc = unittest.skipUnless(os.path.exists('/proc/self/status'),
                                'needs /proc/self/status')
-
-
-def uses_pymalloc():
-    """Whether this process allocates from the arenas."""
-    before = _obmalloc.stats()['live_blocks']
-    keep = [bytes(40) for _ in range(1000)]
-    return _obmalloc.stats()['live_blocks'] - before > len(keep) // 2
 
 
 class ChildTest(unittest.TestCase):
@@ -110,7 +101,7 @@ class ChildTest(unittest.TestCase):
         no_core = 'import resource; resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n'
         done = subprocess.run(
             [sys.executable, *options, '-c', no_core + self.child_code(code)],
-            env=self.child_environment(env), timeout=SHORT_TIMEOUT,
+            env=self.child_environment(env), timeout=LONG_TIMEOUT,
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         self.assertEqual(done.returncode, -signal.SIGABRT, done.stderr)
         return done.stderr.splitlines()

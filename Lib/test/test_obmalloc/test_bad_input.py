@@ -11,7 +11,7 @@ import re
 import subprocess
 import sys
 import unittest
-from test.support import SHORT_TIMEOUT
+from test.support import LONG_TIMEOUT
 
 from .compat import temp_dir
 from .helpers import ChildTest, has_proc
@@ -82,7 +82,7 @@ class CommandTests(ChildTest):
         done = subprocess.run(
             [sys.executable, '-m', 'obmalloc', *words], cwd=self.folder, env=self.child_environment({}),
             stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, encoding='utf-8',
-            timeout=SHORT_TIMEOUT, **options)
+            timeout=LONG_TIMEOUT, **options)
         self.assertIn(done.returncode, (1, 2), done.stderr)
         self.assertFalse(done.stdout)
         self.assertEqual(len(done.stderr.splitlines()), 1, done.stderr)

@@ -13,13 +13,13 @@ import unittest
 import xml.etree.ElementTree
 import zlib
 from html.parser import HTMLParser
-from test.support import SHORT_TIMEOUT
+from test.support import LONG_TIMEOUT
 
 from obmalloc import _heap_map, _process, _report, _text
 
 from .compat import temp_dir
 from .helpers import ChildTest
-from .test_outside import may_read
+from .test_outside import may_read, wait_until_it_waits
 
 PROGRAM = '''
 import sys
@@ -63,7 +63,7 @@ class CommandTest(ChildTest):
             {'COLUMNS': '', 'NO_COLOR': '', 'FORCE_COLOR': '', 'PYTHONIOENCODING': 'utf-8', **dict(env)})
         done = subprocess.run(
             [sys.executable, '-m', 'obmalloc', *arguments], cwd=self.folder, env=variables,
-            timeout=SHORT_TIMEOUT * 2, encoding='utf-8', stdout=subprocess.PIPE,
+            timeout=LONG_TIMEOUT, encoding='utf-8', stdout=subprocess.PIPE,
             stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, **options)
         self.assertEqual(done.returncode, status, (done.stdout[-2000:], done.stderr[-2000:]))
         return done
@@ -362,12 +362,12 @@ class ReportTests(CommandTest):
                 done = subprocess.run(
                     [*browser, f'--window-size={max(width, 500)},3000', f'--screenshot={picture}',
                      'file://' + os.path.join(self.folder, 'frame.html')],
-                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=SHORT_TIMEOUT * 2)
+                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LONG_TIMEOUT)
                 self.assertTrue(os.path.exists(picture), done.stderr[-500:])
                 self.assertGreater(os.path.getsize(picture), 20_000)
         done = subprocess.run([*browser, '--window-size=1200,2000', '--dump-dom', url],
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, encoding='utf-8',
-                              timeout=SHORT_TIMEOUT * 2)
+                              timeout=LONG_TIMEOUT)
         status = re.search(r'<p id="detail"[^>]*>(.*?)</p>', done.stdout)
         self.assertRegex(status.group(1), r'^arena 1, pages? \d+.*: .*(blocks of|free)')
         self.assertEqual(done.stdout.count('class="u3 chosen"')
@@ -388,6 +388,7 @@ class OtherProcessTests(CommandTest):
         self.addCleanup(child.kill)
         self.addCleanup(child.stdin.close)
         child.stdout.readline()
+        wait_until_it_waits(child.pid)
         return str(child.pid)
 
     def test_stats_and_map(self):
@@ -432,15 +433,20 @@ class OtherProcessTests(CommandTest):
         self.assertRegex(text, r'arena +1 ')
 
     def test_watch_until_it_ends(self):
-        self.write('short.py', 'import sys, time; print(flush=True); time.sleep(3)')
-        child = subprocess.Popen([sys.executable, 'short.py'], cwd=self.folder,
-                                 stdout=subprocess.PIPE, env=self.child_environment({}))
-        child.stdout.readline()
-        child.stdout.close()
-        import threading
-        threading.Thread(target=child.wait).start()
-        out = self.command('watch', '--pid', str(child.pid), '--interval', '0.2').stdout
-        self.assertGreater(len(out.splitlines()), 1)
+        self.write('short.py', 'print(flush=True); input()')
+        variables = self.child_environment({})
+        with subprocess.Popen([sys.executable, 'short.py'], cwd=self.folder, env=variables,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+            self.addCleanup(child.kill)
+            child.stdout.readline()
+            with subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', str(child.pid),
+                                   '--interval', '0.05'], env=variables, stdout=subprocess.PIPE) as watch:
+                self.addCleanup(watch.kill)
+                for _ in range(2):
+                    self.assertIn(b'arenas hold', watch.stdout.readline())
+                child.communicate(b'\n')
+                watch.communicate(timeout=LONG_TIMEOUT)
+        self.assertEqual(watch.returncode, 0)
 
     def test_report_of_a_process(self):
         pid = self.start()

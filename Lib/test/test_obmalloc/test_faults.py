@@ -8,7 +8,6 @@ import os
 import subprocess
 import sys
 import unittest
-from test.support import LONG_TIMEOUT
 
 from .building import BuildFolder, compiler, run_compiler, words
 from .compat import import_module
@@ -16,6 +15,8 @@ from .helpers import ChildTest
 
 import_module('ctypes')
 
+ONE_SECONDS = 600       # before one fault is said to hang
+ALL_SECONDS = 1800      # and all of a kind
 LATER_TOO = 4           # of the calls after these, only the one fails
 
 
@@ -63,7 +64,7 @@ class FaultTests(BuildFolder, ChildTest):
             """Whether so many calls were reached."""
             pid = os.fork()
             if pid == 0:
-                signal.alarm(60)
+                signal.alarm({ONE_SECONDS})
                 try:
                     reached = fault(name, number, later) >= number
                 except BaseException as problem:
@@ -99,7 +100,7 @@ class FaultTests(BuildFolder, ChildTest):
         """How many calls failed, one at a time."""
         done = subprocess.run(
             [sys.executable, '-c', self.child_code(f'fail_every({name!r})')], text=True,
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=LONG_TIMEOUT,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, timeout=ALL_SECONDS,
             env=self.child_environment({'LD_PRELOAD': self.library, 'PYTHONOBMALLOC': settings}))
         self.assertEqual((done.returncode, done.stderr), (0, ''), (name, settings))
         return int(done.stdout)

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import unittest
-from test.support import SHORT_TIMEOUT
+from test.support import LONG_TIMEOUT
 
 from .helpers import ChildTest
 
@@ -50,7 +50,7 @@ class ProbeTests(ChildTest):
             ['gdb', '-nx', '-batch', *breaks, '-ex', 'run', '-ex', 'info breakpoints',
              '--args', sys.executable, '-c', code],
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            env=self.child_environment({'DEBUGINFOD_URLS': ''}), timeout=SHORT_TIMEOUT * 10)
+            env=self.child_environment({'DEBUGINFOD_URLS': ''}), timeout=LONG_TIMEOUT)
         found = re.search('figures (.*)', done.stdout)
         if found is None:
             self.skipTest('gdb cannot run a program here: ' + done.stdout[-200:])

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import unittest
+from test.support import LONG_TIMEOUT
 
 import _obmalloc
 
@@ -149,9 +150,9 @@ class HugePageTests(ChildTest):
     @unittest.skipUnless(has_huge_arenas(), 'needs huge pages as large as an arena')
     def test_what_is_wanted_again_at_once_is_huge_by_default(self):
         # On a machine so busy that a second passes in between it is not.
-        self.check_child('''
+        self.check_child(f'''
             import time
-            end = time.monotonic() + 60
+            end = time.monotonic() + {LONG_TIMEOUT}
             while not figures()['arenas_huge']:
                 assert time.monotonic() < end, figures()
                 fill(16)

@@ -7,7 +7,7 @@ from test.support import script_helper
 
 import _obmalloc
 
-from .helpers import ChildTest, uses_pymalloc
+from .helpers import ChildTest
 
 HEADER = 'Small block threshold of obmalloc'
 
@@ -83,13 +83,17 @@ class EquationTests(unittest.TestCase):
         del objects
         self.check_all()
 
-    @unittest.skipUnless(uses_pymalloc(), 'this process uses another allocator')
+
+class MetadataTests(ChildTest):
+
     def test_metadata_is_small(self):
         # One percent, once there are enough arenas to share what is fixed.
-        objects = [bytes(400) for _ in range(50_000)]
-        stats = _obmalloc.stats()
-        self.assertGreater(stats['arena_bytes'], 20 << 20)
-        self.assertLess(stats['metadata_bytes'], stats['arena_bytes'] / 100 + (64 << 10))
+        self.check_child('''
+            objects = fill(24)
+            stats = figures()
+            assert stats['arena_bytes'] > 20 * MIB, stats
+            assert stats['metadata_bytes'] < stats['arena_bytes'] / 100 + (64 << 10), stats
+            ''')
 
 
 class AllocatedBlocksTests(ChildTest):

@@ -20,7 +20,7 @@ from processes import clean_environment
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 PYTHON = sys.executable
-TIMEOUT_SECONDS = 120
+TIMEOUT_SECONDS = 600
 LONG = "x" * 5000
 DIGITS = "9" * 5000             # more than int() takes
 # What make says itself when a command failed.

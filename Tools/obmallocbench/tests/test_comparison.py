@@ -413,7 +413,7 @@ class Command(InFolder):
             if any(packages.importlib.util.find_spec(name) is None for name in scenario.packages):
                 continue
             arm = running.Arm("it", "stock", PYTHON, {"PYTHONPATH": os.pathsep.join(sys.path)})
-            run_ = running.timed_run(arm, scenario, scenario.options, 60)
+            run_ = running.timed_run(arm, scenario, scenario.options, 600)
             self.assertGreater(len(run_["phases"]), 2)
 
 
@@ -421,7 +421,7 @@ class Family(unittest.TestCase):
     def test_workers_are_counted_and_end(self):
         scenario = REST_SCENARIOS["prefork"]
         arm = running.Arm("it", "stock", PYTHON, {})
-        run_ = running.timed_run(arm, scenario, {"articles": 50000, "requests": 3000}, 60)
+        run_ = running.timed_run(arm, scenario, {"articles": 50000, "requests": 3000}, 600)
         base, forked, served, freed = run_["phases"]
         self.assertLess(forked["rss_bytes"], 2 * base["rss_bytes"])     # their pages are shared
         self.assertGreater(served["rss_bytes"], forked["rss_bytes"] + 40 * MEBIBYTE)

@@ -11,7 +11,7 @@ SCRIPT = Path(__file__).resolve().parent.parent / "hugepages.py"
 class HugePages(unittest.TestCase):
     def run_script(self, *words: str) -> subprocess.CompletedProcess:
         return subprocess.run([sys.executable, SCRIPT, *words], text=True, capture_output=True,
-                              timeout=60)
+                              timeout=600)
 
     def test_lines(self):
         done = self.run_script("2")
@@ -30,7 +30,7 @@ class HugePages(unittest.TestCase):
 
     def test_no_memory(self):
         limited = ["sh", "-c", 'ulimit -v 1000000 && exec "$0" "$@"', sys.executable, SCRIPT, "9999"]
-        done = subprocess.run(limited, text=True, capture_output=True, timeout=60)
+        done = subprocess.run(limited, text=True, capture_output=True, timeout=600)
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)
 
 
