@@ -56,17 +56,17 @@ class Round(NamedTuple):
     patched: Build
     seed: int
 
-    def log(self, name: str, output: str) -> Path:
-        """Keep what a program printed."""
+    def log(self, name: str) -> Path:
+        """Where a program's output goes, as it comes."""
         file = places.REPORT / LOGS / f"{name.replace('/', '-')}-{self.seed}.log"
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(output, encoding="utf-8")
         return file
 
     def batch(self, batch: Batch) -> Result:
         """Run tests of unittest."""
-        status, output, counts = batch.run(seed=self.seed)
-        log = self.log(batch.name, output)
+        log = self.log(batch.name)
+        with open(log, "w", encoding="utf-8") as stream:
+            status, output, counts = batch.run(seed=self.seed, copy=stream)
         names = [f"{batch.name}: {failure.name}" for failure in unittests.failures(output)]
         if status != 0 and not names:
             names = [f"{batch.name} ended with status {status} (see {places.shown(log)})"]
@@ -74,9 +74,10 @@ class Round(NamedTuple):
 
     def program(self, name: str, command: list[str]) -> Result:
         """Run a program that counts its tests in its last line; none of them has a name here."""
-        status, output = unittests.run(command, cwd=places.ROOT, seconds=STEP_SECONDS,
-                                       environment={**clean_environment(), "SEED": str(self.seed)})
-        log = self.log(name, output)
+        log = self.log(name)
+        with open(log, "w", encoding="utf-8") as stream:
+            status, output = unittests.run(command, cwd=places.ROOT, seconds=STEP_SECONDS, copy=stream,
+                                           environment={**clean_environment(), "SEED": str(self.seed)})
         counts = _LAST_LINE.search(output)
         passed = int(counts.group(1)) if counts else 0
         return Result(passed, [] if status == 0 else [f"{name} (see {places.shown(log)})"])

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import xml.etree.ElementTree
 from pathlib import Path
-from typing import Callable, Iterable, Optional, Sequence
+from typing import Callable, Iterable, Optional, Sequence, TextIO
 
 import package
 import places
@@ -177,19 +177,20 @@ def _regression(patched: Build, step: str) -> int:
 
     def repeat(failure: Optional[Failure]) -> Attempt:
         match = ["-m", failure.name + ".*" * failure.is_group] if failure else []
-        return _regrtest(patched, f"{step}-again", [*match, *names], False)
+        return _regrtest(patched, f"{step}-again", [*match, *names])
 
-    return _leave_counts(step, [unittests.settle(step, _regrtest(patched, step, names, True), repeat)])
+    return _leave_counts(step, [unittests.settle(step, _regrtest(patched, step, names, sys.stdout), repeat)])
 
 
-def _regrtest(patched: Build, step: str, arguments: Sequence[str], show: bool) -> Attempt:
-    """A run of CPython's regrtest; step names its result."""
+def _regrtest(patched: Build, step: str, arguments: Sequence[str],
+              copy: Optional[TextIO] = None) -> Attempt:
+    """A run of CPython's regrtest; step names its result; copy: as for unittests.run()."""
     result = places.REPORT / f"{step}.xml"
     result.unlink(missing_ok=True)
     status, output = unittests.run(
         [patched.python, "-m", "test", f"--timeout={REGRESSION_TIMEOUT_SECONDS}", "--verbose3",
          "--junit-xml", str(result), *arguments],
-        cwd=places.BUILD, environment=clean_environment(), seconds=unittests.BATCH_SECONDS, show=show)
+        cwd=places.BUILD, environment=clean_environment(), seconds=unittests.BATCH_SECONDS, copy=copy)
     counts = count_junit(result, output)
     if counts is None:
         say(f"the regression tests ended without a result (status {status})")

@@ -16,7 +16,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence
+from typing import Callable, Iterator, Mapping, NamedTuple, Optional, Sequence, TextIO
 
 import places
 from errors import say
@@ -71,11 +71,12 @@ class Batch:
     environment: Mapping[str, str] = field(default_factory=clean_environment)
 
     def run(self, name: Optional[str] = None, seed: Optional[int] = None,
-            seconds: float = BATCH_SECONDS) -> Attempt:
-        """Run them all, or what name says; seed: in the order that it draws."""
+            seconds: float = BATCH_SECONDS, copy: Optional[TextIO] = None) -> Attempt:
+        """Run them all, or what name says; seed: in the order that it draws; copy: as for run()."""
         program = ["-m", "unittest"] if seed is None else [str(SHUFFLED), str(seed)]
         status, output = run([self.python, *program, *([name] if name else self.arguments)],
-                             cwd=self.cwd, environment=self.environment, seconds=seconds)
+                             cwd=self.cwd, environment=self.environment, seconds=seconds,
+                             copy=copy)
         return Attempt(status, output, count(output, status))
 
 
@@ -105,11 +106,11 @@ def import_root(folder: Path) -> Path:
 
 
 def run(command: Sequence[object], *, cwd: Path, environment: Mapping[str, str], seconds: float,
-        show: bool = False) -> tuple[int, str]:
+        copy: Optional[TextIO] = None) -> tuple[int, str]:
     """Run a program; (its status, what it wrote on both streams).
 
     seconds  after so many it is killed, and all processes of its session
-    show     what it writes is shown at once
+    copy     gets each line at once, for who waits
     """
     process = subprocess.Popen(list(map(str, command)), cwd=cwd, env=dict(environment), stdin=subprocess.DEVNULL,
                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",
@@ -126,8 +127,8 @@ def run(command: Sequence[object], *, cwd: Path, environment: Mapping[str, str],
         with process:
             for line in process.stdout:
                 lines.append(line)
-                if show:
-                    print(line, end="", flush=True)
+                if copy is not None:
+                    print(line, end="", flush=True, file=copy)
     except BaseException:
         kill()
         raise
