@@ -125,13 +125,15 @@ def run(command: Sequence[object], *, cwd: Path, environment: Mapping[str, str],
     lines = []
     try:
         with process:
-            for line in process.stdout:
-                lines.append(line)
-                if copy is not None:
-                    print(line, end="", flush=True, file=copy)
-    except BaseException:
-        kill()
-        raise
+            try:
+                for line in process.stdout:
+                    lines.append(line)
+                    if copy is not None:
+                        print(line, end="", flush=True, file=copy)
+            except BaseException:
+                kill()
+                process.wait()
+                raise
     finally:
         timer.cancel()
     return process.returncode, "".join(lines)

@@ -89,10 +89,13 @@ def hear_interrupts() -> None:
     """Do not ignore SIGINT, as a shell wants it from a job in the background.
 
     Our children would inherit that, and CPython's tests send it to themselves,
-    also those from which a build with --enable-optimizations learns.
+    also those from which a build with --enable-optimizations learns.  SIGTERM
+    interrupts us too, so that what we started ends with us.
     """
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def run_guarded(program: str, action: Callable[[], int], *, failed: int = 1) -> int:

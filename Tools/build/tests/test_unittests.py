@@ -1,8 +1,12 @@
 """unittests.py and shuffled.py: tests that fail once, always, or in company only."""
 
+import os
+import signal
+import subprocess
 import sys
 import time
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from support import RepositoryCase
@@ -162,6 +166,21 @@ class RunTests(RepositoryCase):
                                        environment={"PATH": "/usr/bin:/bin"}, seconds=1)
         self.assertEqual((status, output), (-9, "here\n"))
         self.assertLess(time.monotonic() - begin, 500)
+
+    def test_a_program_ends_when_we_are_told_to_end(self):
+        ours = ("import pathlib, sys, unittests; from errors import run_guarded; "
+                "sys.exit(run_guarded(lambda: unittests.run(['/bin/sh', '-c', 'echo $$; exec sleep 600'], "
+                "cwd=pathlib.Path('/'), environment={}, seconds=600, copy=sys.stdout)[0]))")
+        for number in signal.SIGINT, signal.SIGTERM:
+            with self.subTest(signal=number):
+                process = subprocess.Popen([sys.executable, "-c", ours], cwd=Path(unittests.__file__).parent,
+                                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                child = int(process.stdout.readline())
+                process.send_signal(number)
+                self.assertEqual(process.communicate()[1], "obmalloc: interrupted\n")
+                self.assertEqual(process.returncode, 130)
+                with self.assertRaises(ProcessLookupError):     # it was waited for
+                    os.kill(child, 0)
 
     def test_both_streams(self):
         code = "import sys; print('out', flush=True); print('err', file=sys.stderr); sys.exit(5)"
