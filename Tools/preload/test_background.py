@@ -137,8 +137,8 @@ class Background(Programs):
 
     def test_by_default(self):
         # Without any setting, whatever it waits in.
-        for way in ("time.sleep(100)", "select.select([], [], [], 100)", "asyncio.run(asyncio.sleep(100))",
-                    "threading.Event().wait(100)"):
+        for way in ("time.sleep(1000)", "select.select([], [], [], 1000)", "asyncio.run(asyncio.sleep(1000))",
+                    "threading.Event().wait(1000)"):
             with self.subTest(way):
                 child, before = self.sleeper(
                     None, "retain(64); kept = [bytes(10_000) for _ in range(8000)][::20]",
