@@ -123,26 +123,26 @@ __asm__(".symver dlsym, dlsym@GLIBC_2.17");
 /* A function by its name; NULL: there is none.  ISO C has no conversion from a pointer
    to an object. */
 static void
-look_up(void *function, const char *name)
+find_function(void *function, const char *name)
 {
     void *found = HAS_DLSYM ? dlsym(RTLD_DEFAULT, name) : NULL;
     memcpy(function, &found, sizeof(found));
 }
 
 static void
-look_up_all(void)
+find_functions(void)
 {
     if (functions.looked_up) {
         return;
     }
-    look_up(&functions.malloc_trim, "malloc_trim");
-    look_up(&functions.mallctl, "mallctl");
-    look_up(&functions.tcmalloc_release, "MallocExtension_ReleaseFreeMemory");
-    look_up(&functions.mi_collect, "mi_collect");
+    find_function(&functions.malloc_trim, "malloc_trim");
+    find_function(&functions.mallctl, "mallctl");
+    find_function(&functions.tcmalloc_release, "MallocExtension_ReleaseFreeMemory");
+    find_function(&functions.mi_collect, "mi_collect");
 #ifdef __GLIBC__
-    look_up(&functions.mallinfo, "mallinfo");
+    find_function(&functions.mallinfo, "mallinfo");
 #  if __GLIBC_PREREQ(2, 33)
-    look_up(&functions.mallinfo2, "mallinfo2");
+    find_function(&functions.mallinfo2, "mallinfo2");
 #  endif
 #endif
     functions.looked_up = true;
@@ -161,7 +161,7 @@ static bool
 malloc_figures(struct obm_malloc_figures *figures)
 {
 #ifdef __GLIBC__
-    look_up_all();
+    find_functions();
     if (has_another()) {
         return false;
     }
@@ -188,7 +188,7 @@ static bool
 malloc_give_back(void)
 {
 #ifdef __linux__
-    look_up_all();
+    find_functions();
     if (functions.mallctl != NULL) {
         /* All arenas: MALLCTL_ARENAS_ALL of jemalloc 5 is 4096. */
         return functions.mallctl("arena.4096.purge", NULL, NULL, NULL, 0) == 0;
@@ -301,7 +301,7 @@ obm_malloc_one_arena(const struct obm_settings *settings)
         || (tunables != NULL && strstr(tunables, "glibc.malloc.arena_max") != NULL)) {
         return false;
     }
-    look_up_all();
+    find_functions();
     if (has_another() || (settings->system_malloc == OBM_MALLOC_AUTO
                           && obm_processors() > OBM_ONE_ARENA_PROCESSORS)) {
         return false;

@@ -17,13 +17,13 @@ static struct {
     size_t gone_already;        /* of what malloc holds free */
 } process;
 
-static uint64_t process_now(void) { return process.now; }
-static uint64_t process_processor_time(void) { return process.processor_time; }
-static size_t process_resident(void) { return process.resident; }
-static size_t process_faults(void) { return process.faults; }
+static uint64_t fake_now(void) { return process.now; }
+static uint64_t fake_processor_time(void) { return process.processor_time; }
+static size_t fake_resident(void) { return process.resident; }
+static size_t fake_faults(void) { return process.faults; }
 
 static bool
-process_malloc_figures(struct obm_malloc_figures *figures)
+fake_malloc_figures(struct obm_malloc_figures *figures)
 {
     *figures = process.malloc;
     return process.tells;
@@ -31,7 +31,7 @@ process_malloc_figures(struct obm_malloc_figures *figures)
 
 /* As glibc: what has gone back still counts as free. */
 static bool
-process_malloc_give_back(void)
+fake_malloc_give_back(void)
 {
     process.trims++;
     process.now += process.trim_takes;
@@ -41,8 +41,8 @@ process_malloc_give_back(void)
 }
 
 static const struct obm_process fake_process = {
-    process_now, process_processor_time, process_resident, process_faults,
-    process_malloc_figures, process_malloc_give_back
+    fake_now, fake_processor_time, fake_resident, fake_faults,
+    fake_malloc_figures, fake_malloc_give_back
 };
 
 /* A process of 100 MiB whose malloc holds nothing free, and which has just started the
@@ -76,7 +76,7 @@ wanted_again(size_t bytes)
     process.malloc.free -= bytes;
     process.gone_already -= bytes;
     process.resident += bytes;
-    process.faults += bytes / fake_os_page_size();
+    process.faults += bytes / obm_os_system()->page_size;
 }
 
 /* An epoch in which the process uses so many hundredths of a processor; then a look. */
@@ -225,7 +225,7 @@ TEST(a_malloc_that_tells_nothing_gives_back_once_each_time_the_process_is_idle)
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
     EXPECT(!obm_idle_is_worth(&idle));
-    process.faults += OBM_PURGER_MIN_BYTES / fake_os_page_size();
+    process.faults += OBM_PURGER_MIN_BYTES / obm_os_system()->page_size;
     EXPECT(obm_idle_is_worth(&idle));
 }
 
