@@ -260,11 +260,14 @@ class SettingsTests(ChildTest):
                 '18446744073709551616', '18446744073709551615G', '%s%n')),
             *((f'hugepages={text}', f"hugepages cannot be '{text}'", 'auto, never or always')
               for text in ('', 'yes', 'ALWAYS', '2M')),
-            *((f'background={text}', f"background cannot be '{text}'", switch) for text in ('', '2', '-1', 'on')),
+            *((f'background={text}', f"background cannot be '{text}'", f'auto, {switch}')
+              for text in ('', '2', '-1', 'on')),
+            *((f'malloc={text}', f"malloc cannot be '{text}'", 'auto, leave or one')
+              for text in ('', '0', 'glibc', 'One')),
             *((f'check={text}', f"check cannot be '{text}'", '0, 1, 2 or 3')
               for text in ('', '4', '-1', '10', 'all', '99999999999999999999')),
             *((f'secure={text}', f"secure cannot be '{text}'", switch) for text in ('', 'yes', '01', '1 ')),
-            *((key, f"{key} cannot be ''") for key in ('retain', 'hugepages', 'background', 'check', 'secure')),
+            *((key, f"{key} cannot be ''") for key in ('retain', 'hugepages', 'background', 'malloc', 'check', 'secure')),
             *((f'{key}=1', f"unknown setting '{key}'", 'there are: retain, hugepages, background, malloc, check, secure')
               for key in ('retian', 'RETAIN', ' check', '', 'é')),
             ('none', "unknown setting 'none'"),

@@ -198,6 +198,8 @@ class InForceTests(CommandTest):
 @may_read
 class DoctorTests(CommandTest):
 
+    settings = ''
+
     def doctor(self, *arguments, **options):
         return json.loads(self.command('doctor', '--json', *arguments, **options).stdout)
 

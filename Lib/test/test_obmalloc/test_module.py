@@ -36,8 +36,8 @@ for kind in KINDS:
 """), ['True'] * len(self.check_child(helpers.INTERPRETERS + "\nfor kind in KINDS: print()")))
 
     def test_settings(self):
-        default = {'retain': 'auto', 'hugepages': 'auto', 'background': 0, 'check': 0,
-                   'secure': 0}
+        default = {'retain': 'auto', 'hugepages': 'auto', 'background': 'auto', 'malloc': 'auto',
+                   'check': 0, 'secure': 0}
         for text, different in (('', {}),
                                 ('retain=none,check=1', {'retain': 'none', 'check': 1}),
                                 ('retain=all', {'retain': 'all'}),
@@ -45,6 +45,9 @@ for kind in KINDS:
                                 ('hugepages=never', {'hugepages': 'never'}),
                                 ('hugepages=always', {'hugepages': 'always'}),
                                 ('background=1', {'background': 1}),
+                                ('background=0', {'background': 0}),
+                                ('malloc=leave', {'malloc': 'leave'}),
+                                ('malloc=one', {'malloc': 'one'}),
                                 ('secure=1', {'secure': 1, 'hugepages': 'never'})):
             expected = {**default, **different}
             with self.subTest(text):
