@@ -14,7 +14,11 @@
                   results to FOLDER/pyperformance-*.json and the table to FOLDER/pyperformance.md
     service       run a web service under load with its own allocator, jemalloc and obmalloc preloaded,
                   print the table, write FOLDER/service.json, service.svg, service.png
-    draw          draw the picture of obj or service, or the page of all, again, without running anything
+    field         run programs on libraries that people use with its own allocator, others and
+                  obmalloc preloaded, print the tables, write FOLDER/field.json, field.md,
+                  field.svg, field.png; goes on where it stopped
+    draw          draw the picture of obj, service or field, or the page of all, again, without
+                  running anything
     check         say PASS or FAIL for each bar of a report
 
 Exit status: 0; 1 when a bar is not cleared (--check, check); 2 when something went wrong, one line
@@ -37,12 +41,12 @@ from shared import files
 from shared.command import Parser, Progress, number_from, run_guarded, seconds
 
 from . import (allocators, bars, callgrind, comparison, comparison_page, comparison_report,
-               document, experiment, field_suite, instructions, instructions_report, journal,
-               machine, memory, memory_report, picture, recording, replay, replay_report, service,
-               service_report, table)
+               document, experiment, field, field_report, field_suite, instructions,
+               instructions_report, journal, machine, memory, memory_report, picture, recording,
+               replay, replay_report, service, service_report, table)
 from .errors import BenchmarkError
-from .scenarios import (MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS,
-                        SCENARIOS, TRACED, MemoryScenario, Scenario)
+from .scenarios import (FIELD_OPTIONS, FIELD_PROGRAMS, MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES,
+                        PROGRAMS, REST_SCENARIOS, SCENARIOS, TRACED, MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED = 1, 2
 LIMIT_SECONDS = 600.0
@@ -221,10 +225,13 @@ def add_all(commands) -> None:
     command.add_argument("--scenario", nargs="+", choices=tuple(REST_SCENARIOS), metavar="NAME",
                          default=tuple(REST_SCENARIOS),
                          help=f"some of: {', '.join(REST_SCENARIOS)}")
-    command.add_argument("--arm", nargs="+", choices=tuple(allocators.ALLOCATORS), metavar="NAME",
-                         default=tuple(allocators.ALLOCATORS),
-                         help=f"some of: {', '.join(allocators.ALLOCATORS)}; stock always runs, "
-                              "twice a round")
+    names = allocators.names_with(library=True, patched=True)
+    command.add_argument("--arm", nargs="+", choices=names, metavar="NAME",
+                         default=allocators.names_with(library=False, patched=True),
+                         help=f"some of: {', '.join(names)}; stock always runs, twice a round; by "
+                              "default all but those that need --library")
+    command.add_argument("--library", metavar="FILE", type=Path,
+                         help="obmalloc's library, for the arms that preload it")
     command.add_argument("--runs", type=number_from(comparison.DISCARDED + 1), default=ALL_RUNS,
                          metavar="N",
                          help=f"runs of each arm, the first is not counted (default {ALL_RUNS})")
@@ -250,15 +257,40 @@ def add_service(commands) -> None:
                           run_web_service)
     command.add_argument("--python", required=True, metavar="PYTHON",
                          help="the interpreter that serves, one built without obmalloc")
+    add_preloading(command, service.ARMS)
+    add_options(command, service.OPTIONS)
+
+
+def add_preloading(command: Parser, arms: tuple[str, ...]) -> None:
+    """Add what is preloaded into an interpreter that was built without obmalloc, how often it
+    runs, and where files go. arms: by default."""
+    names = allocators.names_with(library=True, patched=False)
     command.add_argument("--library", required=True, metavar="FILE", type=Path,
                          help="obmalloc's library, to be preloaded")
     command.add_argument("--packages", required=True, metavar="FOLDER", type=folder_name,
-                         help="where gunicorn and Flask go")
-    add_report(command)
+                         help="where packages of PyPI go")
+    command.add_argument("--arms", nargs="+", choices=names, metavar="NAME", default=arms,
+                         help=f"some of: {', '.join(names)}; stock always runs (default: "
+                              f"{' '.join(arms)})")
     command.add_argument("--runs", type=number_from(1), default=ROUNDS, metavar="N",
                          help=f"runs of each arm (default {ROUNDS})")
-    add_options(command, service.OPTIONS)
+    add_report(command)
     add_picture_option(command)
+
+
+def add_field(commands) -> None:
+    """Add the command that runs programs on real libraries."""
+    command = add_command(commands, picture.FIELD, "run programs on libraries that people use",
+                          run_field)
+    command.add_argument("--python", required=True, metavar="PYTHON",
+                         help="the interpreter that runs them, one built without obmalloc")
+    add_preloading(command, field.ARMS)
+    add_limit(command)
+    command.add_argument("--programs", nargs="+", choices=tuple(FIELD_PROGRAMS), metavar="NAME",
+                         default=tuple(FIELD_PROGRAMS),
+                         help=f"some of: {', '.join(FIELD_PROGRAMS)}")
+    add_options(command, FIELD_OPTIONS)
+    command.add_argument("--again", action="store_true", help="run what was measured as well")
 
 
 def parser() -> Parser:
@@ -277,6 +309,7 @@ def parser() -> Parser:
     add_all(commands)
     add_suite(commands)
     add_service(commands)
+    add_field(commands)
     for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
                                   ("check", run_check, "say PASS or FAIL for each bar of a report")):
         command = add_command(commands, name, words, function)
@@ -443,9 +476,9 @@ def run_all(options: argparse.Namespace) -> int:
         with document.report_folder(options.packages), \
                 journal.Journal(options.report / "all.journal") as done:
             return comparison.compare(
-                [REST_SCENARIOS[name] for name in options.scenario], options.arm, interpreters,
-                options.runs, options.idle, options.packages, done, options.limit, options.again,
-                progress)
+                [REST_SCENARIOS[name] for name in options.scenario], options.arm,
+                allocators.Sources(interpreters, options.packages, options.library),
+                options.runs, options.idle, done, options.limit, options.again, progress)
     result, report = measure(options, "all", work)
     written = [report, *comparison_page.write(result, options.report)]
     print(comparison_report.text(result, shutil.get_terminal_size().columns))
@@ -471,16 +504,43 @@ def run_suite(options: argparse.Namespace) -> int:
 
 def run_web_service(options: argparse.Namespace) -> int:
     """Run the web service, show what it held and how it answered, return the exit status."""
-    interpreter = machine.describe_interpreter(options.python)
+    sources = preloading_sources(options)
     parameters = {name: getattr(options, name) for name in service.OPTIONS}
 
     def work(progress: Progress) -> dict:
         with document.report_folder(options.packages):
-            return service.run_service(interpreter, options.library, options.packages, parameters,
-                                       options.runs, progress)
+            return service.run_service(sources, options.arms, parameters, options.runs, progress)
     result, report = write_report(options.report, picture.SERVICE, work)
     print(service_report.text(result, shutil.get_terminal_size().columns))
     written = [report]
+    status = add_picture(options, report, written)
+    name_files(written)
+    return status
+
+
+def preloading_sources(options: argparse.Namespace) -> allocators.Sources:
+    """Return where the arms of one interpreter come from; BenchmarkError without the library."""
+    interpreter = machine.describe_interpreter(options.python)
+    if not options.library.is_file():
+        raise BenchmarkError(f"no library {options.library}: make preload builds it")
+    return allocators.Sources({"stock": interpreter}, options.packages, options.library)
+
+
+def run_field(options: argparse.Namespace) -> int:
+    """Run the field's programs, show what they keep, return the exit status."""
+    sources = preloading_sources(options)
+
+    def work(progress: Progress) -> dict:
+        with document.report_folder(options.packages), \
+                journal.Journal(options.report / "field.journal") as done:
+            return field.run_field(
+                [FIELD_PROGRAMS[name] for name in options.programs], options.arms, sources,
+                options.runs, {name: getattr(options, name) for name in FIELD_OPTIONS}, done,
+                options.limit, options.again, progress)
+    result, report = write_report(options.report, picture.FIELD, work)
+    written = [report, report.with_suffix(".md")]
+    files.write(written[1], field_report.markdown(result).encode("utf-8"))
+    print(field_report.text(result, shutil.get_terminal_size().columns))
     status = add_picture(options, report, written)
     name_files(written)
     return status
@@ -492,10 +552,11 @@ def run_draw(options: argparse.Namespace) -> int:
     with document.only_sense(options.file):
         if report["format"] == comparison.FORMAT:
             written = comparison_page.write(report, options.file.parent)
-        elif report["format"] in (experiment.FORMAT, document.SERVICE_FORMAT):
+        elif report["format"] in (experiment.FORMAT, *picture.STEMS):
             written = picture.picture_of(options.file)
         else:
-            raise BenchmarkError(f"{options.file} has no picture: only obj, service and all have one")
+            raise BenchmarkError(f"{options.file} has no picture: only obj, service, field and all "
+                                 "have one")
     name_files(written)
     return 0
 
@@ -516,7 +577,7 @@ def run(arguments: list[str] | None) -> int:
         return options.function(options)
     except KeyboardInterrupt as interrupt:
         kept = ("what was measured is kept, the same command goes on"
-                if options.function in (run_all, run_suite) else "nothing written")
+                if options.function in (run_all, run_suite, run_field) else "nothing written")
         raise KeyboardInterrupt(f"interrupted, {kept}") from interrupt
 
 

@@ -16,12 +16,11 @@ from . import allocators, experiment, packages, running
 from .document import COMPARISON_FORMAT as FORMAT
 from .errors import BenchmarkError
 from .journal import Journal, key_of
-from .scenarios import WORKLOADS, RestScenario
+from .scenarios import RestScenario
 
 DISCARDED = 1                       # rounds at the start that are not counted
 MOST_RESTING = 6                    # processes asleep at a time, and at most one a GiB of memory
 POLL_SECONDS = 0.01
-SHARED = ("measure.py", "live.py", "triples.py")
 
 
 def resting_most(memory: int | None) -> int:
@@ -31,10 +30,7 @@ def resting_most(memory: int | None) -> int:
 
 def script_checksum(scenario: RestScenario) -> str:
     """Return a checksum of a workload and of what workloads share."""
-    digest = hashlib.sha256(scenario.script.read_bytes())
-    for name in SHARED:
-        digest.update((WORKLOADS / name).read_bytes())
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join(path.read_bytes() for path in scenario.sources)).hexdigest()
 
 
 def signature(path: str) -> tuple[int, ...]:
@@ -52,11 +48,12 @@ def ensure_unchanged(path: str, known: tuple[int, ...]) -> None:
 class Task:
     """One arm of a scenario: what is run, round by round, and the key of its runs."""
 
-    def __init__(self, scenario: RestScenario, found: allocators.Found, idle: str, facts: dict,
-                 folder: Path | None, versions: dict[str, str]):
-        """facts: the circumstances. folder, versions: of the packages that it imports."""
+    def __init__(self, scenario: RestScenario, found: allocators.Found, parameters: dict,
+                 rest: float, facts: dict, folder: Path | None, versions: dict[str, str]):
+        """parameters: what the script is given. rest: seconds for which it rests after its work.
+        facts: the circumstances. folder, versions: of the packages that it imports."""
         self.scenario, self.found = scenario, found
-        self.parameters = {**scenario.options, "idle": idle}
+        self.parameters, self.rest = parameters, rest
         self.signature = signature(found.arm.path)
         arm, additions = found.arm, {} if folder is None else {"PYTHONPATH": str(folder)}
         self.arm = running.Arm(arm.name, arm.interpreter, arm.path,
@@ -71,8 +68,7 @@ class Task:
         """Start a process, and return it when it has done its work, or has ended."""
         ensure_unchanged(self.arm.path, self.signature)
         self.load = os.getloadavg()[0]
-        idle = max(map(float, self.parameters["idle"].split(",")))
-        process = running.Process(self.arm, self.scenario, self.parameters, limit + idle)
+        process = running.Process(self.arm, self.scenario, self.parameters, limit + self.rest)
         try:
             while not (process.wait(os.WNOHANG) or os.fstat(process.output.fileno()).st_size):
                 time.sleep(POLL_SECONDS)
@@ -141,22 +137,38 @@ def provide(scenarios: Sequence[RestScenario], interpreter: dict, folder: Path
     return provided, skipped
 
 
-def compare(scenarios: Sequence[RestScenario], names: Sequence[str], interpreters: dict[str, dict],
-            runs: int, idle: str, folder: Path, journal: Journal, limit: float, again: bool,
+def compare(scenarios: Sequence[RestScenario], names: Sequence[str], sources: allocators.Sources,
+            runs: int, idle: str, journal: Journal, limit: float, again: bool,
             progress: Callable[[str, bool], None]) -> dict:
     """Run what the journal has not, and return the document.
 
     names: of the arms. runs: rounds, the discarded one included. idle: seconds, as text with
-    commas. folder: for packages. again: whether what the journal has is run all the same.
+    commas. again: whether what the journal has is run all the same.
     """
-    facts = experiment.circumstances(interpreters)
-    found, skipped = allocators.find_all(names, interpreters)
-    provided, without = provide(scenarios, interpreters["stock"], folder)
+    rest = max(map(float, idle.split(",")))
+    parts, facts = run_all(scenarios, [*names, allocators.AGAIN], sources, {"idle": idle}, rest,
+                           runs, DISCARDED, journal, limit, again, progress)
+    return {"format": FORMAT, **facts, "idle": idle.split(","), **parts}
+
+
+def run_all(scenarios: Sequence[RestScenario], names: Sequence[str], sources: allocators.Sources,
+            additions: dict, rest: float, runs: int, discarded: int, journal: Journal,
+            limit: float, again: bool, progress: Callable[[str, bool], None]
+            ) -> tuple[dict, dict]:
+    """Run what the journal has not; return the document's parts about runs, arms and scenarios,
+    and the circumstances.
+
+    names: of the arms. additions: what every script is given besides its options. rest: seconds
+    for which each rests. runs: rounds, the discarded ones included.
+    """
+    facts = experiment.circumstances(sources.interpreters)
+    found, skipped = allocators.find_all(names, sources)
+    provided, without = provide(scenarios, sources.interpreters["stock"], sources.packages)
     kept = [scenario for scenario in scenarios if scenario.key in provided]
     if not kept:
         raise BenchmarkError(f"no scenario can be run: {without[0]['reason']}")
-    tasks = {(scenario.key, one.arm.name): Task(scenario, one, idle, facts,
-                                                *provided[scenario.key])
+    tasks = {(scenario.key, one.arm.name): Task(scenario, one, {**scenario.options, **additions},
+                                                rest, facts, *provided[scenario.key])
              for scenario in kept for one in found}
     wanted = [(tasks[scenario.key, one.arm.name], number)
               for scenario in kept for number in range(runs) for one in found]
@@ -164,14 +176,13 @@ def compare(scenarios: Sequence[RestScenario], names: Sequence[str], interpreter
                if again or (task.key, number) not in journal.runs],
               journal, resting_most(facts["machine"]["memory_bytes"]), limit, progress)
     return {
-        "format": FORMAT, **experiment.finish_circumstances(facts), "idle": idle.split(","),
-        "runs": {"made": runs, "discarded": DISCARDED, "counted": runs - DISCARDED},
+        "runs": {"made": runs, "discarded": discarded, "counted": runs - discarded},
         "arms": [one.description() for one in found], "skipped": skipped + without,
         "scenarios": [{
             "key": scenario.key, "title": scenario.title, "parameters": scenario.options,
             "resident": scenario.resident, "packages": provided[scenario.key][1],
             "arms": [{"name": one.arm.name, "runs": [
-                {"round": number, "counted": number >= DISCARDED,
+                {"round": number, "counted": number >= discarded,
                  **journal.runs[tasks[scenario.key, one.arm.name].key, number]}
                 for number in range(runs)]} for one in found]} for scenario in kept],
-    }
+    }, experiment.finish_circumstances(facts)

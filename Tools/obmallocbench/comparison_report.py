@@ -12,7 +12,7 @@ import statistics
 import textwrap
 from typing import Callable, Sequence
 
-from .allocators import AGAIN, PATCHED, STOCK
+from .allocators import AGAIN, OURS, PATCHED, STOCK
 from .figures import (MEBIBYTE, busy, counted_runs, cpu_seconds, machine_of, mark_of, paired_ratios,
                       stock_of, unlike)
 from .table import NOTHING, Column, decimals, fitting, render
@@ -21,9 +21,13 @@ IDLE = "idle "
 LEAST_PAIRS = 3                     # fewer show nothing
 EXTRA = ("live", "floor", "free")   # columns about patched, before those of the arms
 WITHIN = "~"                        # after a ratio that is not shown to differ from 1
-# The columns of arms that a narrow terminal does without, first those that stand last here.
-IMPORTANT = (STOCK, PATCHED, "jemalloc", "malloc", "mimalloc", "tcmalloc", "jemalloc+thread",
-             "own-mimalloc", "background=1", "retain=all", AGAIN)
+# The columns of arms that a narrow terminal does without, first those that stand last here; the
+# first three stay.
+IMPORTANT = (STOCK, PATCHED, OURS, "jemalloc-tuned", "malloc_trim", "jemalloc", "mimalloc3-purge",
+             "malloc", "thresholds", "arena-max=1", "mimalloc3", "tcmalloc", "jemalloc+thread",
+             "jemalloc-beside", "mimalloc2", "mimalloc2-purge", "own-mimalloc", "arena-max=2",
+             "obmalloc+jemalloc", "patched+jemalloc", "background=1", "obmalloc,background=1",
+             "retain=all", AGAIN)
 MEANINGS = (
     "MiB: medians of the runs. released: after the work, when what is not needed was dropped. "
     "live: bytes in blocks of at most 512; floor: what the patched interpreter would hold if of "
@@ -100,7 +104,10 @@ def deviation(ratios: Sequence[float]) -> float:
 
 
 def noise_of(scenario: dict, measure: Measure) -> float:
-    """Return the noise of a time in a scenario: how far stock is from itself."""
+    """Return the noise of a time in a scenario: how far stock is from itself; 0 if it ran only
+    once a round."""
+    if all(arm["name"] != AGAIN for arm in scenario["arms"]):
+        return 0.0
     return deviation(ratios_of(scenario, measure, AGAIN))
 
 
@@ -323,7 +330,7 @@ def columns_of(table: Table) -> list[Column]:
     columns = []
     for number, cells in enumerate(zip(*table.rows)):
         heading = table.head[number]
-        rank = IMPORTANT.index(heading) if heading in IMPORTANT[2:] else 0
+        rank = IMPORTANT.index(heading) if heading in IMPORTANT[3:] else 0
         columns.append(Column(heading, tuple(cell.text + "*" * cell.least for cell in cells),
                               rank, number == 0))
     return columns

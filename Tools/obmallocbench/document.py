@@ -84,9 +84,18 @@ COMPARISON_FORM = {
                    "arms": [{"name": str, "runs": [{**RUN, "date": str,
                                                     "load_average": NUMBER}]}]}],
 }
+KEPT_BY = {"anonymous_bytes": (int, type(None)), "mallinfo": (dict, type(None)),
+           "allocator": (dict, type(None)), "pymalloc_arena_bytes": (int, type(None))}
+FIELD_FORMAT = "obmallocbench field 1"
+FIELD_FORM = {
+    **{key: form for key, form in COMPARISON_FORM.items() if key != "idle"},
+    "interpreters": {"stock": INTERPRETER},
+    "parameters": {"sleep": NUMBER, "light": int},
+}
 FORMS = {experiment.FORMAT: FORM, memory.FORMAT: MEMORY_FORM,
          instructions.FORMAT: INSTRUCTIONS_FORM, replay.FORMAT: REPLAY_FORM,
-         COMPARISON_FORMAT: COMPARISON_FORM, SERVICE_FORMAT: SERVICE_FORM}
+         COMPARISON_FORMAT: COMPARISON_FORM, SERVICE_FORMAT: SERVICE_FORM,
+         FIELD_FORMAT: FIELD_FORM}
 
 
 def unknown_names(document: dict) -> list[str]:

@@ -150,8 +150,11 @@ def remarks(document: dict) -> list[str]:
 
 
 def unlike(document: dict) -> list[str]:
-    """Return a sentence for each thing in which the interpreters differ, or not at all."""
+    """Return a sentence for each thing in which the interpreters differ, or not at all. One alone
+    does not differ."""
     interpreters = document["interpreters"]
+    if len(interpreters) == 1:
+        return []
     stock, patched = interpreters["stock"], interpreters["patched"]
     said = []
     if same_file(document):

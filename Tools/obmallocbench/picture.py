@@ -21,7 +21,7 @@ from shared import files
 from shared.processes import last_line
 
 from . import document as reports
-from . import figures, service_report, table
+from . import field_report, figures, service_report, table
 from .errors import BenchmarkError
 from .scenarios import SCENARIOS
 
@@ -30,7 +30,8 @@ INSTALL = ("no picture: Matplotlib is missing; install it (apt-get install pytho
            "python3 -m pip install matplotlib)")
 COLOURS = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
 INK, FAINT = "#222222", "#bbbbbb"
-SERVICE = "service"                     # what its picture is called
+SERVICE, FIELD = "service", "field"     # what their pictures are called
+STEMS = {reports.SERVICE_FORMAT: SERVICE, reports.FIELD_FORMAT: FIELD}
 SIZE_INCHES = (10.5, 7.6)
 PNG_DOTS_PER_INCH = 150
 FORMATS = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": PNG_DOTS_PER_INCH}}
@@ -235,12 +236,15 @@ def draw(document: dict, folder: Path) -> list[Path]:
     """Write the picture's files with the Matplotlib of this interpreter; return their paths."""
     import matplotlib
 
-    service = document["format"] == reports.SERVICE_FORMAT
-    written = paths(folder, SERVICE if service else document["scenario"])
+    written = paths(folder, STEMS.get(document["format"]) or document["scenario"])
     with matplotlib.rc_context({"font.size": 9.5, "svg.hashsalt": "obmallocbench",
                                 "text.color": INK, "axes.labelcolor": INK}):
-        figure = (service_report.figure_of(document, COLOURS, bare) if service
-                  else figure_of(document))
+        if document["format"] == reports.SERVICE_FORMAT:
+            figure = service_report.figure_of(document, COLOURS, bare)
+        elif document["format"] == reports.FIELD_FORMAT:
+            figure = field_report.figure_of(document, bare)
+        else:
+            figure = figure_of(document)
         contents = []
         for suffix, options in FORMATS.items():
             buffer = io.BytesIO()

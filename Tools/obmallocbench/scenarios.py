@@ -1,6 +1,7 @@
 """The scenarios: which script runs, with which options, and what must come out.
 
-A Scenario is timed over many rounds and drawn; a MemoryScenario asks what stays resident.
+A Scenario is timed over many rounds and drawn; a MemoryScenario asks what stays resident; a
+RestScenario runs under many allocators, and so does a FieldProgram, on real libraries.
 """
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent
 WORKLOADS = FOLDER / "workloads"
+FIELD = FOLDER / "field_programs"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,6 +161,11 @@ class RestScenario(Workload):
     packages: tuple[str, ...] = ()
     resident: str = "RSS"
 
+    @property
+    def sources(self) -> list[Path]:
+        """The script, and what workloads share."""
+        return [self.script, *(WORKLOADS / name for name in ("measure.py", "live.py", "triples.py"))]
+
 
 REST_SCENARIOS = {scenario.key: scenario for scenario in (
     RestScenario("obj", "Obj, twice a burst", {"objects": 600_000}, "obj"),
@@ -182,6 +189,40 @@ REST_SCENARIOS = {scenario.key: scenario for scenario in (
     RestScenario("graph", "networkx graph", {"nodes": 60_000}, "graph", ("networkx",)),
     RestScenario("prefork", "prefork server", {"articles": 300_000, "requests": 2000}, "prefork",
                  resident="PSS"),
+)}
+
+
+@dataclasses.dataclass(frozen=True)
+class FieldProgram(RestScenario):
+    """A program of the folder field_programs: it does its work on libraries that people use, drops it,
+    sleeps, and answers small requests."""
+
+    @property
+    def script(self) -> Path:
+        """The path of the program."""
+        return FIELD / f"{self.name}.py"
+
+    @property
+    def sources(self) -> list[Path]:
+        """The script, and what it imports of ours."""
+        return [self.script, FIELD / "phases.py", WORKLOADS / "measure.py"]
+
+
+FIELD_OPTIONS = {"sleep": 3, "light": 150}      # seconds, and small requests, 20 ms apart
+FIELD_PROGRAMS = {program.key: program for program in (
+    FieldProgram("nested_json", "nested JSON", {"documents": 9_000}, "json"),
+    FieldProgram("buffers", "buffers in threads", {"answers": 160}, "buffers"),
+    FieldProgram("arrays", "numpy in threads", {"rounds": 320}, "arrays", ("numpy",)),
+    FieldProgram("images", "thumbnails (Pillow)", {"images": 32}, "images", ("pillow",)),
+    FieldProgram("csv_table", "pandas read_csv", {"rows": 250_000}, "csv", ("pandas",)),
+    FieldProgram("tls", "TLS connections", {"connections": 400}, "tls", ("cryptography",)),
+    FieldProgram("orm", "SQLAlchemy in threads", {"orders": 20_000}, "orm", ("sqlalchemy",)),
+    FieldProgram("spreadsheet", "openpyxl", {"rows": 9_000}, "spreadsheet", ("openpyxl",)),
+    FieldProgram("xml_tree", "lxml trees", {"entries": 40_000}, "xml", ("lxml",)),
+    FieldProgram("html_pages", "HTML (html5lib)", {"pages": 180}, "html",
+                 ("beautifulsoup4", "html5lib")),
+    FieldProgram("celery_worker", "Celery worker", {"jobs": 80}, "celery", ("celery",)),
+    FieldProgram("figures", "Matplotlib in threads", {"figures": 12}, "figures", ("matplotlib",)),
 )}
 
 # The ten are judged together; the eleventh is a bar of its own.

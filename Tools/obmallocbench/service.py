@@ -1,9 +1,9 @@
 """A web service under load, and what stays in memory afterwards.
 
-gunicorn with Flask (web/application.py) runs under one interpreter, once for each arm in turn:
-stock; jemalloc as people preload it; obmalloc preloaded, also with background=1. wrk asks for reports, then nobody asks for
-anything, then a load balancer asks for /health once a second. The memory of all of the service's
-processes together (the sum of their Pss) is read twice a second.
+gunicorn with Flask (web/application.py) runs under one interpreter, once for each arm in turn. wrk
+asks for reports, then nobody asks for anything, then a load balancer asks for /health once a
+second. The memory of all of the service's processes together (the sum of their Pss) is read twice a
+second.
 """
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import threading
 import time
 import urllib.request
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from shared import processes
 
@@ -27,6 +27,8 @@ from .errors import BenchmarkError
 
 PACKAGES = ("flask", "gunicorn")
 APPLICATION = Path(__file__).resolve().parent / "web"
+ARMS = (allocators.STOCK, allocators.OURS, "arena-max=1", "malloc_trim", "jemalloc-tuned",
+        "mimalloc3-purge")
 LOAD, IDLE, HEALTH = PHASES = ("load", "idle", "health")
 OPTIONS = {"workers": 2, "connections": 4, LOAD: 30, IDLE: 30, HEALTH: 30}   # the phases in seconds
 SAMPLE_SECONDS = 0.5
@@ -171,56 +173,23 @@ def run_arm(arm: running.Arm, folder: Path, parameters: dict[str, int], wrk: str
             "samples": service.samples}
 
 
-def refuse_a_refusal(arm: running.Arm) -> None:
-    """Raise BenchmarkError if the library says that it leaves the interpreter as it is."""
-    try:
-        run = subprocess.run([*machine.interpreter_command(arm.path), "-c", "pass"],
-                             env=machine.clean_environment(arm.environment), timeout=START_SECONDS,
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchmarkError(f"{arm.path} cannot be run: {error}") from error
-    if run.returncode or run.stderr:
-        raise BenchmarkError(f"{arm.path} with the library: "
-                             f"{run.stderr.strip() or f'status {run.returncode}'}")
-
-
-def arms_of(interpreter: dict, library: Path) -> list[allocators.Found]:
-    """Return the arms; the first is what the others are compared with. jemalloc is left out where
-    it is not installed."""
-    both = {"stock": interpreter, "patched": interpreter}
-    found = [one for one in allocators.find_all(["jemalloc"], both)[0]
-             if one.allocator.name != allocators.AGAIN]
-    ours = running.Arm("obmalloc", "stock", interpreter["path"], {"LD_PRELOAD": str(library)})
-    refuse_a_refusal(ours)
-    obmalloc = allocators.Found(allocators.Allocator("obmalloc", "obmalloc preloaded", "stock"),
-                                ours, str(library))
-    purger = running.Arm("background=1", "stock", interpreter["path"],
-                         {**ours.environment, "PYTHONOBMALLOC": "background=1"})
-    idle = allocators.Found(allocators.Allocator(
-        purger.name, "obmalloc preloaded, with its purger for idle processes", "stock"), purger,
-        str(library))
-    return [found[0], obmalloc, idle, *found[1:]]
-
-
-def run_service(interpreter: dict, library: Path, folder: Path, parameters: dict[str, int],
+def run_service(sources: allocators.Sources, names: Sequence[str], parameters: dict[str, int],
                 runs: int, progress: Callable[[str], None]) -> dict:
     """Run everything and return the document.
 
-    interpreter: as machine.describe_interpreter returns. library: of obmalloc. folder: where
-    packages of PyPI go. parameters: as OPTIONS. runs: of each arm, in turn.
+    names: of the arms. parameters: as OPTIONS. runs: of each arm, in turn.
     """
     wrk = find_wrk()
-    if not library.is_file():
-        raise BenchmarkError(f"no library {library}: make preload builds it")
     progress("packages")
-    target, versions = packages.install(PACKAGES, interpreter, folder)
-    facts = experiment.circumstances({"stock": interpreter})
-    arms = arms_of(interpreter, library.resolve())
+    interpreter = sources.interpreters["stock"]
+    target, versions = packages.install(PACKAGES, interpreter, sources.packages)
+    facts = experiment.circumstances(sources.interpreters)
+    arms, skipped = allocators.find_all(names, sources)
     results: dict[str, list] = {found.arm.name: [] for found in arms}
     for number in range(runs):
         for found in arms:
             progress(f"round {number + 1} of {runs}: {found.arm.name}")
             results[found.arm.name].append(run_arm(found.arm, target, parameters, wrk))
     return {"format": SERVICE_FORMAT, **experiment.finish_circumstances(facts),
-            "parameters": parameters, "packages": versions,
+            "parameters": parameters, "packages": versions, "skipped": skipped,
             "arms": [{**found.description(), "runs": results[found.arm.name]} for found in arms]}

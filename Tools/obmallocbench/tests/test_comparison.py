@@ -3,7 +3,9 @@ import copy
 import dataclasses
 import os
 import sys
+import tempfile
 import unittest
+from pathlib import Path
 from unittest import mock
 
 from shared import files, processes
@@ -229,37 +231,89 @@ class Journals(InFolder):
 
 
 class Allocators(unittest.TestCase):
-    INTERPRETERS = {"stock": {"path": PYTHON}, "patched": {"path": PYTHON}}
+    INTERPRETER = {"path": PYTHON, "version": "3.13.5 (main)"}
+    SOURCES = allocators.Sources({"stock": INTERPRETER, "patched": INTERPRETER}, Path("/nonexistent"))
 
-    def test_stock_always_runs_twice(self):
-        found, skipped = allocators.find_all(["malloc"], self.INTERPRETERS)
-        self.assertEqual([one.arm.name for one in found], ["stock", "malloc", "stock-again"])
+    def test_stock_always_runs(self):
+        found, skipped = allocators.find_all(["malloc"], self.SOURCES)
+        self.assertEqual([one.arm.name for one in found], ["stock", "malloc"])
         self.assertEqual(skipped, [])
 
     def test_a_missing_library_is_named(self):
         with mock.patch.object(allocators.ctypes.util, "find_library", return_value=None):
-            found, skipped = allocators.find_all(["jemalloc", "tcmalloc"], self.INTERPRETERS)
+            found, skipped = allocators.find_all(["jemalloc", "tcmalloc"], self.SOURCES)
         self.assertEqual([one["name"] for one in skipped], ["jemalloc", "tcmalloc"])
         self.assertIn("libjemalloc2", skipped[0]["reason"])
-        self.assertEqual(len(found), 2)
+        self.assertEqual(len(found), 1)
+
+    def test_a_library_of_pypi(self):
+        file = "cmeel.prefix/lib/libmimalloc.so.3"
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            with mock.patch.object(packages, "install", return_value=(folder, {})) as install:
+                _, skipped = allocators.find_all(["mimalloc3"], self.SOURCES)
+                self.assertIn(f"no file {file}", skipped[0]["reason"])
+                (folder / file).parent.mkdir(parents=True)
+                (folder / file).touch()
+                self.assertEqual(allocators.library_path("mimalloc3", self.SOURCES,
+                                                         self.INTERPRETER), str(folder / file))
+            install.assert_called_with(["cmeel-mimalloc"], self.INTERPRETER,
+                                       self.SOURCES.packages)
+
+    def test_our_library_is_named_if_it_is_missing(self):
+        with self.assertRaisesRegex(BenchmarkError, "no library of obmalloc: make preload"):
+            allocators.find_all(["obmalloc"], self.SOURCES)
+        _, skipped = allocators.find_all(["obmalloc+jemalloc"], self.SOURCES)
+        self.assertIn("make preload", skipped[0]["reason"])
+
+    def test_several_libraries_are_preloaded_in_order(self):
+        maps = "7f00-7f01 r-xp 0 fe:00 1   /a/_obmalloc.so\n7f02-7f03 r-xp 0 fe:00 2   /b/libj.so.2\n"
+        with mock.patch.object(allocators, "library_path",
+                               side_effect=lambda name, *rest: {"obmalloc": "/a/_obmalloc.so",
+                                                                "jemalloc": "libj.so.2"}[name]), \
+                mock.patch.object(allocators, "refuse_a_refusal"), \
+                mock.patch.object(processes, "output_of", return_value=maps), \
+                mock.patch.object(Path, "read_bytes", return_value=b"x"):
+            found = allocators.find(allocators.ALLOCATORS["obmalloc+jemalloc"], self.SOURCES)
+        self.assertEqual(found.arm.environment, {"LD_PRELOAD": "/a/_obmalloc.so:libj.so.2"})
+        self.assertEqual(found.path, "/a/_obmalloc.so:/b/libj.so.2")
+
+    def test_who_has_what_may_choose_what(self):
+        everything = set(allocators.ALLOCATORS)
+        self.assertEqual(set(allocators.names_with(library=True, patched=True)), everything)
+        alone = set(allocators.names_with(library=True, patched=False))
+        self.assertEqual(everything - alone, {"patched", "retain=all", "background=1",
+                                              "patched+jemalloc"})
+        self.assertFalse({name for name in allocators.names_with(library=False, patched=True)
+                          if name.startswith("obmalloc")})
+
+    def test_every_arm_has_its_place_in_a_narrow_table(self):
+        self.assertEqual(set(comparison_report.IMPORTANT), set(allocators.ALLOCATORS))
+
+    def test_a_library_that_leaves_the_interpreter_as_it_is(self):
+        with mock.patch.object(allocators.subprocess, "run", return_value=mock.Mock(
+                returncode=0, stderr="it keeps its own allocator\n")), \
+                self.assertRaisesRegex(BenchmarkError, "keeps its own allocator"):
+            allocators.refuse_a_refusal(PYTHON, {})
 
     def test_a_library_that_is_not_loaded_is_no_arm(self):
         with mock.patch.object(allocators.ctypes.util, "find_library",
                                return_value="libnonexistent.so.9"):
-            _, skipped = allocators.find_all(["mimalloc"], self.INTERPRETERS)
+            _, skipped = allocators.find_all(["mimalloc2"], self.SOURCES)
         self.assertIn("could not be preloaded", skipped[0]["reason"])
 
     def test_an_allocator_that_the_interpreter_does_not_have(self):
         nonsense = dataclasses.replace(allocators.ALLOCATORS["own-mimalloc"],
                                        environment={"PYTHONMALLOC": "nonsense"})
         with mock.patch.dict(allocators.ALLOCATORS, {"own-mimalloc": nonsense}):
-            _, skipped = allocators.find_all(["own-mimalloc"], self.INTERPRETERS)
+            _, skipped = allocators.find_all(["own-mimalloc"], self.SOURCES)
         self.assertEqual(skipped[0]["name"], "own-mimalloc")
 
     def test_a_patched_interpreter_that_fails_is_an_error(self):
         with self.assertRaises(BenchmarkError):
-            allocators.find_all(["patched"], {**self.INTERPRETERS,
-                                              "patched": {"path": "/nonexistent"}})
+            allocators.find_all(["patched"], allocators.Sources(
+                {**self.SOURCES.interpreters, "patched": {"path": "/nonexistent"}},
+                self.SOURCES.packages))
 
     def test_where_a_library_is_mapped(self):
         maps = ("7f00-7f01 r-xp 0 fe:00 1   /lib/libtcmalloc_minimal.so.4.5.10\n"

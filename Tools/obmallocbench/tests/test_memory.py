@@ -112,7 +112,7 @@ class Command(InFolder):
         self.assertEqual((status, output.count("PASS"), output.count("FAIL")), (1, 3, 1))
         status, _, errors = run("draw", path)
         self.assertEqual(status, 2)
-        self.assertIn("only obj, service and all have one", errors)
+        self.assertIn("only obj, service, field and all have one", errors)
 
     def test_a_scenario_that_is_not_ours(self):
         path = self.folder / "memory.json"

@@ -168,33 +168,145 @@ MALLINFO_FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd",
                    "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
 
 
-def mallinfo():
-    """Return glibc's mallinfo2 (dictionary: field to int, bytes or a count), or None without it.
+PROBED_BYTES = 4096         # neither in a cache of a thread nor mapped by itself
 
-    The first call imports ctypes, some 2 MiB resident: make it before the first mark.
-    """
-    try:
-        import ctypes
-        function = ctypes.CDLL(None).mallinfo2
-    except (ImportError, OSError, AttributeError):
-        return None
+
+def _usage_of(library):
+    """Return what a C library's mallinfo2 says (dictionary: field to int), or None without it."""
+    import ctypes
 
     class Mallinfo2(ctypes.Structure):
         _fields_ = [(name, ctypes.c_size_t) for name in MALLINFO_FIELDS]
 
+    function = getattr(library, "mallinfo2", None)
+    if function is None:
+        return None
     function.restype = Mallinfo2
     answer = function()
     return dict([(name, int(getattr(answer, name))) for name in MALLINFO_FIELDS])
 
 
+def _find_glibc():
+    """Return glibc as ctypes has it, or None if malloc is not glibc's: on another C library, or
+    where another allocator is preloaded. Glibc's own count tells: a block that comes from it is in
+    use there."""
+    try:
+        import ctypes
+        library = ctypes.CDLL(None)
+        library.malloc.restype = ctypes.c_void_p
+        library.malloc.argtypes = [ctypes.c_size_t]
+        library.free.argtypes = [ctypes.c_void_p]
+    except (ImportError, OSError, AttributeError):
+        return None
+    before = _usage_of(library)
+    if before is None:
+        return None
+    block = library.malloc(PROBED_BYTES)
+    used = _usage_of(library)["uordblks"] - before["uordblks"]
+    library.free(block)
+    if used < PROBED_BYTES:
+        return None
+    return library
+
+
+_glibc = []                 # what _find_glibc() said, once it was asked
+
+
+def glibc():
+    """Return glibc as ctypes has it, or None if malloc is not glibc's.
+
+    The first call imports ctypes, some 2 MiB resident: make it before the first mark.
+    """
+    if not _glibc:
+        _glibc.append(_find_glibc())
+    return _glibc[0]
+
+
+def mallinfo():
+    """Return glibc's mallinfo2 (dictionary: field to int, bytes or a count), or None without it,
+    or if malloc is not glibc's."""
+    library = glibc()
+    if library is None:
+        return None
+    return _usage_of(library)
+
+
+def trim_if_asked():
+    """Have glibc's malloc give back what it can, once, if the environment has OBMALLOCBENCH_TRIM:
+    what a program may do that knows when its work is over."""
+    if os.environ.get("OBMALLOCBENCH_TRIM"):
+        library = glibc()
+        if library is None:
+            refuse("OBMALLOCBENCH_TRIM: malloc is not glibc's here")
+        library.malloc_trim(0)
+
+
+def _preloaded_module():
+    """Return the module of obmalloc's library if it is preloaded, else None."""
+    for path in os.environ.get("LD_PRELOAD", "").split(":"):
+        if os.path.basename(path).startswith("_obmalloc."):
+            if "_obmalloc" not in sys.modules:
+                import importlib.util
+                spec = importlib.util.spec_from_file_location("_obmalloc", path)
+                module = importlib.util.module_from_spec(spec)
+                spec.loader.exec_module(module)
+                sys.modules["_obmalloc"] = module
+            return sys.modules["_obmalloc"]
+    return None
+
+
 def allocator_stats():
-    """Return what a patched interpreter says of its own heap (dictionary), None on any other."""
+    """Return what obmalloc says of its own heap (dictionary), in a patched interpreter or where
+    its library is preloaded; None anywhere else."""
     try:
         import _obmalloc
     except ImportError:
+        _obmalloc = _preloaded_module()
+    if _obmalloc is None:
         return None
     stats = _obmalloc.stats()
     return dict([(name, stats[name]) for name in stats if name != "classes"])
+
+
+def pymalloc_arena_bytes():
+    """Return the bytes (int) of the arenas that CPython's own pymalloc has mapped now, 0 if it has
+    none, or None if the interpreter does not tell.
+
+    It tells in words on the standard error, some KiB that fit in a pipe.
+    """
+    if not hasattr(sys, "_debugmallocstats"):
+        return None
+    sys.stderr.flush()
+    kept = os.dup(2)
+    answers, words = os.pipe()
+    os.dup2(words, 2)
+    os.close(words)
+    try:
+        sys._debugmallocstats()
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+    text = []
+    piece = os.read(answers, READ_SIZE)
+    while piece:
+        text.append(piece)
+        piece = os.read(answers, READ_SIZE)
+    os.close(answers)
+    for line in type(piece)().join(text).decode("ascii", "replace").splitlines():
+        if " bytes/arena " in line:
+            return int(line.split("=")[1].replace(",", ""))
+    return 0
+
+
+def kept_by():
+    """Return who keeps the memory that is resident now (dictionary), as far as each tells.
+
+    anonymous_bytes: what is not of files, or None. mallinfo: glibc's, allocator: obmalloc's,
+    pymalloc_arena_bytes: pymalloc's; each as the functions above return it.
+    """
+    return {"anonymous_bytes": kibibyte_field(read_text("/proc/self/smaps_rollup"), "Anonymous"),
+            "mallinfo": mallinfo(), "allocator": allocator_stats(),
+            "pymalloc_arena_bytes": pymalloc_arena_bytes()}
 
 
 # --- The report --------------------------------------------------------------------------------
@@ -254,8 +366,9 @@ class Recorder:
         """Return the most that was resident of all that is measured (int, bytes), or None."""
         return peak_rss_bytes()
 
-    def mark(self, phase):
-        """Note that the phase (str) ends now. The clocks are read before the memory.
+    def mark(self, phase, kept=False):
+        """Note that the phase (str) ends now. The clocks are read before the memory. kept: whether
+        to note as well who keeps it.
 
         To read the memory takes time, the more the more is resident. That time belongs to no phase:
         measuring_seconds has it by the clock, and user_seconds and system_seconds are without it.
@@ -263,6 +376,8 @@ class Recorder:
         wall = clock()
         user, system = self.cpu()
         figures = self.memory()
+        if kept:
+            figures["kept_by"] = kept_by()
         figures["phase"] = phase
         figures["wall_seconds"] = wall - self.origin
         figures["user_seconds"] = user - self.measuring[1]
@@ -277,21 +392,26 @@ class Recorder:
         """With seconds in parameters["idle"] ("2,10"): sleep, mark "idle 2" and "idle 10", so long
         after the last mark, write the line, and end the process.
 
-        A first line says that the work is done: what is measured next may begin. So that it is not
-        disturbed, nothing follows but sleep: no figures are reckoned, no interpreter is torn down.
+        So that what is measured next is not disturbed, nothing follows but sleep: no figures are
+        reckoned, no interpreter is torn down.
         """
         if not parameters["idle"]:
             return
         released = self.phases[-1]
         released["allocator"] = allocator_stats()
-        sys.stdout.write("resting\n")
-        sys.stdout.flush()
+        self.tell_that_the_work_is_done()
+        trim_if_asked()
         for seconds in parameters["idle"].split(","):
             end = released["wall_seconds"] + float(seconds)
             time.sleep(max(end - (clock() - self.origin), 0))
             self.mark("idle " + seconds)
         self.finish(parameters)
         os._exit(0)
+
+    def tell_that_the_work_is_done(self):
+        """Write a first line: what is measured next may begin."""
+        sys.stdout.write("resting\n")
+        sys.stdout.flush()
 
     def finish(self, parameters, figures=None):
         """Write the line. parameters: what the run was given (dictionary: str to number or str).
