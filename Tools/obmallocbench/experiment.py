@@ -69,12 +69,12 @@ def run_experiment(scenario: Scenario, parameters: dict[str, int], interpreters:
     """
     arms = arms_of(interpreters["stock"], interpreters["patched"])
     facts = circumstances(interpreters)
-    results = run_rounds(arms, scenario, parameters, runs, DISCARDED, limit, progress)
+    timed = {**parameters, **scenario.timed}
+    results = run_rounds(arms, scenario, timed, runs, DISCARDED, limit, progress)
     facts = finish_circumstances(facts)
     for arm, result in zip(arms, results):
         progress(f"resident set over time: {arm.name}")
-        result["curve"] = running.watched_run(arm, scenario, {**parameters, **scenario.watched},
-                                              limit)
+        result["curve"] = running.watched_run(arm, scenario, {**timed, **scenario.watched}, limit)
     return {
         "format": FORMAT,
         "scenario": scenario.name,

@@ -73,7 +73,7 @@ def metrics_of(scenario: Scenario) -> list[Metric]:
              Metric("user", "user", "s", lambda run: run["user_seconds"]),
              Metric("system", "system", "s", lambda run: run["system_seconds"]),
              Metric("cpu", "user + system", "s", cpu_seconds)]
-    memory = [Metric(f"rss {phase}", f"RSS {phase}", "MiB",
+    memory = [Metric(f"rss {phase}", f"RSS {scenario.labels.get(phase, phase)}", "MiB",
                      lambda run, phase=phase: rss_at(run, phase)) for phase in scenario.phases]
     peak = Metric("peak", "RSS peak", "MiB", lambda run: run["peak_rss_bytes"] / MEBIBYTE)
     return [*times, *memory, peak]

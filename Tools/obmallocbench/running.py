@@ -141,8 +141,8 @@ def timed_run(arm: Arm, scenario: Workload, parameters: dict[str, int | str], li
 def result_of(process: Process) -> dict:
     """Return the figures of a process that has ended: seconds, bytes, and its own phases.
 
-    The seconds are without those in which it read its own memory: they grow with what is resident,
-    so they would be held against who keeps memory.
+    The seconds are without those in which it read its own memory, which grow with what is resident
+    and would be held against who keeps memory, or slept to be looked at.
     """
     document, usage = process.document(), process.usage
     outside = usage.ru_maxrss * KIBIBYTE

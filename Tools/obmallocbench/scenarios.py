@@ -42,13 +42,16 @@ class Scenario(Workload):
     phases: the names of its marks in order; each is the end of a phase.
     activities: what the program does before each mark, in one word each, for the picture.
     before, freed: the marks between which everything is allocated and freed once.
-    watched: options besides of the run whose resident set is drawn over time.
+    labels: what the table calls the memory at some of its marks, if not by the mark's name.
+    timed: options besides of every run. watched: of the run whose resident set is drawn over time.
     """
 
     phases: tuple[str, ...]
     activities: tuple[str, ...]
     before: str
     freed: str
+    labels: dict[str, str] = dataclasses.field(default_factory=dict, kw_only=True)
+    timed: dict[str, int] = dataclasses.field(default_factory=dict, kw_only=True)
     watched: dict[str, int] = dataclasses.field(default_factory=dict, kw_only=True)
 
 
@@ -93,8 +96,11 @@ SCENARIOS = {scenario.name: scenario for scenario in (
         name="obj",
         title="Obj",
         options={"objects": 1_000_000},
+        timed={"asleep_milliseconds": 1000},
         watched={"quiet_milliseconds": 1500},
-        phases=("start", "allocated", "freed", "allocated again", "freed again", "end"),
+        phases=("start", "allocated", "freed", "allocated again", "freed again", "idle"),
+        labels={"freed": "right after free", "freed again": "after 2nd free",
+                "idle": "after 1 s idle"},
         activities=("start", "allocate", "free", "allocate again", "free", "little to do"),
         before="start",
         freed="freed",

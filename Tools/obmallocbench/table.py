@@ -112,5 +112,6 @@ def text(document: dict, width: int) -> str:
     columns = fitting(columns_of(document), width)
     meanings = [f"× {first}: the median of the paired ratios",
                 *(MEANINGS[column.heading] for column in columns if column.heading in MEANINGS)]
-    legend = f"{'; '.join(meanings)}. RSS: the resident set at the end of each phase."
+    legend = (f"{'; '.join(meanings)}. RSS: the resident set at the end of each phase, "
+              "right after each free; idle: asleep, which is in no time.")
     return page(width, heading, columns, legend, figures.remarks(document))

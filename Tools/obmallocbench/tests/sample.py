@@ -4,7 +4,7 @@ from __future__ import annotations
 import copy
 
 MEBIBYTE = 1 << 20
-PHASES = ("start", "allocated", "freed", "allocated again", "freed again", "end")
+PHASES = ("start", "allocated", "freed", "allocated again", "freed again", "idle")
 
 
 def run(number: int, cpu: float, freed: int) -> dict:

@@ -1,5 +1,6 @@
 """The command as a whole, with this interpreter as every arm; and the ways in which it fails."""
 import contextlib
+import dataclasses
 import io
 import os
 import stat
@@ -47,7 +48,13 @@ class InFolder(unittest.TestCase):
         return path
 
     def compare(self, patched, *words):
-        """Run the scenario obj, small, this interpreter against patched."""
+        """Run the scenario obj, small and with little sleep, this interpreter against patched."""
+        hasty = dataclasses.replace(SCENARIOS["obj"], timed={"asleep_milliseconds": 20}, watched={})
+        with mock.patch.dict(SCENARIOS, {"obj": hasty}):
+            return self.compare_as_is(patched, *words)
+
+    def compare_as_is(self, patched, *words):
+        """Run the scenario obj, with few objects."""
         return run("obj", "--stock", PYTHON, "--patched", patched, "--report", self.report,
                    "--objects", 1000, "--runs", 2, *words)
 
@@ -63,6 +70,13 @@ class Whole(InFolder):
                          ["stock", "patched", "retain=all"])
         self.assertEqual(result["arms"][2]["environment"], {"PYTHONOBMALLOC": "retain=all"})
         self.assertEqual(result["parameters"], {"objects": 1000})
+        for label in ("right after free", "after 2nd free", "after 1 s idle"):
+            self.assertIn(f"RSS {label}, MiB", output)
+        for arm in result["arms"]:
+            for one in arm["runs"]:
+                slept = one["phases"][-1]["wall_seconds"] - one["phases"][-2]["wall_seconds"]
+                self.assertGreaterEqual(slept, 0.02)
+                self.assertGreaterEqual(one["measuring"]["real_seconds"], 0.02)
         self.assertEqual(os.listdir(self.report), ["obj.json"])
 
     def test_check_of_a_written_report(self):

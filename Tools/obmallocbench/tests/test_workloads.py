@@ -68,6 +68,15 @@ class Measuring(unittest.TestCase):
         self.assertGreater(last["measuring_seconds"], 0.19)
         self.assertGreater(sum(recorder.measuring[1:]), 0.59)
 
+    def test_sleep_is_in_no_time(self):
+        recorder = measure.Recorder("sleepy")
+        recorder.mark("awake")
+        before = recorder.measuring[0]
+        recorder.sleep(0.2, "slept")
+        self.assertGreaterEqual(recorder.measuring[0] - before, 0.2)
+        slept = recorder.phases[1]["wall_seconds"] - recorder.phases[0]["wall_seconds"]
+        self.assertGreaterEqual(slept, 0.2)
+
     def test_kernels_without_the_files(self):
         self.assertIsNone(measure.read_text("/nonexistent"))
         with mock.patch.object(measure, "read_text", return_value=None):

@@ -388,6 +388,14 @@ class Recorder:
         self.measuring = [sum(pair) for pair in zip(self.measuring, took)]
         self.phases.append(figures)
 
+    def sleep(self, seconds, phase):
+        """Do nothing for so many seconds (number), and mark the phase (str). That is no time of the
+        work's: it is noted as time that measuring takes."""
+        begin = clock()
+        time.sleep(seconds)
+        self.measuring[0] += clock() - begin
+        self.mark(phase)
+
     def rest(self, parameters):
         """With seconds in parameters["idle"] ("2,10"): sleep, mark "idle 2" and "idle 10", so long
         after the last mark, write the line, and end the process.

@@ -2,8 +2,9 @@
 
 Objects of one class with one attribute are allocated and kept in a list, freed, allocated again,
 and freed. How much memory remains after the free is the message's first question, what giving it
-back costs when it is wanted again its second. With --quiet-milliseconds the program then does
-little for a while: what an allocator kept because it was wanted twice should go back after all.
+back costs when it is wanted again its second. What an allocator kept because it was wanted twice
+should go back after all: with --quiet-milliseconds the program then does little for a while, and
+with --asleep-milliseconds nothing at all.
 
 Runs alone on any CPython from 2.4 on; see measure.py for the line that it writes.
 """
@@ -36,7 +37,8 @@ def be_quiet(seconds):
 
 def main():
     """Run the phases, and write the line."""
-    parameters = measure.options({"objects": 1000000, "quiet_milliseconds": 0, "idle": ""})
+    parameters = measure.options({"objects": 1000000, "quiet_milliseconds": 0,
+                                  "asleep_milliseconds": 0, "idle": ""})
     recorder = measure.Recorder("obj")
     recorder.mark("start")
     kept = allocate(parameters["objects"])
@@ -48,7 +50,7 @@ def main():
     del kept
     recorder.mark("freed again")
     be_quiet(parameters["quiet_milliseconds"] / 1000.0)
-    recorder.mark("end")
+    recorder.sleep(parameters["asleep_milliseconds"] / 1000.0, "idle")
     recorder.rest(parameters)
     recorder.finish(parameters)
 
