@@ -12,8 +12,9 @@
                   all.html and all.md; goes on where it stopped
     pyperformance run pyperformance on both interpreters, print pyperf's table, write pyperf's
                   results to FOLDER/pyperformance-*.json and the table to FOLDER/pyperformance.md
-    service       run a web service under load with its own allocator, jemalloc and obmalloc preloaded,
-                  print the table, write FOLDER/service.json, service.svg, service.png
+    service       run web services and a Celery worker under load with their own allocator, others
+                  and obmalloc preloaded, print the tables, write FOLDER/service.json,
+                  service.svg, service.png
     field         run programs on libraries that people use with its own allocator, others and
                   obmalloc preloaded, print the tables, write FOLDER/field.json, field.md,
                   field.svg, field.png; goes on where it stopped
@@ -252,12 +253,15 @@ def add_suite(commands) -> None:
 
 
 def add_service(commands) -> None:
-    """Add the command that runs a web service."""
-    command = add_command(commands, picture.SERVICE, "run a web service under load (needs wrk)",
+    """Add the command that runs services under load."""
+    command = add_command(commands, picture.SERVICE, "run services under load (needs wrk)",
                           run_web_service)
     command.add_argument("--python", required=True, metavar="PYTHON",
                          help="the interpreter that serves, one built without obmalloc")
     add_preloading(command, service.ARMS)
+    command.add_argument("--services", nargs="+", choices=tuple(service.SERVICES), metavar="NAME",
+                         default=tuple(service.SERVICES),
+                         help=f"some of: {', '.join(service.SERVICES)}")
     add_options(command, service.OPTIONS)
 
 
@@ -503,13 +507,14 @@ def run_suite(options: argparse.Namespace) -> int:
 
 
 def run_web_service(options: argparse.Namespace) -> int:
-    """Run the web service, show what it held and how it answered, return the exit status."""
+    """Run the services, show what they held and how they answered, return the exit status."""
     sources = preloading_sources(options)
     parameters = {name: getattr(options, name) for name in service.OPTIONS}
 
     def work(progress: Progress) -> dict:
         with document.report_folder(options.packages):
-            return service.run_service(sources, options.arms, parameters, options.runs, progress)
+            return service.run_service(sources, options.services, options.arms, parameters,
+                                       options.runs, progress)
     result, report = write_report(options.report, picture.SERVICE, work)
     print(service_report.text(result, shutil.get_terminal_size().columns))
     written = [report]

@@ -64,15 +64,19 @@ REPLAY_FORM = {
                           "purge_calls": int, "purged_pages": int, "refaults": int,
                           "arenas_peak": int}]}],
 }
-SERVICE_FORMAT = "obmallocbench service 1"     # here, since what measures it reads documents too
+KEPT_BY = {"anonymous_bytes": (int, type(None)), "mallinfo": (dict, type(None)),
+           "allocator": (dict, type(None)), "pymalloc_arena_bytes": (int, type(None))}
+SERVICE_FORMAT = "obmallocbench service 2"     # here, since what measures it reads documents too
 SERVICE_FORM = {
-    **CIRCUMSTANCES, "interpreters": {"stock": INTERPRETER}, "packages": dict,
+    **CIRCUMSTANCES, "interpreters": {"stock": INTERPRETER}, "skipped": list,
     "parameters": {"workers": int, "connections": int, "load": int, "idle": int, "health": int},
-    "arms": [{"name": str, "environment": dict, "library": str, "version": str,
-              "runs": [{"base_bytes": int, "base_seconds": NUMBER, "peak_bytes": int,
-                        "requests_per_second": NUMBER, "p99_seconds": NUMBER,
-                        "phases": [{"phase": str, "seconds": NUMBER, "bytes": int}],
-                        "samples": [[NUMBER]]}]}],
+    "arms": [{"name": str, "environment": dict, "library": str, "version": str}],
+    "services": [{"key": str, "title": str, "packages": dict, "arms": [
+        {"name": str, "runs": [{"base_bytes": int, "base_seconds": NUMBER, "peak_bytes": int,
+                                "base_kept_by": KEPT_BY, "end_kept_by": KEPT_BY,
+                                "requests_per_second": NUMBER, "p99_seconds": NUMBER,
+                                "phases": [{"phase": str, "seconds": NUMBER, "bytes": int}],
+                                "samples": [[NUMBER]]}]}]}],
 }
 COMPARISON_FORMAT = "obmallocbench all 1"      # here, since what measures it reads documents too
 COMPARISON_FORM = {
@@ -84,8 +88,6 @@ COMPARISON_FORM = {
                    "arms": [{"name": str, "runs": [{**RUN, "date": str,
                                                     "load_average": NUMBER}]}]}],
 }
-KEPT_BY = {"anonymous_bytes": (int, type(None)), "mallinfo": (dict, type(None)),
-           "allocator": (dict, type(None)), "pymalloc_arena_bytes": (int, type(None))}
 FIELD_FORMAT = "obmallocbench field 1"
 FIELD_FORM = {
     **{key: form for key, form in COMPARISON_FORM.items() if key != "idle"},

@@ -1,17 +1,20 @@
-"""The web service's figures: the table, and the picture of its memory over time."""
+"""The services' figures: tables, and the picture of their memory over time."""
 from __future__ import annotations
 
 import statistics
 import textwrap
 
-from . import figures
+from . import figures, kept
+from .allocators import OURS
+from .field_report import OURS_COLOUR, PARTS, PARTS_MEANINGS
 from .service import HEALTH, IDLE, LOAD, PHASES
 from .table import Column, decimals, fitting, render
 
-FOOTNOTE = ("MiB: Pss of gunicorn and its workers together, medians of {runs} run{s} an arm, "
-            "arms in turn; base: before the load, load, idle, health: at the end of each. req/s, p99: "
-            "what wrk says; × stock: medians of the paired ratios, the least and the greatest in "
-            "parentheses.")
+FOOTNOTE = ("MiB: Pss of all processes of a service together, medians of {runs} run{s} an arm, arms in "
+            "turn; base: warmed by some requests, before the load; load, idle, health: at the end of "
+            "each; above base: of the last, who keeps it. req/s, p99: what wrk says, or the client of "
+            "Celery; × stock: medians of the paired ratios, the least and the greatest in parentheses.")
+PANEL_INCHES = 2.9
 
 
 def held(run: dict, phase: str) -> int:
@@ -19,14 +22,22 @@ def held(run: dict, phase: str) -> int:
     return figures.mark_of(run, phase)["bytes"]
 
 
-def median(runs: list[dict], value) -> float:
-    """Return the median of a figure over runs."""
-    return statistics.median(map(value, runs))
+def kept_at_the_end(run: dict) -> kept.Kept:
+    """Return who keeps what at the end of a run, more than at its base."""
+    return kept.kept_since(
+        {"rss_bytes": run["base_bytes"], "kept_by": run["base_kept_by"]},
+        {"rss_bytes": held(run, HEALTH), "kept_by": run["end_kept_by"]})
 
 
-def ratios_of(document: dict, arm: dict, key: str) -> str:
+def median(runs: list[dict], value) -> float | None:
+    """Return the median of a figure over runs, None if it is not known of one."""
+    values = [value(run) for run in runs]
+    return None if None in values else statistics.median(values)
+
+
+def ratios_of(service: dict, arm: dict, key: str) -> str:
     """Return an arm's paired ratios to the first arm in a figure: median (least–greatest)."""
-    first = document["arms"][0]
+    first = service["arms"][0]
     if arm is first:
         return ""
     ratios = figures.paired_ratios([run[key] for run in arm["runs"]],
@@ -35,9 +46,9 @@ def ratios_of(document: dict, arm: dict, key: str) -> str:
             if ratios else "–")
 
 
-def columns_of(document: dict) -> list[Column]:
-    """Return the table's columns, a row an arm."""
-    arms = document["arms"]
+def columns_of(service: dict) -> list[Column]:
+    """Return the columns of a service's table, a row an arm."""
+    arms = service["arms"]
 
     def memory(value) -> tuple[str, ...]:
         return tuple(decimals(median(arm["runs"], value) / figures.MEBIBYTE, 1) for arm in arms)
@@ -50,81 +61,124 @@ def columns_of(document: dict) -> list[Column]:
                                          ("p99, ms", "p99_seconds", 0, 1000)):
         result.append(Column(heading, tuple(
             decimals(median(arm["runs"], lambda run: run[key]) * factor, places) for arm in arms)))
-        result.append(Column("× stock", tuple(ratios_of(document, arm, key) for arm in arms), 2))
+        result.append(Column("× stock", tuple(ratios_of(service, arm, key) for arm in arms), 2))
     return result
 
 
+def parts_columns(service: dict) -> list[Column]:
+    """Return the columns of who keeps what at the end above the base, a row an arm."""
+    arms = service["arms"]
+    headings = {**PARTS, "total": "above base"}
+    return [Column("", tuple(arm["name"] for arm in arms), left=True),
+            *(Column(heading, tuple(
+                decimals(median(arm["runs"], lambda run: getattr(kept_at_the_end(run), part)), 1)
+                for arm in arms), rank)
+              for rank, (part, heading) in enumerate(headings.items()))]
+
+
 def text(document: dict, width: int) -> str:
-    """Return table and footnotes, no wider than so many characters."""
-    runs = len(document["arms"][0]["runs"])
-    lines = [render(fitting(columns_of(document), width)), "",
-             textwrap.fill(FOOTNOTE.format(runs=runs, s="" if runs == 1 else "s"), width)]
-    lines += [textwrap.fill(line, width) for line in figures.busy(document)]
-    return "\n".join(lines)
+    """Return tables and footnotes, no wider than so many characters."""
+    paragraphs = []
+    for service in document["services"]:
+        paragraphs.append(f"{service['title']}\n{render(fitting(columns_of(service), width))}")
+        paragraphs.append(render(fitting(parts_columns(service), width)))
+    runs = len(document["services"][0]["arms"][0]["runs"])
+    lines = [FOOTNOTE.format(runs=runs, s="" if runs == 1 else "s"), PARTS_MEANINGS,
+             *(f"Skipped: {one['name']}: {one['reason'].rstrip('.')}." for one in document["skipped"]),
+             *figures.busy(document)]
+    paragraphs.append("\n".join(textwrap.fill(line, width) for line in lines))
+    return "\n\n".join(paragraphs)
 
 
 def title_of(document: dict) -> str:
     """Return the finding in measured figures."""
-    levels = [median(arm["runs"], lambda run: held(run, HEALTH)) / figures.MEBIBYTE
-              for arm in document["arms"]]
-    names = ["its own allocator", *(arm["name"] for arm in document["arms"][1:])]
-    words = ", ".join(f"{level:.0f} MiB with {name}" for level, name in zip(levels, names))
     version = document["interpreters"]["stock"]["version"].split()[0]
-    return (f"A web service (gunicorn, Flask, Python {version}) after "
-            f"{document['parameters'][LOAD]} seconds of load:\n{words}")
+    parameters = document["parameters"]
+    names = [arm["name"] for arm in document["arms"]]
+    others = [name for name in names[1:] if name == OURS] or names[1:2]
+    words = "; ".join(
+        f"{service['key']} " + ", ".join(
+            f"{median(arm['runs'], lambda run: kept_at_the_end(run).total):.0f} with {arm['name']}"
+            for arm in service["arms"] if arm["name"] in (names[0], *others))
+        for service in document["services"])
+    return (f"Services (Python {version}) under load for {parameters[LOAD]} s, then idle for "
+            f"{parameters[IDLE]} s, then looked at\nMiB that remain above the warm base: {words}")
 
 
 def footnote_of(document: dict) -> str:
     """Return where the figures come from."""
-    versions = ", ".join(f"{name} {version}" for name, version in document["packages"].items()
-                         if name.lower() in ("flask", "gunicorn"))
-    libraries = ", ".join(arm["version"] for arm in document["arms"] if arm["version"])
+    versions = ", ".join(dict.fromkeys(
+        f"{name} {version}" for service in document["services"]
+        for name, version in service["packages"].items()
+        if name.lower() in ("flask", "gunicorn", "celery")))
+    libraries = ", ".join(dict.fromkeys(arm["version"] for arm in document["arms"]
+                                        if arm["version"]))
+    runs = len(document["services"][0]["arms"][0]["runs"])
     return (f"{figures.machine_of(document)}; {versions}{'; ' if libraries else ''}{libraries}; "
-            f"{figures.commit_of(document)}; {document['date'][:10]}\nPss of all processes of the service; a curve a "
-            f"run, {len(document['arms'][0]['runs'])} an arm, arms in turn")
+            f"{figures.commit_of(document)}; {document['date'][:10]}\n"
+            f"Pss of all processes of the service; a curve a run, {runs} an arm, arms in turn")
+
+
+def colours_of(document: dict, colours: tuple[str, ...]) -> dict[str, str]:
+    """Return a colour for each arm's name; obmalloc's is always the same."""
+    others = iter([colour for colour in colours if colour != OURS_COLOUR] * len(document["arms"]))
+    return {arm["name"]: OURS_COLOUR if arm["name"] == OURS else next(others)
+            for arm in document["arms"]}
 
 
 def figure_of(document: dict, colours: tuple[str, ...], bare):
-    """Return the Matplotlib figure. bare: takes a panel's frame away (picture.py)."""
+    """Return the Matplotlib figure, a panel a service. bare: takes a panel's frame away
+    (picture.py)."""
     from matplotlib.figure import Figure
 
-    parameters = document["parameters"]
-    figure = Figure(figsize=(10.5, 5.2))
-    figure.subplots_adjust(left=0.075, right=0.84, top=0.86, bottom=0.2)
-    axes = figure.add_subplot()
+    services = document["services"]
+    tall = 1.5 + PANEL_INCHES * len(services)
+    figure = Figure(figsize=(10.5, tall))
+    panels = figure.subplots(len(services), 1, squeeze=False)[:, 0]
+    figure.subplots_adjust(left=0.075, right=0.79, top=1 - 0.9 / tall, bottom=0.95 / tall,
+                           hspace=0.28)
+    named = colours_of(document, colours)
+    for axes, service in zip(panels, services):
+        draw_service(axes, service, document["parameters"], named, bare)
+    panels[-1].set_xlabel("seconds since the load began")
+    figure.text(0.015, 1 - 0.12 / tall, title_of(document), fontsize=12, fontweight="bold", va="top",
+                linespacing=1.35)
+    figure.text(0.015, 0.1 / tall, footnote_of(document), fontsize=7.5, color="#666666",
+                va="bottom", linespacing=1.4)
+    return figure
+
+
+def draw_service(axes, service: dict, parameters: dict, colours: dict[str, str], bare) -> None:
+    """Draw the memory of a service over time, a curve a run."""
     end = 0.0
-    for arm, colour in zip(document["arms"], colours):
+    for arm in service["arms"]:
         for run in arm["runs"]:
             seconds = [moment - run["base_seconds"] for moment, _ in run["samples"]]
             axes.plot(seconds, [size / figures.MEBIBYTE for _, size in run["samples"]],
-                      color=colour, linewidth=1.5, alpha=0.85)
+                      color=colours[arm["name"]], linewidth=1.5, alpha=0.85)
             end = max(end, *seconds)
-    top = axes.get_ylim()[1] * 1.08
+    top = axes.get_ylim()[1] * 1.12
     since = 0
-    for phase, words in ((LOAD, "requests that build and drop reports"), (IDLE, "nobody asks"),
+    for phase, words in ((LOAD, service["title"]), (IDLE, "nobody asks"),
                          (HEALTH, "a health check a second")):
         axes.axvline(since + parameters[phase], color="#dddddd", linewidth=1, zorder=0)
         axes.text(since + parameters[phase] / 2, top * 0.97, words, ha="center", va="top",
                   fontsize=8.5, color="#666666")
         since += parameters[phase]
-    label_ends(axes, document, colours, end, top)
-    axes.set(xlim=(0, end), ylim=(0, top), ylabel="MiB", xlabel="seconds since the load began")
+    label_ends(axes, service, colours, end, top)
+    axes.set(xlim=(0, end), ylim=(0, top), ylabel="MiB")
     axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
     axes.set_axisbelow(True)
     bare(axes, ("bottom",))
-    figure.text(0.015, 0.97, title_of(document), fontsize=12, fontweight="bold", va="top",
-                linespacing=1.35)
-    figure.text(0.015, 0.02, footnote_of(document), fontsize=7.5, color="#666666", va="bottom",
-                linespacing=1.4)
-    return figure
 
 
-def label_ends(axes, document: dict, colours: tuple[str, ...], end: float, top: float) -> None:
+def label_ends(axes, service: dict, colours: dict[str, str], end: float, top: float) -> None:
     """Write each arm's name beside the end of its curves, apart from one another."""
     levels = sorted((median(arm["runs"], lambda run: held(run, HEALTH)) / figures.MEBIBYTE,
-                     arm["name"], colour) for arm, colour in zip(document["arms"], colours))
-    place = 0.0
-    for level, name, colour in levels:
-        place = max(level, place + 0.07 * top)
-        axes.text(end * 1.015, place, f"{name}: {level:.0f} MiB", color=colour, va="center",
-                  fontsize=9.5, clip_on=False)
+                     arm["name"]) for arm in service["arms"])
+    distance = 0.095 * top
+    place = min(levels[0][0], top - distance * len(levels)) - distance
+    for level, name in levels:
+        place = max(min(level, top), place + distance)
+        axes.text(end * 1.015, place, f"{name}: {level:.0f} MiB", color=colours[name], va="center",
+                  fontsize=9, clip_on=False)

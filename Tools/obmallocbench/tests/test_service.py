@@ -1,12 +1,15 @@
 """The web service: what wrk says, table and picture of made-up figures, and ways to fail."""
 import json
 import os
+import subprocess
 import unittest
 from pathlib import Path
 from unittest import mock
 
 from shared import processes
-from obmallocbench import document, packages, picture, service, service_report
+from shared.forms import problems
+from obmallocbench import (document, machine, packages, picture, running, service,
+                           service_report)
 from obmallocbench.errors import BenchmarkError
 
 from . import sample
@@ -23,26 +26,38 @@ Transfer/sec:     10.00MB
 LEVELS = {"stock": 80, "jemalloc": 90, "obmalloc": 60}      # MiB at the end
 
 
+def kept_by(mebibytes: int, ours: bool) -> dict:
+    """Return what the processes tell: so much is anonymous, half of it of small objects."""
+    stats = {"resident_pages": mebibytes // 2, "floor_pages": 5, "page_size": MEBIBYTE,
+             "metadata_bytes": 0}
+    return {"anonymous_bytes": mebibytes * MEBIBYTE, "mallinfo": None,
+            "allocator": stats if ours else None,
+            "pymalloc_arena_bytes": 0 if ours else mebibytes // 2 * MEBIBYTE}
+
+
 def made_up() -> dict:
-    """Return a document of two runs an arm, 10 and 20 answers a second."""
-    arms = []
+    """Return a document of one service, two runs an arm, 10 and 20 answers a second."""
+    arms, parts = [], []
     for number, (name, level) in enumerate(LEVELS.items()):
         arms.append({"name": name, "meaning": name, "interpreter": "stock", "environment": {},
-                     "library": "", "library_sha256": "", "version": name and "lib 1",
-                     "runs": [{"base_bytes": 40 * MEBIBYTE, "base_seconds": 1.0,
-                               "peak_bytes": 100 * MEBIBYTE,
-                               "requests_per_second": rate * (1 + number / 10),
-                               "p99_seconds": 0.5,
-                               "phases": [{"phase": phase, "seconds": 10.0 * at,
-                                           "bytes": (level + 30 - 10 * at) * MEBIBYTE}
-                                          for at, phase in enumerate(service.PHASES, 1)],
-                               "samples": [[0.5, 30 * MEBIBYTE], [40.0, level * MEBIBYTE]]}
-                              for rate in (10.0, 20.0)]})
+                     "library": "", "library_sha256": "", "version": "lib 1"})
+        ours = name == "obmalloc"
+        parts.append({"name": name, "runs": [
+            {"base_bytes": 40 * MEBIBYTE, "base_seconds": 1.0, "peak_bytes": 100 * MEBIBYTE,
+             "base_kept_by": kept_by(30, ours), "end_kept_by": kept_by(level - 10, ours),
+             "requests_per_second": rate * (1 + number / 10), "p99_seconds": 0.5,
+             "phases": [{"phase": phase, "seconds": 10.0 * at,
+                         "bytes": (level + 30 - 10 * at) * MEBIBYTE}
+                        for at, phase in enumerate(service.PHASES, 1)],
+             "samples": [[0.5, 30 * MEBIBYTE], [40.0, level * MEBIBYTE]]}
+            for rate in (10.0, 20.0)]})
     whole = sample.document()
     kept = {key: whole[key] for key in ("date", "machine", "repository", "load_average", "runner")}
-    return {"format": document.SERVICE_FORMAT, **kept, "packages": {"Flask": "3", "gunicorn": "23"},
+    return {"format": document.SERVICE_FORMAT, **kept, "skipped": [{"name": "x", "reason": "none"}],
             "interpreters": {"stock": whole["interpreters"]["stock"]},
-            "parameters": dict(service.OPTIONS), "arms": arms}
+            "parameters": dict(service.OPTIONS), "arms": arms,
+            "services": [{"key": "reports", "title": "reports", "arms": parts,
+                          "packages": {"Flask": "3", "gunicorn": "23"}}]}
 
 
 class Wrk(unittest.TestCase):
@@ -64,16 +79,97 @@ class Wrk(unittest.TestCase):
 
     def test_pss_of_a_process_that_is_gone(self):
         self.assertGreater(service.pss_bytes(os.getpid()), 1 << 20)
+        self.assertGreater(service.pss_bytes(os.getpid()), service.pss_bytes(os.getpid(), "Pss_Anon"))
         self.assertEqual(service.pss_bytes(1 << 30), 0)
+        self.assertEqual(service.pss_bytes(os.getpid(), "Nonsense"), 0)
+
+    def test_processes_tell_as_if_they_were_one(self):
+        ours = kept_by(20, True)
+        whole = service.together([ours, ours], 7)
+        self.assertEqual(whole["anonymous_bytes"], 7)
+        self.assertEqual(whole["allocator"], {"resident_pages": 20, "floor_pages": 10,
+                                              "page_size": MEBIBYTE, "metadata_bytes": 0})
+        self.assertEqual(whole["pymalloc_arena_bytes"], 0)
+        self.assertIsNone(service.together([ours, kept_by(20, False)], 7)["allocator"])
+        self.assertIsNone(service.together([ours], 0)["anonymous_bytes"])
+
+
+class Small(service.Service):
+    """A service of one process, as quick as can be, that listens as ours do."""
+
+    title, packages = "a small service", ("nothing",)
+
+    def command(self):
+        return [PYTHON, "-c", "import time; import telling; telling.begin(); time.sleep(600)"]
+
+    def answers(self):
+        return bool(self.tellers())
+
+    def warm(self):
+        self.asked = ["warm"]
+
+    def load(self):
+        self.asked.append("load")
+        return {"requests_per_second": 1.0, "p99_seconds": 0.1}
+
+    def health(self):
+        self.asked.append("health")
+
+
+class Run(InFolder):
+    ARM = running.Arm("it", "stock", PYTHON, {})
+
+    def test_a_run(self):
+        with mock.patch.object(service, "SETTLE_SECONDS", 0):
+            run_ = service.run_arm(Small, self.ARM, self.folder, {**service.OPTIONS, "idle": 0})
+        form = document.SERVICE_FORM["services"][0]["arms"][0]["runs"][0]
+        self.assertEqual(problems({**run_, "samples": [[0]]}, form), [])
+        self.assertGreater(run_["base_bytes"], MEBIBYTE)
+        self.assertGreater(run_["end_kept_by"]["anonymous_bytes"], MEBIBYTE)
+        self.assertIn("pymalloc_arena_bytes", run_["base_kept_by"])
+
+    def test_one_that_does_not_start(self):
+        class Broken(Small):
+            def command(self):
+                return [PYTHON, "-c", "raise SystemExit(3)"]
+        with self.assertRaisesRegex(BenchmarkError, "a small service did not start.*nothing"):
+            service.run_arm(Broken, self.ARM, self.folder, service.OPTIONS)
+
+    def test_one_that_does_not_tell(self):
+        class Silent(Small):
+            def answers(self):
+                return True
+        with Silent(self.ARM, self.folder, service.OPTIONS) as silent, \
+                mock.patch.object(Silent, "tellers", return_value=[]), \
+                self.assertRaisesRegex(BenchmarkError, "no process tells"):
+            silent.look()
+
+    def test_applications_whose_packages_are_here(self):
+        """What a session keeps, and what a report is, needs no package."""
+        script = ("import sys, time; import reports, sessions; "
+                  "assert len(reports.report()) > 1_000_000 and len(reports.remembered) == 20; "
+                  "sessions.EXPIRE_SECONDS, sessions.REAPER_SECONDS = 0.01, 0.01; "
+                  "made = [sessions.visit() for _ in range(200)][-1]; "
+                  "assert made > 3000, made; "
+                  "import threading; threading.Thread(target=sessions.reap, daemon=True).start(); "
+                  "stay = sum(one.stays for one in sessions.sessions.values()); "
+                  "exec('while len(sessions.sessions) > stay: time.sleep(0.01)'); "
+                  "print(len(sessions.sessions) == stay > 0)")
+        child = subprocess.run([PYTHON, "-c", script], cwd=service.APPLICATION, timeout=600,
+                               env=machine.clean_environment({}), capture_output=True, text=True)
+        self.assertEqual((child.stdout, child.stderr), ("True\n", ""))
 
 
 class Report(InFolder):
     def test_table(self):
         lines = service_report.text(made_up(), 200).splitlines()
-        self.assertRegex(lines[3], r"^obmalloc +40.0 +100.0 +80.0 +70.0 +60.0 +18.00 +"
+        self.assertRegex(lines[4], r"^obmalloc +40.0 +100.0 +80.0 +70.0 +60.0 +18.00 +"
                                    r"1.20 \(1.20–1.20\) +500 +1.00 \(1.00–1.00\)$")
         self.assertTrue(all(len(line) <= 60
                             for line in service_report.text(made_up(), 60).splitlines()))
+        parts = [line.split() for line in lines if line.startswith("obmalloc")][1]
+        self.assertEqual(parts, ["obmalloc", "20.0", "0.0", "10.0", "–", "10.0", "0.0"])
+        self.assertIn("Skipped: x: none.", lines)
 
     @unittest.skipUnless(HAS_MATPLOTLIB, "needs Matplotlib")
     def test_picture(self):
@@ -84,11 +180,12 @@ class Report(InFolder):
         self.assertEqual(drawn[:5], "<?xml")
         self.assertEqual(picture.paths(self.folder, "service"),
                          sorted(self.folder.glob("service.[sp][vn]g"), reverse=True))
-        self.assertIn("60 MiB with obmalloc", service_report.title_of(made_up()))
+        self.assertIn("above the warm base: reports 40 with stock, 20 with obmalloc",
+                      service_report.title_of(made_up()))
 
     def test_what_is_not_such_a_report(self):
         damaged = made_up()
-        del damaged["arms"][0]["runs"][0]["samples"]
+        del damaged["services"][0]["arms"][0]["runs"][0]["samples"]
         path = self.folder / "service.json"
         path.write_text(json.dumps(damaged), encoding="utf-8")
         status, _, errors = run("draw", path)

@@ -1,47 +1,39 @@
-"""The web service that is measured: reports are built and dropped, a few are remembered.
+"""The web service that is measured.
 
-/report  builds a table as a program does that asks a database: dictionaries of
-         numbers, strings and dates, filtered, grouped and written as JSON.
-         Some rows stay in a cache, as sessions and memoized results do.
+/report  builds a report and drops it, but for a few rows (reports.py).
+/small   the same with few rows: what warms the service.
+/visit   adds to sessions of users, most of which expire (sessions.py).
 /health  what a load balancer asks for.
 """
 
-import collections
-import datetime
-import json
-import random
+import threading
 
 from flask import Flask, Response
 
-ROWS = 20_000
-REMEMBERED = 20_000
+import reports
+import sessions
+import telling
 
 application = Flask(__name__)
-remembered = collections.OrderedDict()
-start = datetime.datetime(2026, 1, 1)
-numbers = random.Random(20050123)
-
-
-def build_rows(count):
-    return [{"id": i, "name": f"customer {i * 7919 % count}", "amount": i * 1.25,
-             "when": start + datetime.timedelta(minutes=i), "tags": [f"tag{i % 13}", str(i)]}
-            for i in range(count)]
+telling.begin()
+threading.Thread(target=sessions.reap, daemon=True).start()
 
 
 @application.get("/report")
 def report():
-    rows = build_rows(numbers.randrange(ROWS // 2, ROWS))
-    groups = collections.defaultdict(list)
-    for row in rows:
-        groups[row["tags"][0]].append(row["amount"])
-    for row in numbers.sample(rows, 20):
-        remembered[numbers.randrange(1 << 30)] = row
-        if len(remembered) > REMEMBERED:
-            remembered.popitem(last=False)
-    text = json.dumps({"rows": rows, "sums": {key: sum(group) for key, group in groups.items()}}, default=str)
-    return Response(text, mimetype="application/json")
+    return Response(reports.report(), mimetype="application/json")
+
+
+@application.get("/small")
+def small():
+    return Response(reports.report(reports.FEW_ROWS), mimetype="application/json")
+
+
+@application.get("/visit")
+def visit():
+    return {"sessions": sessions.visit()}
 
 
 @application.get("/health")
 def health():
-    return {"remembered": len(remembered)}
+    return {"remembered": len(reports.remembered)}

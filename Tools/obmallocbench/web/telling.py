@@ -1,0 +1,33 @@
+"""What a process of a measured service tells when it is asked by a signal.
+
+SIGRTMIN        who keeps its memory: it writes PID.json into the folder OBMALLOCBENCH_TELL.
+SIGRTMIN + 1    its work is over: it calls malloc_trim(0), in the arm that does so.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "workloads"))
+import measure      # noqa: E402
+
+
+def tell(number, frame):
+    """Write the file, whole or not at all."""
+    path = Path(os.environ["OBMALLOCBENCH_TELL"], f"{os.getpid()}.json")
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(measure.to_json(measure.kept_by()), encoding="ascii")
+    temporary.replace(path)
+
+
+def trim(number, frame):
+    measure.trim_if_asked()
+
+
+def begin(**ignored):
+    """Listen from now on, and say so by an empty file called by the process."""
+    measure.kept_by()           # what the first look allocates is part of the base
+    signal.signal(signal.SIGRTMIN, tell)
+    signal.signal(signal.SIGRTMIN + 1, trim)
+    Path(os.environ["OBMALLOCBENCH_TELL"], str(os.getpid())).touch()
