@@ -14,7 +14,7 @@ FOOTNOTE = ("MiB: Pss of all processes of a service together, medians of {runs} 
             "turn; base: warmed by some requests, before the load; load, idle, health: at the end of "
             "each; above base: of the last, who keeps it. req/s, p99: what wrk says, or the client of "
             "Celery; × stock: medians of the paired ratios, the least and the greatest in parentheses.")
-PANEL_INCHES = 2.9
+PANEL_INCHES = 2.4
 
 
 def held(run: dict, phase: str) -> int:
@@ -94,15 +94,15 @@ def title_of(document: dict) -> str:
     """Return the finding in measured figures."""
     version = document["interpreters"]["stock"]["version"].split()[0]
     parameters = document["parameters"]
-    names = [arm["name"] for arm in document["arms"]]
-    others = [name for name in names[1:] if name == OURS] or names[1:2]
-    words = "; ".join(
-        f"{service['key']} " + ", ".join(
-            f"{median(arm['runs'], lambda run: kept_at_the_end(run).total):.0f} with {arm['name']}"
-            for arm in service["arms"] if arm["name"] in (names[0], *others))
+    first = document["arms"][0]["name"]
+    names = [first] + [OURS] * any(arm["name"] == OURS for arm in document["arms"][1:])
+    words = ", ".join(f"{service['key']} " + " → ".join(
+        f"{median(arm['runs'], lambda run: kept_at_the_end(run).total):.0f}"
+        for name in names for arm in service["arms"] if arm["name"] == name)
         for service in document["services"])
     return (f"Services (Python {version}) under load for {parameters[LOAD]} s, then idle for "
-            f"{parameters[IDLE]} s, then looked at\nMiB that remain above the warm base: {words}")
+            f"{parameters[IDLE]} s, then looked at\n"
+            f"MiB that remain above the warm base, {' → '.join(names)}: {words}")
 
 
 def footnote_of(document: dict) -> str:
@@ -139,7 +139,7 @@ def figure_of(document: dict, colours: tuple[str, ...], bare):
                            hspace=0.28)
     named = colours_of(document, colours)
     for axes, service in zip(panels, services):
-        draw_service(axes, service, document["parameters"], named, bare)
+        draw_service(axes, service, named, bare)
     panels[-1].set_xlabel("seconds since the load began")
     figure.text(0.015, 1 - 0.12 / tall, title_of(document), fontsize=12, fontweight="bold", va="top",
                 linespacing=1.35)
@@ -148,8 +148,8 @@ def figure_of(document: dict, colours: tuple[str, ...], bare):
     return figure
 
 
-def draw_service(axes, service: dict, parameters: dict, colours: dict[str, str], bare) -> None:
-    """Draw the memory of a service over time, a curve a run."""
+def draw_service(axes, service: dict, colours: dict[str, str], bare) -> None:
+    """Draw the memory of a service over time, a curve a run, and the phases of the first run."""
     end = 0.0
     for arm in service["arms"]:
         for run in arm["runs"]:
@@ -158,13 +158,14 @@ def draw_service(axes, service: dict, parameters: dict, colours: dict[str, str],
                       color=colours[arm["name"]], linewidth=1.5, alpha=0.85)
             end = max(end, *seconds)
     top = axes.get_ylim()[1] * 1.12
-    since = 0
-    for phase, words in ((LOAD, service["title"]), (IDLE, "nobody asks"),
-                         (HEALTH, "a health check a second")):
-        axes.axvline(since + parameters[phase], color="#dddddd", linewidth=1, zorder=0)
-        axes.text(since + parameters[phase] / 2, top * 0.97, words, ha="center", va="top",
-                  fontsize=8.5, color="#666666")
-        since += parameters[phase]
+    first = service["arms"][0]["runs"][0]
+    since = 0.0
+    for mark, words in zip(first["phases"], (service["title"], "nobody asks", "health checks")):
+        until = mark["seconds"] - first["base_seconds"]
+        axes.axvline(until, color="#dddddd", linewidth=1, zorder=0)
+        axes.text((since + until) / 2, top * 0.97, words, ha="center", va="top", fontsize=8.5,
+                  color="#666666")
+        since = until
     label_ends(axes, service, colours, end, top)
     axes.set(xlim=(0, end), ylim=(0, top), ylabel="MiB")
     axes.grid(axis="y", color="#eeeeee", linewidth=0.8)

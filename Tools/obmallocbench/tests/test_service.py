@@ -180,7 +180,7 @@ class Report(InFolder):
         self.assertEqual(drawn[:5], "<?xml")
         self.assertEqual(picture.paths(self.folder, "service"),
                          sorted(self.folder.glob("service.[sp][vn]g"), reverse=True))
-        self.assertIn("above the warm base: reports 40 with stock, 20 with obmalloc",
+        self.assertIn("above the warm base, stock → obmalloc: reports 40 → 20",
                       service_report.title_of(made_up()))
 
     def test_what_is_not_such_a_report(self):
