@@ -37,6 +37,7 @@ WARM_REQUESTS = 10          # before the base is taken
 SAMPLE_SECONDS = 0.5
 SETTLE_SECONDS = 2
 START_SECONDS = 60
+AGAIN_SECONDS = 1           # until a signal that was not answered goes again
 STOP_SECONDS = 30
 WRK_GRACE_SECONDS = 60.0
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0}
@@ -185,21 +186,28 @@ class Service:
         """Return the process ids of those that listen to our signals (web/telling.py)."""
         return [pid for pid in self.processes() if (self.told / str(pid)).exists()]
 
+    def order(self, pid: int, number: int, suffix: str) -> str:
+        """Have a process do what a signal means to it, and return the text of PID.suffix, which it
+        writes when it has. The signal goes again while there is no answer: Python does not look
+        for one that comes just before a call that blocks."""
+        path = self.told / f"{pid}.{suffix}"
+        path.unlink(missing_ok=True)
+        end = time.monotonic() + START_SECONDS
+        while True:
+            os.kill(pid, number)
+            again = time.monotonic() + AGAIN_SECONDS
+            while time.monotonic() < again:
+                if path.exists():
+                    return path.read_text(encoding="ascii")
+                time.sleep(0.01)
+            if again > end:
+                raise BenchmarkError(f"{self.title}: process {pid} does not answer")
+
     def look(self) -> tuple[tuple[float, int], dict]:
         """Return a sample, and who keeps the memory of all processes, as those that listen tell."""
         anonymous = sum(pss_bytes(pid, "Pss_Anon") for pid in self.processes())
         sample = self.sample()
-        told = []
-        for pid in self.tellers():
-            path = self.told / f"{pid}.json"
-            path.unlink(missing_ok=True)
-            os.kill(pid, signal.SIGRTMIN)
-            end = time.monotonic() + START_SECONDS
-            while not path.exists():
-                if time.monotonic() > end:
-                    raise BenchmarkError(f"{self.title}: process {pid} does not tell what it keeps")
-                time.sleep(0.01)
-            told.append(json.loads(path.read_text(encoding="ascii")))
+        told = [json.loads(self.order(pid, signal.SIGRTMIN, "json")) for pid in self.tellers()]
         if not told:
             raise BenchmarkError(f"{self.title}: no process tells what it keeps")
         return sample, together(told, anonymous)
@@ -207,7 +215,7 @@ class Service:
     def end_of_load(self) -> None:
         """Tell those that listen that their work is over."""
         for pid in self.tellers():
-            os.kill(pid, signal.SIGRTMIN + 1)
+            self.order(pid, signal.SIGRTMIN + 1, "trimmed")
 
 
 class WebService(Service):

@@ -135,6 +135,23 @@ class Run(InFolder):
         with self.assertRaisesRegex(BenchmarkError, "a small service did not start.*nothing"):
             service.run_arm(Broken, self.ARM, self.folder, service.OPTIONS)
 
+    def test_a_signal_that_is_not_answered_goes_again(self):
+        script = ("import signal, time; from pathlib import Path; import telling; telling.begin(); "
+                  "tell = signal.getsignal(signal.SIGRTMIN); "
+                  "signal.signal(signal.SIGRTMIN, lambda *_: signal.signal(signal.SIGRTMIN, tell)); "
+                  "Path('/proc/self/comm').write_text('deaf'); time.sleep(600)")
+
+        class Deaf(Small):
+            def command(self):
+                return [PYTHON, "-c", script]
+
+            def answers(self):
+                name = Path(f"/proc/{self.process.pid}/comm").read_text(encoding="ascii")
+                return name.strip() == "deaf"
+        with mock.patch.object(service, "AGAIN_SECONDS", 0.2), \
+                Deaf(self.ARM, self.folder, service.OPTIONS) as deaf:
+            self.assertGreater(deaf.look()[0][1], MEBIBYTE)
+
     def test_one_that_does_not_tell(self):
         class Silent(Small):
             def answers(self):

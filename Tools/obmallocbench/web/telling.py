@@ -1,7 +1,8 @@
 """What a process of a measured service tells when it is asked by a signal.
 
 SIGRTMIN        who keeps its memory: it writes PID.json into the folder OBMALLOCBENCH_TELL.
-SIGRTMIN + 1    its work is over: it calls malloc_trim(0), in the arm that does so.
+SIGRTMIN + 1    its work is over: it calls malloc_trim(0), in the arm that does so, and writes
+                PID.trimmed.
 """
 
 import os
@@ -13,16 +14,22 @@ sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "workloads"))
 import measure      # noqa: E402
 
 
-def tell(number, frame):
-    """Write the file, whole or not at all."""
-    path = Path(os.environ["OBMALLOCBENCH_TELL"], f"{os.getpid()}.json")
+def answer(suffix, text=""):
+    """Write a file called by the process, whole or not at all."""
+    path = Path(os.environ["OBMALLOCBENCH_TELL"], f"{os.getpid()}.{suffix}")
     temporary = path.with_suffix(".tmp")
-    temporary.write_text(measure.to_json(measure.kept_by()), encoding="ascii")
+    temporary.write_text(text, encoding="ascii")
     temporary.replace(path)
 
 
+def tell(number, frame):
+    answer("json", measure.to_json(measure.kept_by()))
+
+
 def trim(number, frame):
+    signal.signal(number, lambda number, frame: answer("trimmed"))      # once, if it is sent again
     measure.trim_if_asked()
+    answer("trimmed")
 
 
 def begin(**ignored):
