@@ -21,6 +21,8 @@ _WAIT = "\nimport sys; print(flush=True); sys.stdin.read()"
 @for_each_interpreter
 class InForce(Programs):
 
+    settings = ""
+
     def setUp(self):
         self.folder = tempfile.mkdtemp()
         self.addCleanup(shutil.rmtree, self.folder)
