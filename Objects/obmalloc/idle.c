@@ -12,16 +12,18 @@
      sequence, when that is much.  When as much as half of it is resident again at the
      next look, the next time of this kind waits twice as long (a ski-rental rule as in
      retention.c, with doubling in place of an allowance).
-   - Never before OBM_MALLOC_TRIM_SHARE times as long has passed as it took the last
-     time.
+   - Looking takes the longer the more free blocks malloc has, and locks them meanwhile, and
+     so does giving back.  Neither comes before OBM_MALLOC_TRIM_SHARE times as long has
+     passed as both took the last time.
 
    Where malloc does not tell what it holds free, it gives back once each time that the
-   process has fallen idle.
+   process has fallen idle; where it cannot give back it is left alone.
 
-   The purger ends when the process is idle and nothing is left to give back.  It is worth
-   starting again, obm_idle_is_worth(), when malloc holds more than at the last look, or
-   holds something free while more pages have become resident, whosever they are.  That
-   must not be asked while the purger runs. */
+   The purger ends when the process is idle, or malloc holds little, and nothing is left to
+   give back.  obm_idle_is_worth() asks for cheap evidence only, since it is called with the
+   GIL held: much memory has become resident since the last look, no matter which
+   allocator owns it, or many blocks were freed while malloc held much.  It must not be
+   called while the purger runs. */
 
 #include "obmalloc/idle.h"
 #include "obmalloc/os.h"
@@ -30,6 +32,7 @@ void
 obm_idle_init(struct obm_idle *idle, const struct obm_process *process)
 {
     idle->process = process;
+    idle->faults = process->faults();
 }
 
 void
@@ -40,6 +43,13 @@ obm_idle_start(struct obm_idle *idle)
     idle->free_before = 0;
     idle->to_be_judged = false;
     idle->given = false;
+}
+
+void
+obm_idle_after_fork(struct obm_idle *idle)
+{
+    idle->faults = 0;
+    idle->held = 0;
 }
 
 /* What one look sees. */
@@ -67,17 +77,30 @@ has_something(const struct obm_idle *idle, const struct look *look)
                                : !idle->given;
 }
 
-static void
-look_at_process(struct obm_idle *idle, struct look *look)
+/* Whether malloc holds too little for a purger to wait for. */
+static bool
+is_small(const struct look *look)
 {
-    const struct obm_process *process = idle->process;
-    uint64_t now = process->now(), used = process->processor_time();
+    return look->told && look->malloc.held < OBM_PURGER_MIN_HELD_BYTES;
+}
+
+static void
+look_at_time(struct obm_idle *idle, struct look *look)
+{
+    uint64_t now = idle->process->now(), used = idle->process->processor_time();
     look->idle = (used - idle->processor_time) * OBM_IDLE_SHARE < now - idle->looked_at;
     idle->looked_at = now;
     idle->processor_time = used;
-    look->resident = process->resident();
+    idle->given = idle->given && look->idle;
+}
+
+static void
+look_at_memory(struct obm_idle *idle, struct look *look)
+{
+    const struct obm_process *process = idle->process;
     look->malloc.held = look->malloc.free = 0;
     look->told = process->malloc_figures(&look->malloc);
+    look->resident = process->resident();
     idle->held = look->malloc.held;
     idle->faults = process->faults();
 }
@@ -88,31 +111,29 @@ static void
 judge_last_trim(struct obm_idle *idle, const struct look *look)
 {
     if (idle->to_be_judged && look->resident != 0) {
-        bool wanted = look->resident >= idle->resident_after + idle->gone / 2
-                      && idle->gone != 0;
-        idle->regrets = !wanted ? 0 : idle->regrets < OBM_MALLOC_REGRETS_MAX
-                        ? idle->regrets + 1 : idle->regrets;
-        idle->not_busy_before = idle->looked_at
-                                + (OBM_EPOCH_NANOSECONDS << idle->regrets) * (idle->regrets != 0);
+        if (idle->gone == 0 || look->resident < idle->resident_after + idle->gone / 2) {
+            idle->regrets = 0;
+            idle->not_busy_before = 0;
+        }
+        else {
+            idle->regrets += idle->regrets < OBM_MALLOC_REGRETS_MAX;
+            idle->not_busy_before = idle->looked_at
+                                    + (OBM_EPOCH_NANOSECONDS << idle->regrets);
+        }
+        idle->to_be_judged = false;
     }
-    idle->to_be_judged = false;
     if (look->malloc.free < idle->free_after) {
         idle->free_after = look->malloc.free;
     }
-    if (look->resident < idle->resident_after) {
+    if (look->resident != 0 && look->resident < idle->resident_after) {
         idle->resident_after = look->resident;
     }
 }
 
+/* In a process that is not idle: whether enough was free at two looks in sequence. */
 static bool
-is_time(const struct obm_idle *idle, const struct look *look)
+is_steady(const struct obm_idle *idle, const struct look *look)
 {
-    if (idle->looked_at < idle->not_before) {
-        return false;
-    }
-    if (look->idle) {
-        return true;
-    }
     size_t steady = look->malloc.free < idle->free_before ? look->malloc.free
                                                           : idle->free_before;
     return look->told && steady >= OBM_MALLOC_TRIM_BUSY_BYTES
@@ -124,16 +145,18 @@ give_back(struct obm_idle *idle, const struct look *look)
 {
     const struct obm_process *process = idle->process;
     struct obm_malloc_figures figures = {0, 0};
-    uint64_t start = process->now();
-    process->malloc_give_back();
-    uint64_t end = process->now();
-    idle->not_before = end + (end - start) * OBM_MALLOC_TRIM_SHARE;
-    idle->resident_after = process->resident();
+    if (!process->malloc_give_back()) {
+        idle->cannot = true;
+        return;
+    }
+    size_t resident = process->resident();
+    if (resident != 0) {
+        idle->resident_after = resident;
+        idle->gone = look->resident > resident ? look->resident - resident : 0;
+    }
     if (process->malloc_figures(&figures)) {
         idle->free_after = figures.free;
     }
-    idle->gone = look->resident > idle->resident_after
-                 ? look->resident - idle->resident_after : 0;
     idle->to_be_judged = !look->idle;
     idle->given = look->idle;
 }
@@ -142,29 +165,35 @@ bool
 obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
 {
     struct look look;
-    look_at_process(idle, &look);
+    look_at_time(idle, &look);
+    if (!trims_malloc || idle->cannot) {
+        return look.idle;
+    }
+    if (idle->looked_at < idle->not_before) {
+        return false;
+    }
+    uint64_t start = idle->process->now();
+    look_at_memory(idle, &look);
     judge_last_trim(idle, &look);
-    idle->given = idle->given && look.idle;
-    bool something = trims_malloc && has_something(idle, &look);
-    if (something && is_time(idle, &look)) {
+    bool something = has_something(idle, &look);
+    if (something && (look.idle || is_steady(idle, &look))) {
         give_back(idle, &look);
         something = false;
     }
     idle->free_before = look.malloc.free;
-    return look.idle && !something;
+    uint64_t end = idle->process->now();
+    idle->not_before = end + (end - start) * OBM_MALLOC_TRIM_SHARE;
+    return !something && (look.idle || is_small(&look));
 }
 
 bool
-obm_idle_is_worth(const struct obm_idle *idle)
+obm_idle_is_worth(const struct obm_idle *idle, size_t blocks)
 {
-    const struct obm_process *process = idle->process;
-    const size_t least = OBM_PURGER_MIN_BYTES;
-    struct obm_malloc_figures figures;
-    size_t faults = process->faults() - idle->faults;
-    bool touched = faults * obm_os_system()->page_size >= least;
-    if (!process->malloc_figures(&figures)) {
-        return touched;
+    if (idle->cannot) {
+        return false;
     }
-    return figures.held >= idle->held + 4 * least
-           || (figures.free >= least && (touched || figures.free >= idle->free_after + least));
+    size_t faults = idle->process->faults();
+    size_t touched = faults > idle->faults ? faults - idle->faults : 0;
+    return touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
+           || (blocks >= OBM_PURGER_MIN_BLOCKS && idle->held >= OBM_PURGER_MIN_HELD_BYTES);
 }

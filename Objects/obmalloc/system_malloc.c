@@ -24,7 +24,9 @@
 #include <time.h>
 #ifdef __linux__
 #  include <dlfcn.h>
+#  include <fcntl.h>
 #  include <sched.h>
+#  include <unistd.h>
 #endif
 #if !defined(_WIN32)
 #  include <sys/resource.h>
@@ -60,17 +62,23 @@ process_processor_time(void)
     return 0;
 }
 
+/* Without stdio, which would call the malloc that is looked at. */
 static size_t
 process_resident(void)
 {
     unsigned long pages = 0;
 #ifdef __linux__
-    FILE *file = fopen("/proc/self/statm", "re");
-    if (file != NULL) {
-        if (fscanf(file, "%*u %lu", &pages) != 1) {
+    char text[128];
+    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
+    if (length > 0) {
+        text[length] = '\0';
+        if (sscanf(text, "%*u %lu", &pages) != 1) {
             pages = 0;
         }
-        fclose(file);
+    }
+    if (file >= 0) {
+        close(file);
     }
 #endif
     return (size_t)pages * obm_os_system()->page_size;
@@ -93,7 +101,7 @@ process_faults(void)
 #ifdef __linux__
 
 static struct {
-    bool looked_up;
+    unsigned found;             /* published: the others are valid */
     int (*malloc_trim)(size_t pad);
     int (*mallctl)(const char *name, void *old, size_t *old_size, void *new, size_t new_size);
     void (*tcmalloc_release)(void);
@@ -132,7 +140,7 @@ find_function(void *function, const char *name)
 static void
 find_functions(void)
 {
-    if (functions.looked_up) {
+    if (OBM_PUBLISHED(&functions.found)) {
         return;
     }
     find_function(&functions.malloc_trim, "malloc_trim");
@@ -145,7 +153,7 @@ find_functions(void)
     find_function(&functions.mallinfo2, "mallinfo2");
 #  endif
 #endif
-    functions.looked_up = true;
+    OBM_PUBLISH(&functions.found, 1u);
 }
 
 /* Whether another malloc than the C library's is in force. */

@@ -15,6 +15,8 @@ static struct {
     size_t trims;
     uint64_t trim_takes;        /* nanoseconds */
     size_t gone_already;        /* of what malloc holds free */
+    size_t looks;               /* at malloc's figures */
+    uint64_t figures_take;      /* nanoseconds */
 } process;
 
 static uint64_t fake_now(void) { return process.now; }
@@ -22,9 +24,13 @@ static uint64_t fake_processor_time(void) { return process.processor_time; }
 static size_t fake_resident(void) { return process.resident; }
 static size_t fake_faults(void) { return process.faults; }
 
+static bool can_give_back = true;
+
 static bool
 fake_malloc_figures(struct obm_malloc_figures *figures)
 {
+    process.looks++;
+    process.now += process.figures_take;
     *figures = process.malloc;
     return process.tells;
 }
@@ -33,6 +39,9 @@ fake_malloc_figures(struct obm_malloc_figures *figures)
 static bool
 fake_malloc_give_back(void)
 {
+    if (!can_give_back) {
+        return false;
+    }
     process.trims++;
     process.now += process.trim_takes;
     process.resident -= process.malloc.free - process.gone_already;
@@ -121,11 +130,11 @@ TEST(what_has_gone_back_is_no_reason_until_it_is_resident_again)
     struct obm_idle idle = started();
     freed(40 * MIB);
     epoch(&idle, 1);
-    EXPECT(!obm_idle_is_worth(&idle));
+    EXPECT(!obm_idle_is_worth(&idle, 0));
     /* A burst between two looks takes all of it and frees it. */
     wanted_again(40 * MIB);
     freed(40 * MIB);
-    EXPECT(obm_idle_is_worth(&idle));
+    EXPECT(obm_idle_is_worth(&idle, 0));
     obm_idle_start(&idle);
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
@@ -224,9 +233,9 @@ TEST(a_malloc_that_tells_nothing_gives_back_once_each_time_the_process_is_idle)
     EXPECT(!epoch(&idle, 100));
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
-    EXPECT(!obm_idle_is_worth(&idle));
-    process.faults += OBM_PURGER_MIN_BYTES / obm_os_system()->page_size;
-    EXPECT(obm_idle_is_worth(&idle));
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+    process.faults += OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size;
+    EXPECT(obm_idle_is_worth(&idle, 0));
 }
 
 TEST(without_the_kernels_figure_an_idle_process_gives_back_once)
@@ -240,15 +249,69 @@ TEST(without_the_kernels_figure_an_idle_process_gives_back_once)
     EXPECT_EQUAL(process.trims, 1);
 }
 
-TEST(a_heap_of_malloc_that_grew_is_worth_a_purger)
+TEST(much_that_becomes_resident_is_worth_a_purger)
 {
     struct obm_idle idle = started();
     epoch(&idle, 1);
-    EXPECT(!obm_idle_is_worth(&idle));
-    process.malloc.held += 4 * OBM_PURGER_MIN_BYTES;
-    EXPECT(obm_idle_is_worth(&idle));
+    process.faults += OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size - 1;
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+    process.faults++;
+    EXPECT(obm_idle_is_worth(&idle, 0));
     epoch(&idle, 1);
-    EXPECT(!obm_idle_is_worth(&idle));
-    freed(OBM_PURGER_MIN_BYTES);
-    EXPECT(obm_idle_is_worth(&idle));
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+}
+
+TEST(blocks_that_come_and_go_are_worth_a_purger_where_malloc_holds_much)
+{
+    struct obm_idle idle = started();
+    epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS - 1));
+    EXPECT(obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
+    process.malloc.held = OBM_PURGER_MIN_HELD_BYTES - 1;
+    epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
+}
+
+TEST(a_busy_process_whose_malloc_holds_little_is_done)
+{
+    struct obm_idle idle = started();
+    process.malloc.held = OBM_PURGER_MIN_HELD_BYTES - 1;
+    EXPECT(epoch(&idle, 100));
+}
+
+TEST(a_malloc_that_cannot_give_back_is_left_alone)
+{
+    struct obm_idle idle = started();
+    can_give_back = process.tells = false;
+    epoch(&idle, 1);
+    EXPECT(epoch(&idle, 1));
+    process.faults += OBM_PURGER_MIN_TOUCHED_BYTES;
+    EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
+}
+
+/* The child counts its page faults from 0 on. */
+TEST(a_child_is_compared_with_itself)
+{
+    struct obm_idle idle = started();
+    process.faults = 1000 * 1000;
+    epoch(&idle, 1);
+    process.faults = 1;
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+    obm_idle_after_fork(&idle);
+    process.faults += OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size;
+    EXPECT(obm_idle_is_worth(&idle, 0));
+}
+
+/* mallinfo() locks arenas for as long as it walks them. */
+TEST(a_look_that_takes_long_is_not_taken_again_soon)
+{
+    struct obm_idle idle = started();
+    process.figures_take = OBM_EPOCH_NANOSECONDS / 2;
+    uint64_t start = process.now;
+    for (unsigned i = 0; i < 100; i++) {
+        epoch(&idle, 100);
+    }
+    EXPECT_AT_LEAST(process.looks, 2);
+    EXPECT_AT_MOST(process.looks * process.figures_take * OBM_MALLOC_TRIM_SHARE,
+                   process.now - start + OBM_MALLOC_TRIM_SHARE * process.figures_take);
 }

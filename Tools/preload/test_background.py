@@ -135,6 +135,40 @@ class Background(Programs):
             """)
         self.wait_until_small(child, before - (24 << 20))
 
+    def test_a_child_that_bursts_and_sleeps(self):
+        printed = self.run_background("""
+            def burst():
+                kept = [bytes(20_000) + bytes(1) for _ in range(2000)][::50]
+            start_thread()
+            child = os.fork()
+            if child == 0:
+                time.sleep(0.03)
+                before = resident()
+                kept = burst()
+                wait_until(lambda: time.sleep(0.5) or resident() < before + (8 << 20))
+                os._exit(0)
+            assert os.waitpid(child, 0)[1] == 0
+            print('well')
+            """, PYTHONOBMALLOC="")
+        self.assertEqual(printed, "well")
+
+    def test_many_free_blocks_do_not_slow_what_blocks(self):
+        # Walking them is not done while the GIL is held.
+        turns = {}
+        for setting in "background=0", "background=auto":
+            turns[setting] = int(self.run_background("""
+                blocks = [bytes(600 + i % 2000) for i in range(200_000)]
+                kept = blocks[::2]
+                del blocks
+                end, turns = time.process_time() + 0.5, 0
+                while time.process_time() < end:
+                    [bytes(1000) for _ in range(50)]
+                    time.sleep(0)
+                    turns += 1
+                print(turns)
+                """, PYTHONOBMALLOC=setting))
+        self.assertGreater(turns["background=auto"], turns["background=0"] / 3, turns)
+
     def test_by_default(self):
         # Without any setting, whatever it waits in.
         for way in ("time.sleep(1000)", "select.select([], [], [], 1000)", "asyncio.run(asyncio.sleep(1000))",

@@ -154,16 +154,21 @@
 /* Idle processes -------------------------------------------------------- */
 
 /* With background=auto the purger starts when so much is retained above the base,
-   or when the system's malloc may have as much to give back.  A thread is not worth
-   less. */
+   or when the system's malloc may have something to give back.  Less does not justify a
+   thread.  For the system's malloc the evidence is that so much has become resident, or
+   that so many of its blocks came and went while it held so much. */
 #define OBM_PURGER_MIN_BYTES ((size_t)1 << 20)
+#define OBM_PURGER_MIN_TOUCHED_BYTES ((size_t)2 << 20)
+#define OBM_PURGER_MIN_BLOCKS ((size_t)16)
+#define OBM_PURGER_MIN_HELD_BYTES ((size_t)4 << 20)
 
 /* A process that used less than one OBM_IDLE_SHARE-th of the time of one processor
    since the last look is idle. */
-#define OBM_IDLE_SHARE 2
+#define OBM_IDLE_SHARE 4
 
-/* The system's malloc gives back again when OBM_MALLOC_TRIM_SHARE times as long has
-   passed as it took the last time: so this takes at most one part in so many. */
+/* The system's malloc is looked at, and gives back, again when OBM_MALLOC_TRIM_SHARE times
+   as long has passed as both took the last time: so this takes at most
+   1 / OBM_MALLOC_TRIM_SHARE of the time. */
 #define OBM_MALLOC_TRIM_SHARE 20
 
 /* In a process that is not idle it gives back what it held free at two looks in

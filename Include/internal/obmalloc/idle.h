@@ -11,12 +11,16 @@ OBM_API void obm_idle_init(struct obm_idle *idle, const struct obm_process *proc
 /* The purger has started: its looks begin here. */
 OBM_API void obm_idle_start(struct obm_idle *idle);
 
+/* In the child of a fork, which counts its page faults anew. */
+OBM_API void obm_idle_after_fork(struct obm_idle *idle);
+
 /* Look once, and let the system's malloc give back if this is the time and trims_malloc is
-   set.  Returns true if the process is idle and its malloc has nothing more to give back. */
+   set.  Returns true if the process is idle, or its malloc holds little, and there is
+   nothing more to give back. */
 OBM_API bool obm_idle_tick(struct obm_idle *idle, bool trims_malloc);
 
 /* Whether the system's malloc may have something to give back, so that the purger is
-   worth starting. */
-OBM_API bool obm_idle_is_worth(const struct obm_idle *idle);
+   worth starting.  blocks: how many blocks were freed, or made, since it last ran. */
+OBM_API bool obm_idle_is_worth(const struct obm_idle *idle, size_t blocks);
 
 #endif /* OBM_IDLE_H */

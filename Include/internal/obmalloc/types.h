@@ -305,7 +305,7 @@ struct obm_process {
     uint64_t (*now)(void);          /* nanoseconds, never running backwards */
     uint64_t (*processor_time)(void);   /* nanoseconds that all threads have used */
     size_t (*resident)(void);       /* bytes; 0: that cannot be known */
-    size_t (*faults)(void);         /* pages that became resident so far; 0: unknown */
+    size_t (*faults)(void);         /* minor page faults so far; 0: unknown */
     /* false: the system's malloc does not tell. */
     bool (*malloc_figures)(struct obm_malloc_figures *figures);
     /* Hand back what the system's malloc holds free.  false: it cannot. */
@@ -314,8 +314,8 @@ struct obm_process {
 
 /* What idle.c knows.
 
-   free_after, resident_after  ==  the least value at any look since the system's malloc
-   last gave back */
+   free_after, resident_after  ==  the least of the values right after the system's malloc
+   last gave back and at the looks since then; 0 before */
 struct obm_idle {
     const struct obm_process *process;
     uint64_t looked_at;             /* nanoseconds: the last look */
@@ -326,11 +326,12 @@ struct obm_idle {
     size_t held;                    /* bytes that malloc held at the last look */
     size_t faults;                  /* at the last look */
     size_t gone;                    /* bytes that the last trim brought */
-    uint64_t not_before;            /* nanoseconds: no trim before */
-    uint64_t not_busy_before;       /* nanoseconds: none while the process is not idle */
+    uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
+    uint64_t not_busy_before;       /* nanoseconds: no trim while the process is not idle */
     unsigned regrets;               /* how often in sequence memory was wanted again */
     bool to_be_judged;              /* the last trim, at the next look */
     bool given;                     /* a trim since the process fell idle */
+    bool cannot;                    /* malloc cannot give back */
 };
 
 /* What a secure heap keeps besides its bitmaps. */
@@ -438,11 +439,11 @@ struct obm_heap {
     /* Tells the arena allocator in force; NULL, or returning false: it is the
        system's own. */
     bool (*arena_allocator)(struct obm_arena_allocator *in_force);
-    /* Called before an arena is mapped; NULL: optional. */
+    /* Called before an arena is mapped; May be NULL. */
     void (*before_arena)(const struct obm_heap *heap);
 
     /* Called when a page was freed and more is dirty than retention.surplus_at;
-       NULL: optional. */
+       May be NULL. */
     void (*on_surplus)(struct obm_heap *heap);
 
     /* Blocks that the caller got from the system's malloc on behalf of this

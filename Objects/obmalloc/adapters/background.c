@@ -2,8 +2,8 @@
 
    Retention gives back in the course of page events, and when a thread gives
    up the GIL to block. A process that keeps memory because it was wanted
-   twice, and then sleeps in one call for ever, has neither; and nobody tells the
-   system's malloc to give back what it holds free. A thread helps out, and only while
+   twice, and then sleeps in one call for ever, has neither; and nothing makes the
+   system's malloc give back what it holds free. A thread helps out, and only while
    something can come back: it starts when more is retained than the base, or when the
    system's malloc may have something to give (idle.c), looks once an epoch, with the GIL
    held for ours and without it for the system's malloc, and ends when the process is idle
@@ -23,12 +23,11 @@
 
    The GIL is held for OBM_PURGE_STEP_NANOSECONDS at a time, with a pause in between.
 
-   A fork stops it first: so os.fork() sees one thread less and does not warn
+   A fork stops it first, and none starts before the fork: so os.fork() sees one thread less and does not warn
    because of us, and the child finds the locks as they were made. It starts
-   again in the parent at the next occasion, and in the child an epoch later at the
-   earliest, when it has had the time to fork again, to call exec() or to do what only a
-   process with one thread may. A bare fork() in an extension leaves the child without
-   the thread, which it is told by pthread_atfork(). Finalization stops it for good.
+   again at the next occasion; in the child not at once, since it may be about to fork again,
+   to call exec(), or to do what only a process with one thread may. A bare fork() in an extension is
+   noticed by a pthread_atfork() handler. Finalization stops it for good.
 
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
    for again an epoch later.
@@ -65,14 +64,19 @@ enum obm_background_state {
 static struct {
     enum obm_background_state state;
     bool closed;                /* stopped for good, see obm_background_stop() */
+    bool forking;               /* stopped for a fork that is under way */
+    bool stepping;              /* the GIL is given up between two steps of purging */
     uint64_t not_before;        /* nanoseconds of os->now: no start before */
     long thread_id;             /* Linux's own, written by the thread */
-    unsigned events;            /* counted by the adapter: the system's malloc was called */
-    unsigned events_seen;       /* at the purger's last look with the GIL held */
+    unsigned events;            /* published by the adapter, which counts calls of the
+                                   system's malloc, or does not */
     struct obm_idle idle;
     PyThread_type_lock wake;
     PyThread_type_lock running;
 } obm_background;
+
+/* How long the child of a fork has no purger. */
+#define OBM_BACKGROUND_CHILD_NANOSECONDS ((uint64_t)10 * 1000 * 1000)
 
 /* The pause between two steps of purging: others may want the GIL. */
 #define OBM_BACKGROUND_PAUSE_MICROSECONDS 1000
@@ -99,7 +103,11 @@ obm_background_sleep(uint64_t microseconds)
 static PyThreadState *
 obm_background_take_gil(void)
 {
-    PyThreadState *tstate = PyThreadState_New(PyInterpreterState_Main());
+    PyInterpreterState *main = PyInterpreterState_Main();
+    if (!Py_IsInitialized() || main == NULL) {
+        return NULL;            /* finalization was not told of */
+    }
+    PyThreadState *tstate = PyThreadState_New(main);
     if (tstate != NULL) {
         PyEval_RestoreThread(tstate);
     }
@@ -123,9 +131,10 @@ obm_background_step(void)
            && obm_background.state == OBM_BACKGROUND_RUNNING;
 }
 
-/* Give back what is ours, in steps.  false: the thread must stop. */
+/* Give back what is ours, in steps; then end, if may_end, nothing is left of ours either and
+   the system's malloc was not called since events_seen.  false: the thread must stop. */
 static bool
-obm_background_purge(void)
+obm_background_purge(bool may_end, unsigned events_seen)
 {
     bool goes_on = true;
     PyThreadState *tstate = obm_background_take_gil();
@@ -133,47 +142,34 @@ obm_background_purge(void)
         return true;
     }
     while (goes_on && obm_background_step()) {
+        obm_background.stepping = true;     /* no other step before blocking */
         PyEval_SaveThread();
         goes_on = obm_background_sleep(OBM_BACKGROUND_PAUSE_MICROSECONDS);
         PyEval_RestoreThread(tstate);
     }
-    obm_background.events_seen = obm_background.events;
+    if (goes_on && may_end && obm_background.state == OBM_BACKGROUND_RUNNING
+        && obm_background.events == events_seen && obm_python_gil_guards_main_heap()
+        && !obm_has_surplus(&obmalloc_state_main.heap)) {
+        obm_background.state = OBM_BACKGROUND_ENDED;
+        goes_on = false;
+    }
     obm_background_drop_gil(tstate);
     return goes_on;
 }
 
-/* End, if nothing is left of ours either, and the system's malloc was not called since it
-   was looked at. */
-static bool
-obm_background_ends(void)
-{
-    PyThreadState *tstate = obm_background_take_gil();
-    if (tstate == NULL) {
-        return false;
-    }
-    bool ends = obm_background.state == OBM_BACKGROUND_RUNNING
-                && obm_background.events == obm_background.events_seen
-                && obm_python_gil_guards_main_heap()
-                && !obm_has_surplus(&obmalloc_state_main.heap);
-    if (ends) {
-        obm_background.state = OBM_BACKGROUND_ENDED;
-    }
-    obm_background_drop_gil(tstate);
-    return ends;
-}
-
+/* The system's malloc first: a thread may hold the GIL for long. */
 static void
 obm_background_main(void *Py_UNUSED(argument))
 {
 #ifdef __linux__
     OBM_PUBLISH(&obm_background.thread_id, (long)syscall(SYS_gettid));
 #endif
-    bool ended = false;
+    bool goes_on = true;
     obm_idle_start(&obm_background.idle);
-    while (!ended && obm_background_sleep(OBM_EPOCH_NANOSECONDS / 1000)
-           && obm_background_purge()) {
-        bool is_idle = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
-        ended = is_idle && obm_background_ends();
+    while (goes_on && obm_background_sleep(OBM_EPOCH_NANOSECONDS / 1000)) {
+        unsigned events = OBM_PUBLISHED(&obm_background.events);
+        bool may_end = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
+        goes_on = obm_background_purge(may_end, events);
     }
     PyThread_release_lock(obm_background.running);
 }
@@ -208,7 +204,9 @@ obm_background_bury(void)
 static void
 obm_background_forget(void)
 {
-    obm_background.not_before = obm_os_system()->now() + OBM_EPOCH_NANOSECONDS;
+    obm_background.forking = false;
+    obm_background.not_before = obm_os_system()->now() + OBM_BACKGROUND_CHILD_NANOSECONDS;
+    obm_idle_after_fork(&obm_background.idle);
     if (obm_background.state != OBM_BACKGROUND_NONE) {
         obm_background.state = OBM_BACKGROUND_NONE;
         obm_background.wake = obm_background.running = NULL;
@@ -260,7 +258,6 @@ static void
 obm_background_create(void)
 {
     obm_background.thread_id = 0;
-    obm_background.events_seen = obm_background.events;
     obm_background.state = OBM_BACKGROUND_RUNNING;
     if (!obm_background_has_locks() || !obm_background_start_thread()) {
         obm_background.state = OBM_BACKGROUND_NONE;
@@ -268,13 +265,20 @@ obm_background_create(void)
     }
 }
 
-/* Whether the child of a bare fork() will know that it has no such thread. */
+/* In the parent, where fork() may have failed, too. */
+static void
+obm_background_has_forked(void)
+{
+    obm_background.forking = false;
+}
+
+/* Whether parent and child will know of a fork, a bare fork() too. */
 static bool
 obm_background_knows_fork(void)
 {
 #if !defined(_WIN32)
     static bool told;
-    told = told || pthread_atfork(NULL, NULL, obm_background_forget) == 0;
+    told = told || pthread_atfork(NULL, obm_background_has_forked, obm_background_forget) == 0;
     return told;
 #else
     return true;
@@ -286,7 +290,7 @@ static bool
 obm_background_may_start(PyInterpreterState *interp)
 {
     if (obmalloc_state_main.heap.settings.background == OBM_BACKGROUND_OFF
-        || obm_background.state == OBM_BACKGROUND_RUNNING
+        || obm_background.forking || obm_background.state == OBM_BACKGROUND_RUNNING
         || obm_background.state == OBM_BACKGROUND_STOPPING || !obm_python_has_main_gil(interp)) {
         return false;
     }
@@ -297,37 +301,43 @@ obm_background_may_start(PyInterpreterState *interp)
     return !obm_background.closed;
 }
 
+/* Join the one before, and set up what the first one needs. */
+static void
+obm_background_prepare(void)
+{
+    obm_background_bury();
+    if (obm_background.idle.process == NULL) {
+        obm_idle_init(&obm_background.idle, obm_process_system());
+    }
+}
+
 /* Start the purger, if it is not too early. */
 static void
 obm_background_start(void)
 {
     int saved = errno;
-    obm_background_bury();
-    if (obm_background.idle.process == NULL) {
-        obm_idle_init(&obm_background.idle, obm_process_system());
-    }
+    obm_background_prepare();
     if (obm_os_system()->now() >= obm_background.not_before && obm_background_knows_fork()) {
         obm_background_create();
     }
     errno = saved;
 }
 
-/* Whether the system's malloc may have something to give back.  The purger may start. */
+/* Whether the system's malloc may have something to give back, for which the purger, which
+   may start, is worth it.  blocks: see obm_idle_is_worth(). */
 static bool
-obm_background_malloc_is_worth(void)
+obm_background_malloc_is_worth(size_t blocks)
 {
     int saved = errno;
-    obm_background_bury();
-    if (obm_background.idle.process == NULL) {
-        obm_idle_init(&obm_background.idle, obm_process_system());
-    }
-    bool worth = obm_background_trims_malloc() && obm_idle_is_worth(&obm_background.idle);
+    obm_background_prepare();
+    bool worth = obm_background_trims_malloc()
+                 && obm_idle_is_worth(&obm_background.idle, blocks);
     errno = saved;
     return worth;
 }
 
-/* End the thread, if there is one; for good: and let none start before the runtime is
-   initialized again.  The caller holds the GIL of interp; it may be given up.  Returns
+/* End the thread, if there is one, and let none start before the fork that comes next; or,
+   for good, before the runtime is initialized again.  The caller holds the GIL of interp; it may be given up.  Returns
    whether there was one. */
 static bool
 obm_background_stop(PyInterpreterState *interp, bool for_good)
@@ -335,7 +345,12 @@ obm_background_stop(PyInterpreterState *interp, bool for_good)
     if (!obm_python_has_main_gil(interp)) {
         return false;
     }
-    obm_background.closed = obm_background.closed || for_good;
+    if (for_good) {
+        obm_background.closed = true;
+    }
+    else {
+        obm_background.forking = obm_background_knows_fork();
+    }
     obm_background_bury();
     if (obm_background.state != OBM_BACKGROUND_RUNNING) {
         return false;
@@ -363,7 +378,7 @@ obm_background_start(void)
 }
 
 static bool
-obm_background_malloc_is_worth(void)
+obm_background_malloc_is_worth(size_t OBM_UNUSED blocks)
 {
     return false;
 }

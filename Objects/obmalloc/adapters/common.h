@@ -35,12 +35,12 @@ obm_python_read_settings(const char *text)
     obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, NULL);
 #ifndef OBM_HAS_BACKGROUND
     if (obm_python_settings.background == OBM_BACKGROUND_ON) {
-        obm_python_warn("PYTHONOBMALLOC: background is not there in this version of "
-                        "Python; it stays off", NULL);
+        obm_python_warn("PYTHONOBMALLOC: background needs Python 3.9 or newer "
+                        "and is ignored", NULL);
     }
     obm_python_settings.background = OBM_BACKGROUND_OFF;
 #endif
-    if (obm_python_is_program) {
+    if (obm_python_is_program || obm_python_settings.system_malloc == OBM_MALLOC_ONE) {
         obm_malloc_one_arena(&obm_python_settings);
     }
 }
@@ -64,59 +64,45 @@ _PyObmalloc_Settings(void)
     return &obm_python_settings;
 }
 
-size_t
-_PyObmalloc_Trim(void (*between)(void))
-{
-    struct obm_heap *heap = obm_python_heap();
-    size_t before = obm_given_back(heap);
-    obm_python_clear_free_lists();
-    obm_trim_in_steps(heap, between);
-    return obm_given_back(heap) - before;
-}
-
 #ifdef OBM_HAS_BACKGROUND
 
-/* When to look at the system's malloc, which is asked each time that a thread blocks: so
-   long after the last look, or when it has so many blocks more or fewer.  A look that took
-   longer makes both larger, up to their most. */
+/* Blocks of the system's malloc when they last counted as evidence. */
+static ptrdiff_t obm_python_blocks_seen;
+
+/* How long after the last time it is asked again whether the system's malloc may have
+   something to give back, unless it has OBM_PURGER_MIN_BLOCKS blocks more or fewer. */
 #define OBM_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
-#define OBM_LOOK_NANOSECONDS_MAX ((uint64_t)20 * 1000 * 1000)
-#define OBM_LOOK_BLOCKS ((uint64_t)64)
-#define OBM_LOOK_BLOCKS_MAX ((uint64_t)4096)
-/* A look takes at most one part in so many of the time, and so long a block. */
-#define OBM_LOOK_SHARE 100
-#define OBM_LOOK_NANOSECONDS_PER_BLOCK 5
 
-static inline uint64_t
-obm_python_bounded(uint64_t value, uint64_t least, uint64_t most)
-{
-    return value < least ? least : value < most ? value : most;
-}
-
-/* Whether the purger is worth starting for the system's malloc.  The clock that is looked
-   at first is the coarse one. */
+/* Whether the purger is worth starting for the system's malloc.  Asked each time that a
+   thread blocks, so it looks at the coarse clock first. */
 static bool
 obm_python_malloc_is_worth(const struct obm_heap *heap)
 {
-    static struct {
-        uint64_t not_before;
-        uint64_t enough;
-        ptrdiff_t blocks;
-    } last;
-    ptrdiff_t more = heap->system_blocks - last.blocks;
+    static uint64_t not_before;
+    ptrdiff_t more = heap->system_blocks - obm_python_blocks_seen;
+    size_t blocks = (size_t)(more < 0 ? -more : more);
     uint64_t now = obm_os_system()->now();
-    if (now < last.not_before && (uint64_t)(more < 0 ? -more : more) < last.enough) {
+    if (now < not_before && blocks < OBM_PURGER_MIN_BLOCKS) {
         return false;
     }
-    uint64_t start = obm_process_system()->now();
-    bool worth = obm_background_malloc_is_worth();
-    uint64_t took = obm_process_system()->now() - start;
-    last.not_before = now + obm_python_bounded(took * OBM_LOOK_SHARE, OBM_LOOK_NANOSECONDS,
-                                               OBM_LOOK_NANOSECONDS_MAX);
-    last.enough = obm_python_bounded(took / OBM_LOOK_NANOSECONDS_PER_BLOCK, OBM_LOOK_BLOCKS,
-                                     OBM_LOOK_BLOCKS_MAX);
-    last.blocks = heap->system_blocks;
+    not_before = now + OBM_LOOK_NANOSECONDS;
+    bool worth = obm_background_malloc_is_worth(blocks);
+    if (blocks >= OBM_PURGER_MIN_BLOCKS) {
+        obm_python_blocks_seen = heap->system_blocks;
+    }
     return worth;
+}
+
+/* Start the purger if it may start and is worth it. */
+static void
+obm_python_help_idle(PyInterpreterState *interp)
+{
+    const struct obm_heap *heap = &obmalloc_state_main.heap;
+    if (obm_background_may_start(interp)
+        && (obm_wants_purger(heap) || obm_python_malloc_is_worth(heap))) {
+        obm_background_start();
+        obm_python_blocks_seen = heap->system_blocks;
+    }
 }
 
 #endif
@@ -126,16 +112,42 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 {
     struct obm_heap *heap = obm_python_heap();
     (void)interp;       /* the calling one; not every version has the purger */
+#ifdef OBM_HAS_BACKGROUND
+    if (obm_background.stepping) {
+        obm_background.stepping = false;
+        return;
+    }
+#endif
     if (obm_free_lists_due(heap)) {
         obm_python_clear_free_lists();
     }
     obm_before_blocking(heap);
 #ifdef OBM_HAS_BACKGROUND
-    if (obm_background_may_start(interp)
-        && (obm_wants_purger(&obmalloc_state_main.heap) || obm_python_malloc_is_worth(&obmalloc_state_main.heap))) {
-        obm_background_start();
-    }
+    obm_python_help_idle(interp);
 #endif
+}
+
+static void (*obm_python_between)(void);
+
+/* between() gives up the GIL, before which no other step is due. */
+static void
+obm_python_pause(void)
+{
+#ifdef OBM_HAS_BACKGROUND
+    obm_background.stepping = true;
+#endif
+    obm_python_between();
+}
+
+size_t
+_PyObmalloc_Trim(void (*between)(void))
+{
+    struct obm_heap *heap = obm_python_heap();
+    size_t before = obm_given_back(heap);
+    obm_python_clear_free_lists();
+    obm_python_between = between;
+    obm_trim_in_steps(heap, obm_python_pause);
+    return obm_given_back(heap) - before;
 }
 
 #ifdef OBM_HAS_BACKGROUND

@@ -48,6 +48,7 @@
 
 #include <errno.h>
 #include <link.h>
+#include <signal.h>
 #include <stdlib.h>
 
 typedef struct _is PyInterpreterState;      /* opaque, in Python's headers too */
@@ -202,13 +203,17 @@ obm_loadable_is_watched(bool agreed)
 }
 
 /* Once, as soon as Python can be asked: it agrees at the next bytecode that the main
-   thread executes, and that must not be after the last one for long. */
+   thread executes, and that must not be after the last one for long.  Of several
+   interpreters with one GIL the main one is told of forks and of the end. */
 static void
 ask_to_be_told(void)
 {
-    if (settings.background != OBM_BACKGROUND_OFF && Py_IsInitialized()
-        && !obm_background.closed
-        && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
+    if (!Py_IsInitialized()) {
+        obm_background.closed = false;      /* for the next life of the runtime */
+    }
+    else if (settings.background != OBM_BACKGROUND_OFF && !obm_background.closed
+             && PyInterpreterState_Get() == PyInterpreterState_Main()
+             && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
         watch = ASKED;
     }
 }
@@ -265,32 +270,24 @@ _PyObmalloc_BeforeFinalizing(PyInterpreterState *interpreter)
     watch = UNASKED;        /* by the next life */
 }
 
-/* While there is no purger the system's malloc is looked at after some of the calls that
-   pass on to it: after so many bytes were asked of it, and after 1, 2, 4 and so on calls,
-   in the end one in OBM_CALLS_PER_LOOK.  Looking takes longer the more free blocks there
-   are, so that it is done less often then: it may take so long a call. */
+/* While there is no purger, it is asked whether one is worth starting for the system's malloc
+   after some of the calls that pass on to it: after so many bytes were asked of it, and
+   after 1, 2, 4 and so on calls, in the end one in OBM_CALLS_PER_LOOK. */
 #define OBM_BYTES_PER_LOOK ((size_t)4 << 20)
 #define OBM_CALLS_PER_LOOK 64u
-#define OBM_LOOK_NANOSECONDS_PER_CALL 10u
 static struct {
-    unsigned calls, next;       /* since the purger was last there; when to look */
+    unsigned calls, next;       /* without a purger; when to look */
     size_t bytes;               /* since the last look */
 } passed;
 
 static OBM_NOINLINE void
 look_at_malloc(void)
 {
-    const struct obm_process *process = obm_process_system();
-    uint64_t start = process->now();
-    bool worth = obm_wants_purger(main_heap) || obm_background_malloc_is_worth();
-    uint64_t calls = (process->now() - start) / OBM_LOOK_NANOSECONDS_PER_CALL;
-    unsigned step = passed.calls < OBM_CALLS_PER_LOOK ? passed.calls + 1 : OBM_CALLS_PER_LOOK;
-    step = calls > step ? calls < UINT_MAX / 2 ? (unsigned)calls : UINT_MAX / 2 : step;
-    passed.next = passed.calls + step;
+    passed.next = passed.calls + (passed.calls < OBM_CALLS_PER_LOOK ? passed.calls
+                                                                    : OBM_CALLS_PER_LOOK);
     passed.bytes = 0;
-    if (worth) {
+    if (obm_wants_purger(main_heap) || obm_background_malloc_is_worth(passed.calls)) {
         obm_background_start();
-        passed.calls = passed.next = 0;
     }
 }
 
@@ -300,17 +297,23 @@ look_at_malloc(void)
 static void
 passed_on(size_t size)
 {
-    obm_background.events++;
-    passed.bytes += size;
+    OBM_PUBLISH(&obm_background.events, obm_background.events + 1);
     if (OBM_UNLIKELY(watch != WATCHED)) {
         if (watch == UNASKED) {
             ask_to_be_told();
         }
-        return;
     }
-    if ((++passed.calls >= passed.next || passed.bytes >= OBM_BYTES_PER_LOOK)
-        && purger_may_start()) {
-        look_at_malloc();
+    else if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+        passed.calls = passed.next = 0;
+        passed.bytes = 0;
+    }
+    else {
+        passed.calls++;
+        passed.bytes += size;
+        if ((passed.calls >= passed.next || passed.bytes >= OBM_BYTES_PER_LOOK)
+            && purger_may_start()) {
+            look_at_malloc();
+        }
     }
 }
 
@@ -569,6 +572,7 @@ raw_free(void *ctx, void *block)
 static void
 set_functions(void)
 {
+    obm_malloc_one_arena(&settings);
     for (unsigned d = 0; d < DOMAINS; d++) {
         PyMemAllocatorEx ours = {&previous[d], python_malloc_alone, python_calloc_alone,
                                  python_realloc_alone, python_free};
@@ -712,7 +716,9 @@ objection(void)
         || PyThreadState_New == NULL || PyThreadState_Clear == NULL
         || PyThreadState_DeleteCurrent == NULL || PyEval_RestoreThread == NULL
         || PyEval_SaveThread == NULL || Py_AddPendingCall == NULL
-        || PyThread_start_new_thread == NULL || PyThread_acquire_lock_timed == NULL) {
+        || PyThread_start_new_thread == NULL || PyThread_allocate_lock == NULL
+        || PyThread_acquire_lock == NULL || PyThread_acquire_lock_timed == NULL
+        || PyThread_release_lock == NULL) {
         return "this Python lacks a function of its public interface: "
                "it keeps its own allocator";
     }
@@ -739,7 +745,6 @@ obm_loadable_prepare(void)
     if (settings.background != OBM_BACKGROUND_OFF) {
         main_heap->on_surplus = on_surplus;
     }
-    obm_malloc_one_arena(&settings);
     heap_ready = true;
     return NULL;
 }
