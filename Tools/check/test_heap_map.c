@@ -190,8 +190,8 @@ TEST(a_damaged_free_list_is_not_followed)
     EXPECT(obm_free(heap, pages.blocks[2]));
     EXPECT(obm_free(heap, freed));
     void *link = *freed;
-    static char elsewhere;
-    void *const wrong[] = {&elsewhere, (char *)link + 1, freed, NULL};
+    /* A link is 16 bits: with pages of 64 KiB the first one leads to the block itself. */
+    void *const wrong[] = {(char *)freed + heap->geometry.page_size, (char *)link + 1, freed, NULL};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         *freed = wrong[i];
         EXPECT(!obm_pool_live_blocks(heap, pool, live));

@@ -23,11 +23,12 @@
 
    The GIL is held for OBM_PURGE_STEP_NANOSECONDS at a time, with a pause in between.
 
-   A fork stops it first, and none starts before the fork: so os.fork() sees one thread less and does not warn
-   because of us, and the child finds the locks as they were made. It starts
-   again at the next occasion; in the child not at once, since it may be about to fork again,
-   to call exec(), or to do what only a process with one thread may. A bare fork() in an extension is
-   noticed by a pthread_atfork() handler. Finalization stops it for good.
+   A fork stops it first, and none starts before the fork: so os.fork() sees one
+   thread less and does not warn because of us, and the child finds the locks as they
+   were made. It starts again at the next occasion; in the child not at once, since it
+   may be about to fork again, to call exec(), or to do what only a process with one
+   thread may. A bare fork() in an extension is noticed by a pthread_atfork() handler.
+   Finalization stops it for good.
 
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
    for again an epoch later.
@@ -337,8 +338,8 @@ obm_background_malloc_is_worth(size_t blocks)
 }
 
 /* End the thread, if there is one, and let none start before the fork that comes next; or,
-   for good, before the runtime is initialized again.  The caller holds the GIL of interp; it may be given up.  Returns
-   whether there was one. */
+   for good, before the runtime is initialized again.  The caller holds the GIL of interp,
+   which may be given up.  Returns whether there was one. */
 static bool
 obm_background_stop(PyInterpreterState *interp, bool for_good)
 {
