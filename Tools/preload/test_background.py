@@ -192,9 +192,9 @@ class Background(Programs):
     def test_a_thread_that_is_refused(self):
         printed = self.run_background("""
             import resource
+            retain(64)                      # before modules may be out of reach
             if os.getuid() == 0:
                 os.setuid(65534)            # the limit does not hold for root
-            retain(64)
             _, hard = resource.getrlimit(resource.RLIMIT_NPROC)
             resource.setrlimit(resource.RLIMIT_NPROC, (0, hard))
             wait_until(lambda: threads() == 1)
