@@ -6,6 +6,8 @@
 
 #include "obmalloc/python.h"
 
+#include <time.h>
+
 static int
 set_size(PyObject *dict, const char *key, size_t value)
 {
@@ -147,11 +149,17 @@ PyDoc_STRVAR(trim_doc,
 "Other threads may run meanwhile: the GIL is held for steps of half a\n"
 "millisecond.");
 
-/* Let a thread that waits for the GIL have it. */
+/* Let a thread that waits for the GIL have it.  It must have the time to wake up: one that
+   finds the GIL taken again waits anew, and asks for it only after five milliseconds without
+   such a change. */
 static void
 between_steps(void)
 {
     Py_BEGIN_ALLOW_THREADS
+#if !defined(_WIN32)
+    const struct timespec pause = {0, 100 * 1000};
+    nanosleep(&pause, NULL);
+#endif
     Py_END_ALLOW_THREADS
 }
 
