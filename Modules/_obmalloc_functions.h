@@ -146,8 +146,8 @@ PyDoc_STRVAR(trim_doc,
 "which does not reach the free top of an arena other than the main one, or what\n"
 "jemalloc, mimalloc or tcmalloc have for it.\n"
 "\n"
-"Other threads may run meanwhile: the GIL is held for steps of half a\n"
-"millisecond.");
+"Other threads may run meanwhile: the GIL is held for steps of a millisecond\n"
+"or two.");
 
 /* Let a thread that waits for the GIL have it.  It must have the time to wake up: one that
    finds the GIL taken again waits anew, and asks for it only after five milliseconds without

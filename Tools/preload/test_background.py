@@ -152,23 +152,6 @@ class Background(Programs):
             """, PYTHONOBMALLOC="")
         self.assertEqual(printed, "well")
 
-    def test_many_free_blocks_do_not_slow_what_blocks(self):
-        # Walking them is not done while the GIL is held.
-        turns = {}
-        for setting in "background=0", "background=auto":
-            turns[setting] = int(self.run_background("""
-                blocks = [bytes(600 + i % 2000) for i in range(200_000)]
-                kept = blocks[::2]
-                del blocks
-                end, turns = time.process_time() + 0.5, 0
-                while time.process_time() < end:
-                    [bytes(1000) for _ in range(50)]
-                    time.sleep(0)
-                    turns += 1
-                print(turns)
-                """, PYTHONOBMALLOC=setting))
-        self.assertGreater(turns["background=auto"], turns["background=0"] / 3, turns)
-
     def test_by_default(self):
         # Without any setting, whatever it waits in.
         for way in ("time.sleep(1000)", "select.select([], [], [], 1000)", "asyncio.run(asyncio.sleep(1000))",

