@@ -43,6 +43,13 @@ purge_arena(struct obm_heap *heap, obm_arena_index index, size_t too_many)
     return price + obm_retention_price(heap->counters.purge_calls - calls, pages);
 }
 
+/* As many pages as this price pays for if each is purged alone; at least one. */
+static uint64_t
+pages_for(uint64_t price)
+{
+    return price / obm_retention_price(1, 1) + 1;
+}
+
 uint64_t
 obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
 {
@@ -50,15 +57,17 @@ obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
     uint64_t price = 0;
     while (retention->dirty > target && price < limit) {
         obm_arena_index index = heap->dirty_queue.head;
-        price += can_release(heap, &heap->arenas[index])
-                 ? release_arena(heap, index)
-                 : purge_arena(heap, index, retention->dirty - target);
+        size_t too_many = retention->dirty - target;
+        uint64_t affordable = pages_for(limit - price);
+        size_t pages = too_many < affordable ? too_many : (size_t)affordable;
+        price += can_release(heap, &heap->arenas[index]) ? release_arena(heap, index)
+                                                         : purge_arena(heap, index, pages);
     }
     return price;
 }
 
 /* Purge what is above the allowance, as far as the credit goes and one step does.
-   The last arena may overdraw it.  Returns whether there is more to purge. */
+   The last run or arena may overdraw it.  Returns whether there is more to purge. */
 static bool
 spend_credit(struct obm_heap *heap)
 {

@@ -535,7 +535,8 @@ TEST(trimming_in_steps_gives_back_all_and_pauses)
     EXPECT_AT_LEAST(pauses, 1);
     EXPECT_AT_MOST(most_at_a_time,
                    OBM_PURGE_STEP_NANOSECONDS
-                   / (OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS) + arena);
+                   / (OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS)
+                   + heap->geometry.run_pages);
     pages_give(heap, &pages);
     heap_end(heap);
 }

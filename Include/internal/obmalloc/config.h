@@ -129,7 +129,7 @@
    a page event, a thread that is about to block, each time that trim() or the purger
    holds the GIL.  Measured: 1.3 to 2.3 ms, where an arena
    took 0.6. */
-#define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)500 * 1000)
+#define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)200 * 1000)
 
 /* Purges that no page event asks for (at the end of an epoch, or before a
    thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes.  What they
