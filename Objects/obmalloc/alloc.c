@@ -153,7 +153,7 @@ end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const 
               obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
 }
 
-/* Put a block that no caller holds back into its pool, whatever the pool's state. */
+/* Put a block that no caller holds back into its pool, in any state of the pool. */
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {

@@ -10,10 +10,10 @@
        descriptor = window_pools + ((address - window_base) >> page shift)
 
    without a load that depends on another.  Nothing is reserved: the range
-   costs no address space (RLIMIT_AS counts what is mapped), and whatever
-   else may be mapped in it stays there, since a hint never replaces
-   anything.  Where no arena lies the descriptors are zeros, OBM_POOL_ABSENT,
-   and their countdown of 0 sends every free there the slow way.
+   costs no address space (RLIMIT_AS counts what is mapped), and other
+   mappings in it stay there, since a hint never replaces anything.  Where no
+   arena lies the descriptors are zeros, OBM_POOL_ABSENT, and their countdown
+   of 0 sends every free there the slow way.
 
    The map.  Arenas that do not get their place in the window (the system
    refuses the hint, as under valgrind or with little address space; 32-bit
@@ -243,8 +243,8 @@ obm_window_close(struct obm_heap *heap)
 
 /* One word an arena and slot: the first page, and in the bits below it, which
    a page leaves free, the number of its pages.  A word has its place within
-   OUTSIDE_PROBES of what its slot hashes to; where there is none left the
-   arena goes unlisted, and a free through the wrong heap undetected. */
+   OUTSIDE_PROBES of the hash of its slot; where there is none left the arena
+   is not listed, and a free through the wrong heap is not detected. */
 #define OUTSIDE_BITS 12
 #define OUTSIDE_PLACES ((size_t)1 << OUTSIDE_BITS)
 #define OUTSIDE_PROBES 16

@@ -237,7 +237,8 @@ check_run(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MES
                             page, (unsigned)pool->state,
                             (unsigned)(run->partial >> page & 1));
         }
-        if (is_free != (run->free >> page & 1) || (!is_free && pool->size_class != run->size_class)) {
+        if (is_free != (run->free >> page & 1)
+            || (!is_free && pool->size_class != run->size_class)) {
             return MISMATCH("run %x of class %u, page %u: state %u, class %u, free bit %u",
                             (unsigned)id, (unsigned)run->size_class, page,
                             (unsigned)pool->state, (unsigned)pool->size_class,
@@ -247,7 +248,7 @@ check_run(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MES
     return true;
 }
 
-/* Descriptors know their place: everything else relies on that. */
+/* Descriptors know their place: all other checks rely on that. */
 static bool
 check_places(const struct obm_heap *heap, obm_arena_index index,
              char message[OBM_CHECK_MESSAGE_SIZE])

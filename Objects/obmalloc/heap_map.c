@@ -73,7 +73,8 @@ obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
     set_bits(live, pool->carved);
     const char *start = obm_pool_address(heap, pool);
     size_t size = obm_class_size(heap, pool->size_class);
-    for (const void *block = obm_first_free(heap, pool); block != NULL; block = obm_next_free(block)) {
+    for (const void *block = obm_first_free(heap, pool); block != NULL;
+         block = obm_next_free(block)) {
         size_t i = (size_t)((const char *)block - start) / size;
         live[i / 64] &= ~(UINT64_C(1) << (i % 64));
     }

@@ -16,8 +16,8 @@
      so does giving back.  Neither comes before OBM_MALLOC_TRIM_SHARE times as long has
      passed as both took the last time.
 
-   Where malloc does not tell what it holds free, it gives back once each time that the
-   process has fallen idle; where it cannot give back it is left alone.
+   A malloc that does not tell how much it holds free gives back once each time that the
+   process falls idle; one that cannot give back is left alone.
 
    The purger ends when the process is idle, or malloc holds little, and nothing is left to
    give back.  obm_idle_is_worth() asks for cheap evidence only, since it is called with the

@@ -2,9 +2,10 @@
 
    Memory comes in whole pages, zeroed.  It is mapped and unmapped, populated (backed
    by memory in bulk) and purged, which hands the memory back and keeps the address;
-   it may be advised to be a huge page, touched first, split, and guarded.  On systems with mmap() purging is madvise(MADV_DONTNEED) where that is
-   known to drop the pages at once and to read as zero afterwards (Linux);
-   elsewhere a fresh mapping is laid over the old one, which does the same.
+   it may be advised to be a huge page, touched first, split, and guarded.  On systems
+   with mmap() purging is madvise(MADV_DONTNEED) where that is known to drop the pages
+   at once and to read as zero afterwards (Linux); elsewhere a fresh mapping is laid over
+   the old one, which does the same.
 
    A *hint* asks for one address and no other: nothing that is already mapped
    there is ever replaced.  MAP_FIXED_NOREPLACE says so to Linux 4.17 and
@@ -455,9 +456,9 @@ obm_has_raised_rights(void)
 const struct obm_os *
 obm_os_system(void)
 {
-    static struct obm_os os = {0, os_map, os_unmap, os_populate, os_purge, os_advise_huge, os_first_touch,
-                               os_split_huge, os_guard, os_is_mapped, os_entropy,
-                               os_now, os_fatal};
+    static struct obm_os os = {0, os_map, os_unmap, os_populate, os_purge, os_advise_huge,
+                               os_first_touch, os_split_huge, os_guard, os_is_mapped,
+                               os_entropy, os_now, os_fatal};
     size_t unknown = 0;
     if (OBM_PUBLISHED(&os.page_size) == unknown) {
         (void)OBM_ATOMIC_SWAP(&os.page_size, unknown, os_page_size());

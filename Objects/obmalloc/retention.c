@@ -14,9 +14,8 @@
      that the purge was a mistake: the allowance grows by that page.  So a
      program that cyclically allocates and frees pays for one cycle.
    - What stayed dirty all through an epoch was not needed: the allowance
-     shrinks by as much.  And it is never more than the base and as many pages as
-     were taken in two epochs: what is not used is forgotten.  So what was learned is
-     unlearned.
+     shrinks by as much.  And it never exceeds the base plus the pages that were taken
+     in two epochs.  So the allowance falls again when the program needs less.
    - What is above the allowance goes at the next look at the clock, or before
      a thread gives up the GIL to block, when purging delays no thread.  These
      purges take at most 1 / OBM_PURGE_SHARE of the time that passes: time is
@@ -90,9 +89,9 @@ obm_retention_paid(struct obm_heap *heap, uint64_t price)
     heap->retention.credit -= (int64_t)price;
 }
 
-/* The end of one epoch or several: what was dirty all through is surplus, and
-   whatever of it had been learned is unlearned; and so is what was used neither in
-   this epoch nor in the one before. */
+/* The end of one epoch or several.  Pages that were dirty all through are surplus, and
+   the allowance shrinks by them; and by what was used neither in this epoch nor in the
+   one before. */
 static void
 epochs_end(struct obm_retention *retention, uint64_t now)
 {

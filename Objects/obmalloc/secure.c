@@ -195,7 +195,8 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
     available[word] &= ~(UINT64_C(1) << bit);
     bitmap_of(heap, pool, HELD_BLOCKS)[word] |= UINT64_C(1) << bit;
     pool->countdown++;
-    return obm_pool_address(heap, pool) + (word * 64 + bit) * obm_class_size(heap, pool->size_class);
+    return obm_pool_address(heap, pool)
+           + (word * 64 + bit) * obm_class_size(heap, pool->size_class);
 }
 
 void

@@ -24,7 +24,7 @@
 #include "obmalloc/descriptor.h"    /* what a descriptor says: its free list and its counts */
 #include "obmalloc/fast_path.h"     /* the hot path of malloc and free */
 #include "secure.c"                 /* secure mode: bitmaps, quarantine, guard pages */
-#include "retention.c"              /* the policy: what stays resident, and when the rest goes back */
+#include "retention.c"              /* the policy: what stays resident, when the rest goes back */
 #include "buckets.c"                /* arenas and runs by their number of free pages */
 #include "check.c"                  /* the invariants of types.h, verified */
 #include "dirty.c"                  /* the queue of arenas with dirty pages */

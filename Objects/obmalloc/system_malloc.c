@@ -1,10 +1,10 @@
 /* obmalloc: the system's malloc, which serves what the arenas do not.
 
-   It keeps what is freed, and gives little of it back by itself.  What makes it give
-   back differs: glibc has malloc_trim(), jemalloc, mimalloc and tcmalloc, preloaded by
-   people who come from there, have functions of their own, and others have none.  All
-   are looked up by name in the process as it runs: the library is loaded into
-   processes with any of them, and where there is none nothing happens.
+   It keeps freed memory, and returns little of it on its own.  The function that makes
+   it return more differs: glibc has malloc_trim(); jemalloc, mimalloc and tcmalloc, which
+   users preload, have functions of their own; others have none.  All are looked up by
+   name in the running process: the library is loaded into processes with any of them,
+   and where there is none nothing happens.
 
    glibc.  malloc_trim(0) hands back whole free pages in all arenas, but the free top of
    the main one only, and locks one arena after the other meanwhile.  With M_ARENA_MAX = 1
@@ -160,7 +160,8 @@ find_functions(void)
 static bool
 has_another(void)
 {
-    return functions.mallctl != NULL || functions.tcmalloc_release != NULL || functions.mi_collect != NULL;
+    return functions.mallctl != NULL || functions.tcmalloc_release != NULL
+           || functions.mi_collect != NULL;
 }
 
 #endif /* __linux__ */

@@ -177,8 +177,7 @@ fake_unmap(void *address, size_t size)
     munmap(address, round_up(size, operations.page_size));
 }
 
-/* Whoever asks for memory says that the pages are clean; the ends of each are
-   looked at. */
+/* The caller says that the pages are clean: the ends of each are looked at. */
 static bool
 fake_populate(void *address, size_t size)
 {

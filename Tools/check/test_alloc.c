@@ -61,7 +61,7 @@ TEST(the_block_freed_last_is_given_next)
     heap_end(heap);
 }
 
-/* Nobody's memory: an address beside the arenas, on the stack, of malloc. */
+/* Memory that is not the heap's: an address beside the arenas, on the stack, of malloc. */
 TEST(freeing_what_is_not_ours_returns_false_and_touches_nothing)
 {
     struct obm_heap *heap = heap_new("");
@@ -247,8 +247,8 @@ TEST(a_write_after_free_is_found_at_level_3)
     heap_end(heap);
 }
 
-/* Whoever writes to a freed block does not choose the address that malloc hands out
-   after it, but for its low 16 bits. */
+/* A write to a freed block chooses no more than the low 16 bits of the address that malloc
+   hands out after it. */
 TEST(a_damaged_link_stays_near)
 {
     struct obm_heap *heap = heap_new("");

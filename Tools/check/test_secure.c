@@ -446,8 +446,9 @@ TEST(damaged_bitmaps_are_found)
     struct obm_heap *heap = secure_heap();
     void *block = obm_malloc(heap, 48);
     const struct obm_pool *pool = obm_find_pool(heap, block);
-    uint64_t *available = heap->arenas[1].bits + 2u * obm_pool_page(heap, pool) * heap->geometry.bitmap_words;
-    uint64_t *held = available + heap->geometry.bitmap_words;
+    size_t words = heap->geometry.bitmap_words;
+    uint64_t *available = heap->arenas[1].bits + 2u * obm_pool_page(heap, pool) * words;
+    uint64_t *held = available + words;
     uint64_t before = *available;
     EXPECT_VALID(heap);
     *available = 0;

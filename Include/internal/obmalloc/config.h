@@ -125,15 +125,14 @@
 #define OBM_PURGE_CALL_NANOSECONDS ((uint64_t)1500)
 #define OBM_PURGE_PAGE_NANOSECONDS ((uint64_t)500)
 
-/* At this price one step of giving back takes so long at most, and one arena more:
-   a page event, a thread that is about to block, each time that trim() or the purger
-   holds the GIL.  Measured: 1.3 to 2.3 ms, where an arena
-   took 0.6. */
+/* The price of one step of giving back, which its last run, or an arena that is released
+   whole, may overdraw: of a page event, of a thread that is about to block, of each time
+   that trim() or the purger holds the GIL. */
 #define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)200 * 1000)
 
 /* Purges that no page event asks for (at the end of an epoch, or before a
-   thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes.  What they
-   did not take is kept for later, up to that of so long. */
+   thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes.  Unused budget
+   accumulates, capped at that of OBM_CREDIT_NANOSECONDS. */
 #define OBM_PURGE_SHARE 20
 #define OBM_CREDIT_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
 
@@ -144,8 +143,8 @@
    kept. */
 #define OBM_REGRET_NANOSECONDS ((uint64_t)1000 * 1000 * 1000)
 
-/* Once so much has gone back, CPython's free lists are worth emptying too:
-   what they hold may pin as many pages.  Tens of thousands of objects take
+/* Once this many bytes have gone back, CPython's free lists are worth emptying too:
+   their blocks may pin as many pages.  Tens of thousands of objects take
    about as long to free as this takes to purge. */
 #define OBM_FREE_LISTS_BYTES ((size_t)8 << 20)
 
@@ -154,10 +153,10 @@
 
 /* Idle processes -------------------------------------------------------- */
 
-/* With background=auto the purger starts when so much is retained above the base,
-   or when the system's malloc may have something to give back.  Less does not justify a
-   thread.  For the system's malloc the evidence is that so much has become resident, or
-   that so many of its blocks came and went while it held so much. */
+/* With background=auto the purger starts when OBM_PURGER_MIN_BYTES are retained above the
+   base (less does not justify a thread), or when the system's malloc may have memory to
+   give back: when TOUCHED bytes have become resident, or when that many of its BLOCKS were
+   allocated and freed while it held HELD bytes. */
 #define OBM_PURGER_MIN_BYTES ((size_t)1 << 20)
 #define OBM_PURGER_MIN_TOUCHED_BYTES ((size_t)2 << 20)
 #define OBM_PURGER_MIN_BLOCKS ((size_t)16)
@@ -172,28 +171,27 @@
    1 / OBM_MALLOC_TRIM_SHARE of the time. */
 #define OBM_MALLOC_TRIM_SHARE 20
 
-/* In a process that is not idle it gives back what it held free at two looks in
-   sequence, if that is so much at least.  When memory that has gone back was wanted
-   again within an epoch, the next such trim waits twice as long as the one before,
-   OBM_MALLOC_REGRETS_MAX times at most. */
+/* In a process that is not idle the system's malloc gives back what it held free at two
+   looks in sequence, if that is at least OBM_MALLOC_TRIM_BUSY_BYTES.  When memory that has
+   gone back is used again within an epoch, the next such trim waits twice as long as the
+   one before, OBM_MALLOC_REGRETS_MAX times at most. */
 #define OBM_MALLOC_TRIM_BUSY_BYTES ((size_t)16 << 20)
 #define OBM_MALLOC_REGRETS_MAX 7
 
-/* With malloc=auto the system's malloc has one arena where the process may use so
-   many processors at most.  More were not measured. */
+/* With malloc=auto the system's malloc has one arena where the process may use at most
+   this many processors.  More were not measured. */
 #define OBM_ONE_ARENA_PROCESSORS 2
 
 /* Huge pages ------------------------------------------------------------ */
 
-/* With hugepages=auto a heap that holds so much already maps further arenas
-   as huge pages: what the last of them does not use is below 1 %. */
+/* With hugepages=auto a heap that holds this many bytes maps further arenas as huge
+   pages: the unused part of the last one is below 1 %. */
 #define OBM_HUGE_HEAP_BYTES ((size_t)256 << 20)
 
-/* A huge page whose first touch takes a thread longer than so many pages of
-   4 KiB would have, at the 2 to 3 microseconds that a fault was measured at, is
-   a loss: the kernel had to move other memory, or a host had taken the memory of
-   its guest away.  Then there is no other one until OBM_HUGE_SHARE times as long
-   has passed. */
+/* A huge page whose first touch takes longer than the faults of its 4 KiB pages would
+   have taken, at the 2 to 3 microseconds that a fault was measured at, is a loss: the
+   kernel had to move other memory, or a host had taken the memory of its guest away.
+   Then there is no other one until OBM_HUGE_SHARE times as long has passed. */
 #define OBM_HUGE_NANOSECONDS ((uint64_t)2 * 1000 * 1000)
 #define OBM_HUGE_SHARE 1000
 
@@ -202,9 +200,9 @@
 
 /* Secure mode ----------------------------------------------------------- */
 
-/* Freed blocks that wait before they can be handed out again.  Each newly freed
-   one takes a random place, and what was there leaves: so many frees later on
-   average. */
+/* Freed blocks that wait before they can be handed out again.  Each newly freed one
+   takes a random place, and the block that was there leaves: on average this many frees
+   after its own. */
 #define OBM_QUARANTINE_BLOCKS 1024u
 
 /* What a block is filled with while it waits, as CPython's debug hooks do. */

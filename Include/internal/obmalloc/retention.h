@@ -22,7 +22,7 @@ OBM_API void obm_retention_arena_released(struct obm_heap *heap,
 OBM_API void obm_retention_arena_purged(const struct obm_heap *heap,
                                         struct obm_arena_object *arena);
 
-/* The first touch of a huge page took so long, in nanoseconds. */
+/* The first touch of a huge page took this many nanoseconds. */
 OBM_API void obm_retention_huge_touched(struct obm_heap *heap, uint64_t took);
 
 /* A page was taken from an arena. */
@@ -39,8 +39,8 @@ OBM_API void obm_retention_all_given_back(struct obm_heap *heap);
 /* Questions.  Whether an arena that is about to be mapped should be a huge page. */
 OBM_API bool obm_retention_wants_huge(const struct obm_heap *heap);
 
-/* How many clean pages may be populated together, the one that is wanted included; 0:
-   no more than that one. */
+/* How many clean pages may be populated together, the requested one included; 0: only
+   that one. */
 OBM_API size_t obm_retention_populate_limit(const struct obm_heap *heap);
 
 /* Count a page event.  Returns whether the clock should be looked at. */
@@ -48,7 +48,7 @@ OBM_API bool obm_retention_clock_is_due(struct obm_heap *heap);
 
 OBM_API void obm_retention_look_at_clock(struct obm_heap *heap);
 
-/* The price, in nanoseconds, of pages given back with so many system calls. */
+/* The price, in nanoseconds, of giving back pages with this many system calls. */
 OBM_INLINE uint64_t
 obm_retention_price(size_t calls, size_t pages)
 {
@@ -63,14 +63,14 @@ obm_has_surplus(const struct obm_heap *heap)
     return heap->retention.dirty > heap->retention.base;
 }
 
-/* Whether so much more is retained that the purger is worth starting. */
+/* Whether enough more is retained to start the purger. */
 OBM_INLINE bool
 obm_wants_purger(const struct obm_heap *heap)
 {
     return heap->retention.dirty > heap->retention.surplus_at;
 }
 
-/* Whether so much has gone back since this last returned true that the
+/* Whether OBM_FREE_LISTS_BYTES have gone back since this last returned true: then the
    caller should empty its free lists, which may pin pages. */
 OBM_API bool obm_free_lists_due(struct obm_heap *heap);
 

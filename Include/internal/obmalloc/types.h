@@ -362,8 +362,8 @@ struct obm_run_buckets {
 };
 
 /* Arenas that have a free run, by their number of free pages, to a 64th of an
-   arena: an arena changes its bucket once in so many page events, and one word
-   tells which bucket has one. */
+   arena: most page events leave an arena in its bucket, and one word tells which
+   buckets have one. */
 #define OBM_ARENA_BUCKETS_SHIFT 6
 #define OBM_ARENA_BUCKETS (1u << OBM_ARENA_BUCKETS_SHIFT)
 struct obm_arena_buckets {
@@ -439,7 +439,7 @@ struct obm_heap {
     /* Tells the arena allocator in force; NULL, or returning false: it is the
        system's own. */
     bool (*arena_allocator)(struct obm_arena_allocator *in_force);
-    /* Called before an arena is mapped; May be NULL. */
+    /* Called before an arena is mapped; may be NULL. */
     void (*before_arena)(const struct obm_heap *heap);
 
     /* Called when a page was freed and more is dirty than retention.surplus_at;
