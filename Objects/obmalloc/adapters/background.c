@@ -1,11 +1,10 @@
 /* obmalloc: the purger, a thread for processes that go idle (PYTHONOBMALLOC=background).
 
-   Retention gives back in the course of page events, and when a thread gives
-   up the GIL to block. A process that keeps memory because it was wanted
-   twice, and then sleeps in one call for ever, has neither; and nothing makes the
-   system's malloc give back what it holds free. A thread helps out, and only while
-   something can come back: it starts when more is retained than the base, or when the
-   system's malloc may have something to give (idle.c), looks once an epoch, with the GIL
+   Retention gives back in the course of page events, and when a thread gives up the GIL
+   to block. A server that goes idle in one long system call has neither; and nothing
+   makes the system's malloc give back what it holds free. So a thread does both, while
+   there is memory to give back: it starts when more is retained than the base, or when
+   the system's malloc may have memory to give (idle.c), looks once an epoch, with the GIL
    held for ours and without it for the system's malloc, and ends when the process is idle
    and nothing is left. It serves the heap of the main interpreter, and leaves it alone
    while an interpreter with a GIL of its own allocates from it too: such a one may be
@@ -24,11 +23,11 @@
    The GIL is held for purges at a price of OBM_PURGE_STEP_NANOSECONDS at a time, with a
    pause in between.
 
-   A fork stops it first, and none starts before the fork: so os.fork() sees one
-   thread less and does not warn because of us, and the child finds the locks as they
-   were made. It starts again at the next occasion; in the child not at once, since it
-   may be about to fork again, to call exec(), or to do what only a process with one
-   thread may. A bare fork() in an extension is noticed by a pthread_atfork() handler.
+   A fork stops it first, and none starts before the fork: so os.fork() does not count
+   it and does not warn because of it, and the child finds the locks as they were made.
+   It starts again at the next occasion; in the child not at once, since the child may be
+   about to fork again, to call exec(), or to do what is allowed in a process with one
+   thread only. A bare fork() in an extension is noticed by a pthread_atfork() handler.
    Finalization stops it for good.
 
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
@@ -70,8 +69,8 @@ static struct {
     bool stepping;              /* the GIL is given up between two steps of purging */
     uint64_t not_before;        /* nanoseconds of os->now: no start before */
     long thread_id;             /* Linux's own, written by the thread */
-    unsigned events;            /* published by the adapter, which counts calls of the
-                                   system's malloc, or does not */
+    unsigned events;            /* calls of the system's malloc, published by an adapter
+                                   that counts them */
     struct obm_idle idle;
     PyThread_type_lock wake;
     PyThread_type_lock running;
@@ -202,7 +201,7 @@ obm_background_bury(void)
     }
 }
 
-/* In the child of a fork there is no such thread, and no one to release its lock. */
+/* In the child of a fork the thread does not exist, and its lock is never released. */
 static void
 obm_background_forget(void)
 {

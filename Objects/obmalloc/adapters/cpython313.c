@@ -29,7 +29,7 @@ obm_python_clear_free_lists(void)
 
 #define OBM_PYTHON_ARENA_ALLOC _PyMem_ArenaAlloc
 #include "pymalloc.h"
-#include "front.h"
+#include "front.c"
 
 static inline bool
 obm_python_has_main_gil(const PyInterpreterState *interp)
@@ -54,8 +54,8 @@ obm_python_gil_guards_main_heap(void)
 }
 
 #include "background.c"
-#include "common.h"
-#include "domains.h"
+#include "common.c"
+#include "domains.c"
 
 /* A second heap is about to be made.  The interpreter that will own it may
    have a GIL of its own, so this comes while the caller still holds the main

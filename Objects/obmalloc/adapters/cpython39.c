@@ -12,12 +12,12 @@
 #else
 #  define OBM_PYTHON_ARENA_ALLOC _PyObject_ArenaMalloc
 #endif
-#include "one_heap.h"
+#include "one_heap.c"
 #include "pymalloc.h"
-#include "front.h"
+#include "front.c"
 #include "background.c"
-#include "common.h"
-#include "domains.h"
+#include "common.c"
+#include "domains.c"
 
 static void
 obm_python_start(struct obm_heap *heap)

@@ -67,8 +67,8 @@ obm_pymalloc_elsewhere(void *heap, size_t size)
     return obm_pymalloc_count(heap, PyMem_RawMalloc(size));
 }
 
-/* A block of the system's stays with the system, even if it shrinks: nobody
-   can tell how much of it may be copied. */
+/* A block of the system's stays with the system, even if it shrinks: its size is
+   not known, hence not how much of it may be copied. */
 static inline void *
 obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
 {

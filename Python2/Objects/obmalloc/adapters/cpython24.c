@@ -22,10 +22,10 @@ PyMem_RawRealloc(void *block, size_t size)
 
 #define PyMem_RawCalloc calloc
 #define PyMem_RawFree free
-#include "one_heap.h"
+#include "one_heap.c"
 #include "pymalloc.h"
-#include "front.h"
-#include "common.h"
+#include "front.c"
+#include "common.c"
 
 static void
 obm_python_start(struct obm_heap *heap)

@@ -1,15 +1,12 @@
 /* obmalloc: the heap of a CPython that has one for all interpreters (3.11 and
-   older).  Nobody sets it up: that is done at the first request, which comes
-   after Python has read its command line.
+   older).  The first request sets it up: it comes after Python has read its
+   command line.
 
    The adapter defines obm_python_start(), which sets up the heap. */
 
-#ifndef OBM_ONE_HEAP_H
-#define OBM_ONE_HEAP_H
-
 static struct {
     struct obm_heap heap;
-} obmalloc_state_main;      /* the name that front.h knows */
+} obmalloc_state_main;      /* the name that front.c and background.c know */
 
 static void obm_python_start(struct obm_heap *heap);
 
@@ -32,7 +29,7 @@ obm_python_clear_free_lists(void)
     _PyObmalloc_ClearFreeLists();
 }
 
-/* For background.h: there is one GIL. */
+/* For background.c: there is one GIL. */
 static inline bool OBM_UNUSED
 obm_python_has_main_gil(const PyInterpreterState *interp)
 {
@@ -45,5 +42,3 @@ obm_python_gil_guards_main_heap(void)
 {
     return true;
 }
-
-#endif /* OBM_ONE_HEAP_H */

@@ -1,19 +1,12 @@
 /* obmalloc: what the module _obmalloc and readers outside see of a heap, the
    same for every CPython and for the loadable library.  obm_python_heap() is
-   there already; OBM_PYTHON_MAIN_HEAP is the heap that readers outside see. */
-
-#ifndef OBM_INSPECTION_H
-#define OBM_INSPECTION_H
+   there already; readers outside see obmalloc_state_main.heap. */
 
 #include "obmalloc/layout.h"
 
-#ifndef OBM_PYTHON_MAIN_HEAP
-#  define OBM_PYTHON_MAIN_HEAP obmalloc_state_main.heap
-#endif
-
 #ifdef __ELF__
 __attribute__((section(OBM_LAYOUT_SECTION), used))
-static struct obm_layout obm_python_layout = OBM_LAYOUT_OF(&OBM_PYTHON_MAIN_HEAP);
+static struct obm_layout obm_python_layout = OBM_LAYOUT_OF(&obmalloc_state_main.heap);
 #endif
 
 void
@@ -46,5 +39,3 @@ _PyObmalloc_LiveBlocks(const struct obm_pool *pool, uint64_t live[OBM_POOL_WORDS
 {
     return obm_pool_live_blocks(obm_python_heap(), pool, live);
 }
-
-#endif /* OBM_INSPECTION_H */

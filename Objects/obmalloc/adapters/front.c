@@ -11,9 +11,6 @@
    on the main heap (CPython's tests do): its maker must see to it that no two
    threads run, as with stock pymalloc. */
 
-#ifndef OBM_FRONT_H
-#define OBM_FRONT_H
-
 static struct obm_front obm_python_front = OBM_CLOSED_FRONT(obm_python_front);
 
 /* What the ordinary way counts in a build with --enable-pystats; in others
@@ -103,5 +100,3 @@ obm_python_free(void *block)
     }
     return true;
 }
-
-#endif /* OBM_FRONT_H */

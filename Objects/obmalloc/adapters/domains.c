@@ -6,9 +6,6 @@
    calling interpreter, and OBM_PYTHON_ARENA_ALLOC, the function that gives
    CPython's own arenas by default. */
 
-#ifndef OBM_DOMAINS_H
-#define OBM_DOMAINS_H
-
 void *
 _PyObject_Malloc(void *Py_UNUSED(ctx), size_t size)
 {
@@ -85,8 +82,8 @@ obm_python_free_in(const PyMemAllocatorEx *in_force, void *block)
 static unsigned obm_python_many_heaps;
 
 /* Called whenever an allocator is set, and when the main heap has been set up.
-   In a debug build the runtime starts with hooks that nobody has set, so it
-   never takes the hot path. */
+   A debug build of the runtime starts with hooks in place, so it never takes the
+   hot path. */
 static void
 obm_python_allocators_changed(void)
 {
@@ -101,5 +98,3 @@ obm_python_allocators_changed(void)
     obm_heap_use_front(heap, ours ? &obm_python_front : NULL);
 #endif
 }
-
-#endif /* OBM_DOMAINS_H */

@@ -1,23 +1,12 @@
-/* obmalloc: what a preloaded library says when it does not serve the
-   interpreter.  Part of loadable.c, which has defined what is used here.
+/* obmalloc, the loadable library: what it says when it does not serve the interpreter.
 
    PYTHONMALLOC=malloc or mimalloc: while Python starts it reads the variable,
    unless -E or -I or an embedding program forbids it, and sets its own
-   allocators in place of ours.  Nothing of ours is called any more then.  So,
+   allocators in place of ours, which are not called any more.  So,
    where the variable is set, the table of built-in modules leads to `posix` by
    way of after_choice().  That module is initialized when the allocators have
    been chosen and some thousand blocks allocated: an interpreter that is served
    has an arena by then. */
-
-#ifndef OBM_IN_FORCE_H
-#define OBM_IN_FORCE_H
-
-/* The table of built-in modules, which ends with a row without a name. */
-struct _inittab {
-    const char *name;
-    void *(*initialize)(void);
-};
-extern struct _inittab *PyImport_Inittab WEAK;
 
 /* The row of a built-in module; NULL: there is none. */
 static struct _inittab *
@@ -91,5 +80,3 @@ watch_choice(void)
         row->initialize = after_choice;
     }
 }
-
-#endif /* OBM_IN_FORCE_H */

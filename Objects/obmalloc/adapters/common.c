@@ -5,9 +5,6 @@
    calling interpreter, and obm_python_clear_free_lists(), which empties the
    free lists of the basic types. */
 
-#ifndef OBM_COMMON_H
-#define OBM_COMMON_H
-
 /* Read once, at start; every heap has the same. */
 static struct obm_settings obm_python_settings;
 
@@ -170,6 +167,4 @@ _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
     return obm_check_heap(obm_python_heap(), level, message);
 }
 
-#include "inspection.h"
-
-#endif /* OBM_COMMON_H */
+#include "inspection.c"

@@ -1,0 +1,147 @@
+/* obmalloc, the loadable library: the functions of the domains MEM and OBJ.
+
+   malloc     the heap serves the main interpreter's requests of its sizes; the previous
+              allocator serves all others, and what the heap has no memory for.
+   free       the address decides.  Blocks of the previous allocator, from before or
+              after the heap came into place, go back to it. */
+
+/* obm_malloc_fast() has been tried. */
+static OBM_NOINLINE void *
+malloc_slow(const PyMemAllocatorEx *other, size_t size)
+{
+    void *block = obm_malloc_slow(main_heap, size);
+    if (block != NULL) {
+        return block;
+    }
+    pass_on(size);
+    return other->malloc(other->ctx, size);
+}
+
+static OBM_NOINLINE void *
+malloc_elsewhere(const PyMemAllocatorEx *other, size_t size)
+{
+    return other->malloc(other->ctx, size);
+}
+
+OBM_INLINE void *
+serve_malloc(bool many, const PyMemAllocatorEx *other, size_t size)
+{
+    if (OBM_UNLIKELY(!is_served(many))) {
+        return malloc_elsewhere(other, size);
+    }
+    void *block = obm_malloc_fast(&main_heap->own_front, size);
+    return OBM_LIKELY(block != NULL) ? block : malloc_slow(other, size);
+}
+
+OBM_INLINE void *
+serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size)
+{
+    if (is_served(many)) {
+        /* Python has made sure that the product does not overflow; but extensions
+           can call this function without Python. */
+        bool fits = size == 0 || count <= OBM_SMALL_MAX / size;
+        void *block = fits ? obm_calloc(main_heap, count * size) : NULL;
+        if (block != NULL) {
+            return block;
+        }
+        pass_on(count * size);
+    }
+    return other->calloc(other->ctx, count, size);
+}
+
+static OBM_NOINLINE void
+free_slow(const PyMemAllocatorEx *other, void *block)
+{
+    if (block == NULL) {
+        return;                 /* it may come without a thread state */
+    }
+    if (is_foreign_to_subinterpreter(block)) {
+        other->free(other->ctx, block);
+    }
+    else if (!obm_free_slow(main_heap, block)) {
+        other->free(other->ctx, block);
+        passed_on(0);
+    }
+}
+
+static OBM_NOINLINE void
+free_counted(const PyMemAllocatorEx *other, void *block)
+{
+    if (!obm_free_counted(main_heap, block)) {
+        other->free(other->ctx, block);
+        passed_on(0);
+    }
+}
+
+static void
+python_free(void *ctx, void *block)
+{
+    if (OBM_UNLIKELY(!obm_front_covers(&main_heap->own_front, block))) {
+        free_slow(ctx, block);
+        return;
+    }
+    if (!obm_free_fast(main_heap, &main_heap->own_front, block)) {
+        free_counted(ctx, block);
+    }
+}
+
+/* What the heap does not give to a block of its own that grows. */
+static void *
+malloc_passed_on(void *ctx, size_t size)
+{
+    const PyMemAllocatorEx *other = ctx;
+    pass_on(size);
+    return other->malloc(other->ctx, size);
+}
+
+OBM_INLINE void *
+serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size)
+{
+    if (block == NULL) {
+        return serve_malloc(many, other, size);
+    }
+    if (is_foreign_to_subinterpreter(block)) {
+        return other->realloc(other->ctx, block, size);
+    }
+    if (obm_realloc(main_heap, &block, size, malloc_passed_on, (void *)other)) {
+        return block;
+    }
+    pass_on(size);
+    return other->realloc(other->ctx, block, size);
+}
+
+static void *
+python_malloc_alone(void *ctx, size_t size)
+{
+    return serve_malloc(false, ctx, size);
+}
+
+static void *
+python_malloc(void *ctx, size_t size)
+{
+    return serve_malloc(true, ctx, size);
+}
+
+static void *
+python_calloc_alone(void *ctx, size_t count, size_t size)
+{
+    return serve_calloc(false, ctx, count, size);
+}
+
+static void *
+python_calloc(void *ctx, size_t count, size_t size)
+{
+    return serve_calloc(true, ctx, count, size);
+}
+
+static void *
+python_realloc_alone(void *ctx, void *block, size_t size)
+{
+    return serve_realloc(false, ctx, block, size);
+}
+
+static void *
+python_realloc(void *ctx, void *block, size_t size)
+{
+    return serve_realloc(true, ctx, block, size);
+}

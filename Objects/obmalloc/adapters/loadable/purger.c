@@ -1,0 +1,170 @@
+/* obmalloc, the loadable library: when the purger starts and stops (../background.c).
+
+   It starts from a page event, or from a call that the system's malloc serves: the
+   library has no other moment at which it holds the GIL.  It must not be running when
+   Python forks or ends, so none starts before Python has agreed to tell the library of
+   both. */
+
+/* On Linux the same, and not in a newer version of the C library. */
+#define pthread_sigmask sigprocmask
+
+/* Only the main interpreter is served where others may have a GIL of their
+   own, and only it asks. */
+static bool
+obm_python_has_main_gil(const PyInterpreterState *interpreter)
+{
+    (void)interpreter;
+    return true;
+}
+
+static bool
+obm_python_gil_guards_main_heap(void)
+{
+    return true;
+}
+
+#include "../background.c"
+
+/* Told of forks and of the end -------------------------------------------------------- */
+
+/* Python is asked at the next moment at which it can be called: an allocation is under
+   way.  Guarded by the GIL. */
+static enum { UNASKED, ASKED, WATCHED } watch;
+
+void
+obm_loadable_is_watched(bool agreed)
+{
+    watch = agreed ? WATCHED : ASKED;       /* refused: it is not asked again */
+}
+
+/* Once, as soon as Python can be asked.  It agrees at the next bytecode that the main
+   thread executes, which may have executed its last one for a long time: so the earlier
+   the better.  Of several interpreters with one GIL the main one is told of forks and of
+   the end. */
+static void
+ask_to_be_told(void)
+{
+    if (!Py_IsInitialized()) {
+        obm_background.closed = false;      /* for the next life of the runtime */
+    }
+    else if (settings.background != OBM_BACKGROUND_OFF && !obm_background.closed
+             && PyInterpreterState_Get() == PyInterpreterState_Main()
+             && Py_AddPendingCall(obm_loadable_watch_python, NULL) == 0) {
+        watch = ASKED;
+    }
+}
+
+/* Starting and stopping ---------------------------------------------------------------- */
+
+/* The caller holds the GIL of the main interpreter, or the only one. */
+static bool
+purger_may_start(void)
+{
+    return obm_background_may_start(PyInterpreterState_Main()) && watch == WATCHED;
+}
+
+/* Enough is retained to start the purger. */
+static void
+on_surplus(struct obm_heap *heap)
+{
+    (void)heap;
+    if (purger_may_start()) {
+        obm_background_start();
+    }
+}
+
+static bool stopped_for_fork;
+
+void
+_PyObmalloc_BeforeFork(PyInterpreterState *interpreter)
+{
+    stopped_for_fork = obm_background_stop(interpreter, false);
+}
+
+static int
+start_again(void *unused)
+{
+    (void)unused;
+    if (purger_may_start()) {
+        obm_background_start();
+    }
+    return 0;
+}
+
+/* os.fork() looks how many threads there are before it returns, so later. */
+void
+obm_loadable_after_fork(void)
+{
+    if (stopped_for_fork) {
+        stopped_for_fork = false;
+        Py_AddPendingCall(start_again, NULL);
+    }
+}
+
+void
+_PyObmalloc_BeforeFinalizing(PyInterpreterState *interpreter)
+{
+    obm_background_stop(interpreter, true);
+    watch = UNASKED;        /* by the next life */
+}
+
+/* Calls of the system's malloc ---------------------------------------------------------- */
+
+/* While no purger runs, some of the calls that pass on to the system's malloc look whether
+   it should be started: after OBM_BYTES_PER_LOOK were requested, and after 1, 2, 4 and so
+   on calls, in the end after each OBM_CALLS_PER_LOOK. */
+#define OBM_BYTES_PER_LOOK ((size_t)4 << 20)
+#define OBM_CALLS_PER_LOOK 64u
+static struct {
+    unsigned calls, next;       /* since the purger ran; when to look */
+    size_t bytes;               /* since the last look */
+} passed;
+
+static OBM_NOINLINE void
+look_at_malloc(void)
+{
+    passed.next = passed.calls + (passed.calls < OBM_CALLS_PER_LOOK ? passed.calls
+                                                                    : OBM_CALLS_PER_LOOK);
+    passed.bytes = 0;
+    if (obm_wants_purger(main_heap) || obm_background_malloc_is_worth(passed.calls)) {
+        obm_background_start();
+    }
+}
+
+/* The system's malloc was called for a request of size bytes, or to free: size is 0.  A
+   patched interpreter looks before a thread blocks; the library looks at these calls.  The
+   caller is served, and holds the GIL. */
+static void
+passed_on(size_t size)
+{
+    OBM_PUBLISH(&obm_background.events, obm_background.events + 1);
+    if (OBM_UNLIKELY(watch != WATCHED)) {
+        if (watch == UNASKED) {
+            ask_to_be_told();
+        }
+    }
+    else if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+        passed.calls = passed.next = 0;
+        passed.bytes = 0;
+    }
+    else {
+        passed.calls++;
+        passed.bytes += size;
+        if ((passed.calls >= passed.next || passed.bytes >= OBM_BYTES_PER_LOOK)
+            && purger_may_start()) {
+            look_at_malloc();
+        }
+    }
+}
+
+/* The same before the call.  Retention's clock is looked at once in OBM_CALLS_PER_CLOCK
+   requests, too. */
+#define OBM_CALLS_PER_CLOCK 4u
+static void
+pass_on(size_t size)
+{
+    passed_on(size);
+    if (obm_background.events % OBM_CALLS_PER_CLOCK == 0) {
+        obm_before_blocking(main_heap);
+    }
+}

@@ -1,0 +1,37 @@
+/* obmalloc, the loadable library: its heap, the allocators below it, and how it warns. */
+
+#define DOMAINS 2
+static const PyMemAllocatorDomain domains[DOMAINS] = {PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ};
+
+static struct { struct obm_heap heap; } obmalloc_state_main;
+static struct obm_heap *const main_heap = &obmalloc_state_main.heap;
+static struct obm_heap empty_heap;      /* to it, every block of a heap is another heap's */
+static struct obm_settings settings;
+static bool heap_ready;
+
+/* What our functions pass on to; each gets its entry as ctx. */
+static PyMemAllocatorEx previous[DOMAINS];
+static PyObjectArenaAllocator previous_arena;
+
+/* From 3.12 on: the interpreter that is served.  NULL until it is known. */
+static PyInterpreterState *main_interpreter;
+static bool may_have_many_heaps;
+
+static inline struct obm_heap *
+obm_python_heap(void)
+{
+    return main_heap;
+}
+
+static void
+warn(const char *line)
+{
+    fprintf(stderr, "obmalloc: %s\n", line);
+}
+
+static void
+warn_setting(const char *line, void *data)
+{
+    (void)data;
+    fprintf(stderr, "%s\n", line);
+}
