@@ -20,7 +20,7 @@
 #  define PyLong_FromSize_t PyInt_FromLong
 #endif
 
-#include "_obmalloc_functions.h"
+#include "_obmalloc_functions.c"
 
 static PyMethodDef methods[] = {
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},

@@ -1,8 +1,6 @@
-/* The functions of the module _obmalloc that every Python has.  Include this after
-   Python.h. */
-
-#ifndef OBMALLOC_FUNCTIONS_H
-#define OBMALLOC_FUNCTIONS_H
+/* The functions of the module _obmalloc that every Python has.  A part of the module: it is
+   included after Python.h, which is another one for each of the three modules that there
+   are (this interpreter's, the loadable library's, Python 2's). */
 
 #include "obmalloc/python.h"
 
@@ -52,10 +50,11 @@ static const struct { const char *key; size_t offset; } stats_fields[] = {
     FIELD(arenas_mapped), FIELD(arenas_released), FIELD(arenas_highwater),
     FIELD(huge_arenas), FIELD(arenas_huge), FIELD(arenas_split),
     FIELD(used_pages), FIELD(floor_pages), FIELD(resident_pages), FIELD(free_pages),
-    FIELD(dirty_pages), FIELD(purged_pages), FIELD(fresh_pages), FIELD(live_blocks), FIELD(live_bytes),
+    FIELD(dirty_pages), FIELD(purged_pages), FIELD(fresh_pages),
+    FIELD(live_blocks), FIELD(live_bytes),
     FIELD(free_block_bytes), FIELD(tail_bytes), FIELD(metadata_bytes),
-    FIELD(purge_calls), FIELD(pages_purged), FIELD(pages_released), FIELD(refaults), FIELD(purge_failures),
-    FIELD(allowance_pages),
+    FIELD(purge_calls), FIELD(pages_purged), FIELD(pages_released), FIELD(refaults),
+    FIELD(purge_failures), FIELD(allowance_pages),
 };
 #undef FIELD
 
@@ -233,5 +232,3 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                          "check", settings->check_level,
                          "secure", (int)settings->secure);
 }
-
-#endif /* OBMALLOC_FUNCTIONS_H */

@@ -1,11 +1,8 @@
-/* The loadable library asks Python to be told of a fork and of the end: a thread
-   of its own must not be under way then.
+/* The loadable library asks Python to be told of a fork and of the end: the purger must
+   not be running then.  A part of _obmalloc.c.
 
    The module `os` may be half imported when the pending call comes, so posix is
    asked, of which os.register_at_fork() is a part. */
-
-#ifndef OBMALLOC_WATCH_H
-#define OBMALLOC_WATCH_H
 
 static PyObject *
 before_fork(PyObject *Py_UNUSED(self), PyObject *Py_UNUSED(ignored))
@@ -70,5 +67,3 @@ obm_loadable_watch_python(void *Py_UNUSED(unused))
                             && hand_over("atexit", "register", NULL, &end_definition));
     return 0;
 }
-
-#endif /* OBMALLOC_WATCH_H */
