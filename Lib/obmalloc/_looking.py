@@ -45,7 +45,7 @@ def pins(limit=10_000, *, objects=False):
     interpreter that shares this one's arenas.
 
     It visits all objects: some 0.2 s for a million on a usual machine.  Meanwhile no
-    other thread runs, and twelve bytes of memory are used for each live block.
+    other thread runs, and sixteen bytes of memory are used for each live block.
 
     Raises NotImplementedError where obmalloc is a library: finding the owners
     takes more of Python's structs than an interpreter shows to one.

@@ -105,7 +105,7 @@ options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 run_variants := $(filter-out c99,$(VARIANTS))
 logs = $(or $(filter $(tests_$(1)),$(TESTS)),$(if $(tests_$(1)),,$(TESTS) corpus))
 results := $(foreach v,$(run_variants),$(patsubst %,$(BUILD)/$(v)/%.log,$(call logs,$(v)))) \
-           $(BUILD)/fuzz.log $(if $(filter gcc,$(VARIANTS)),$(BUILD)/layers.log $(BUILD)/policy.log) \
+           $(BUILD)/fuzz.log $(if $(filter gcc,$(VARIANTS)),$(BUILD)/layers.log $(BUILD)/policy.log $(BUILD)/words.log) \
            $(if $(filter c99,$(VARIANTS)),$(CORE_FILES:%=$(BUILD)/c99/%.log))
 
 .PHONY: check everything coverage check-machines FORCE
@@ -210,6 +210,11 @@ $(BUILD)/layers.log: $(SOURCE)/layers.py $(CORE_FILES:%=$(BUILD)/gcc/%.core.o) F
 $(BUILD)/policy.log: $(SOURCE)/policy.py FORCE
 	@mkdir -p $(BUILD)/policy
 	$(PYTHON) $< $(BUILD)/policy $(GCC) -std=c11 $(WARNINGS) >$@ 2>&1 || true
+
+# --- Lines and words of the sources ---------------------------------------------------------
+
+$(BUILD)/words.log: $(SOURCE)/words.py FORCE
+	$(PYTHON) $< >$@ 2>&1 || true
 
 # --- A little fuzzing ------------------------------------------------------------------
 # Inputs that no one has tried, for a short time; make fuzz does it for longer.
