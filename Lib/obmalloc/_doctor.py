@@ -156,7 +156,7 @@ class Diagnosis:
 
     def _malloc(self):
         if self.malloc is None:
-            yield 'nobody can tell which malloc serves them'
+            yield 'which malloc serves them is not known'
             return
         yield f'{self.malloc["name"]} {self.malloc["version"] or ""}'.rstrip() + f', {self.malloc["file"]}'
         if 'thread_arenas' in self.malloc:

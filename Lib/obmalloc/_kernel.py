@@ -20,8 +20,8 @@ def read_file(pid, name):
         raise KernelError(f'process {pid} is gone') from None
     except FileNotFoundError:
         if not os.path.exists('/proc/self'):
-            raise KernelError('this system has no /proc: nobody tells what memory a '
-                              'process has') from None
+            raise KernelError('this system has no /proc: what memory a process has '
+                              'cannot be read') from None
         raise KernelError(f'no process {pid}') from None
     except OSError as error:
         raise KernelError(f'{path}: {error.strerror}') from None

@@ -1,4 +1,4 @@
-"""Patches that only insert lines, and carry no line of anybody else's.
+"""Patches that only insert lines, and carry no line of other people's.
 
 A patch file changes one file.  It is a unified diff without context, which
 `git apply --unidiff-zero` takes as well, after a line of our own:

@@ -50,7 +50,7 @@ def _as_regex(pattern: str) -> str:
 
 
 _LAID = re.compile("|".join(f"(?:{_as_regex(pattern)})" for pattern in LAID))
-# What editors and interpreters leave behind is nobody's source.
+# What editors and interpreters leave behind is no source.
 _LEFTOVER = re.compile(r"(^|/)(\.|#|__pycache__/)|(~|\.pyc|\.pyo|\.orig|\.rej|\.o)$")
 
 

@@ -15,7 +15,7 @@ from places import shown
 PROGRESS_SECONDS = 15.0
 MOST_JOBS = 9999
 MOST_SECONDS = 999_999_999
-# What our make hands down to us, and nobody below should see.
+# What our make hands down to us, and no child should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
          "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE", "ROUNDS", "STEPS"}
 _MAKES = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS"}

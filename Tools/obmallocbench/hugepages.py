@@ -4,7 +4,7 @@
 
 maps ARENAS times 2 MiB (256) as small or huge pages, writes to every page, drops all pages but
 every 16th in one of three ways, and ends. The ways: MADV_DONTNEED alone; the same after MADV_FREE
-of one page took the huge page apart; and that again while a forked child shares the memory.
+of one page split the huge page; and that again while a forked child shares the memory.
 One line for each: CPU time (microseconds) a page and an arena, and in MiB what RSS, AnonHugePages
 and the memory charged to the cgroup are more than before. The cgroup may hold other processes.
 
@@ -57,13 +57,13 @@ def cpu_microseconds(action):
 def write_pages(space, first, arenas):
     """Touch every page of the arenas from offset first on.
 
-    Not with zeros: a kernel that takes a huge page apart drops pages full of them by itself.
+    Not with zeros: a kernel that splits a huge page drops pages full of them by itself.
     """
     pages = arenas * ARENA // mmap.PAGESIZE
     space[first:first + arenas * ARENA:mmap.PAGESIZE] = b"\1" * pages
 
 
-def take_apart(space, first, arenas):
+def split_huge(space, first, arenas):
     """Make small pages of each arena's huge one."""
     for start in range(first, first + arenas * ARENA, ARENA):
         space.madvise(mmap.MADV_NOHUGEPAGE, start, ARENA)
@@ -84,7 +84,7 @@ def wait_for(pipe):
     os._exit(0)
 
 
-def run(arenas, advice, apart, shared):
+def run(arenas, advice, is_split, shared):
     """Do it once, and return the figures as text."""
     before = memory()
     space = mmap.mmap(-1, (arenas + 1) * ARENA, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -97,13 +97,13 @@ def run(arenas, advice, apart, shared):
     child = os.fork() if shared else 0
     if shared and child == 0:
         wait_for(pipe)
-    split = cpu_microseconds(lambda: take_apart(space, first, arenas)) / arenas if apart else 0
+    split = cpu_microseconds(lambda: split_huge(space, first, arenas)) / arenas if is_split else 0
     dropped = cpu_microseconds(lambda: drop(space, first, arenas)) / pages
     for end in pipe:
         os.close(end)
     if shared:
         os.waitpid(child, 0)
-    return ("touch %.2f us a page; %s; take apart %.0f us an arena; drop %.2f us a page; %s"
+    return ("touch %.2f us a page; %s; split %.0f us an arena; drop %.2f us a page; %s"
             % (touched, filled, split, dropped, increase(before)))
 
 
@@ -129,12 +129,12 @@ def main():
         keep_at_hand(options.arenas, options.at_hand)
         return 0
     print("RSS/AnonHugePages/cgroup in MiB, of %d: filled, and after the drop" % (2 * options.arenas))
-    for name, advice, apart, shared in (
+    for name, advice, is_split, shared in (
             ("small", mmap.MADV_NOHUGEPAGE, False, False),
             ("huge", mmap.MADV_HUGEPAGE, False, False),
-            ("huge, taken apart", mmap.MADV_HUGEPAGE, True, False),
-            ("huge, taken apart, shared", mmap.MADV_HUGEPAGE, True, True)):
-        print("%-26s %s" % (name, run(options.arenas, advice, apart, shared)), flush=True)
+            ("huge, split", mmap.MADV_HUGEPAGE, True, False),
+            ("huge, split, shared", mmap.MADV_HUGEPAGE, True, True)):
+        print("%-26s %s" % (name, run(options.arenas, advice, is_split, shared)), flush=True)
     return 0
 
 

@@ -65,8 +65,8 @@ def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Prof
 
 def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int, limit: float,
                  progress: Callable[[str], None], *, whole: bool = False) -> dict:
-    """Run everything and return the document. whole: count whole programs only, whoever's
-    instructions they are."""
+    """Run all programs and return the document. whole: count all instructions of whole programs,
+    and no single parts."""
     valgrind = callgrind.find_valgrind()
     facts = experiment.circumstances(interpreters)
     arms = experiment.arms_of(interpreters["stock"], interpreters["patched"])[:2]

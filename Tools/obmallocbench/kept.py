@@ -51,7 +51,7 @@ class Kept:
 
     @property
     def free(self) -> float:
-        """What malloc keeps and nobody uses, or all that it keeps."""
+        """What malloc keeps unused, or all that it keeps."""
         return self.malloc - (self.live or 0.0)
 
 

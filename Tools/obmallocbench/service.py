@@ -3,7 +3,7 @@
 Three services run under one interpreter, once for each arm in turn: gunicorn with Flask, which builds
 reports, or keeps sessions (web/application.py), and a Celery worker, which builds reports
 (web/jobs.py). They are warmed, then asked as fast as they answer (by wrk, or by web/client.py), then
-nobody asks for anything, then a health check comes once a second. The memory of all of a service's
+no request comes, then a health check comes once a second. The memory of all of a service's
 processes together (the sum of their Pss) is read twice a second; who keeps it, the processes tell.
 """
 from __future__ import annotations

@@ -160,7 +160,7 @@ def draw_service(axes, service: dict, colours: dict[str, str], bare) -> None:
     top = axes.get_ylim()[1] * 1.12
     first = service["arms"][0]["runs"][0]
     since = 0.0
-    for mark, words in zip(first["phases"], (service["title"], "nobody asks", "health checks")):
+    for mark, words in zip(first["phases"], (service["title"], "no requests", "health checks")):
         until = mark["seconds"] - first["base_seconds"]
         axes.axvline(until, color="#dddddd", linewidth=1, zorder=0)
         axes.text((since + until) / 2, top * 0.97, words, ha="center", va="top", fontsize=8.5,

@@ -1,7 +1,7 @@
 """Arenas come and go, the fullest is used first, and memory goes back.
 
-Each scenario runs in a process of its own, so that it begins with a heap that
-nobody has used much.
+Each scenario runs in a process of its own, so that it begins with a heap of
+which little was used.
 """
 
 import textwrap

@@ -1,4 +1,4 @@
-"""obmalloc.pins(): it names the planted culprits, and nobody else."""
+"""obmalloc.pins(): it names the planted culprits, and no others."""
 
 import json
 import textwrap

@@ -1,7 +1,7 @@
 """valgrind watches an interpreter that grows, scatters, frees, forks and trims.
 
 It sees every access to memory that is not mapped or no longer is, and every branch
-on a value that nobody wrote, in our code and in CPython's.
+on a value that was never written, in our code and in CPython's.
 """
 
 import shutil

@@ -1,4 +1,4 @@
-"""Templates: pages of a catalogue are put together from templates, escaped, and taken apart again.
+"""Templates: pages of a catalogue are put together from templates, escaped, and parsed again.
 
 Recorded as a trace by `obmallocbench record`. Standard library only, the same each time.
 """

@@ -1,7 +1,7 @@
 """Sessions: what a service keeps of its visitors, most of whom leave for good.
 
 A visit finds or makes the session of some user, and adds to it what was looked at. So many come that
-all users are there soon, however fast the service is. A thread removes the sessions that nobody used
+all users are there soon, however fast the service is. A thread removes the sessions that were not used
 for a while; a few users asked to be remembered, and stay.
 """
 
@@ -53,7 +53,7 @@ def visit():
 
 
 def reap():
-    """Remove the sessions that nobody used for a while, again and again."""
+    """Remove the sessions that were not used for a while, again and again."""
     while True:
         time.sleep(REAPER_SECONDS)
         limit = time.monotonic() - EXPIRE_SECONDS

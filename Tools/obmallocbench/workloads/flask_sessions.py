@@ -1,7 +1,7 @@
 """Flask: requests are answered by an application that keeps its sessions in the process.
 
 The requests are made by Flask's test client, so there is no socket and no thread. The visitors grow
-in number, and in the evening most of them leave: the sessions that nobody used for long go.
+in number, and in the evening most of them leave: the sessions that were not used for long go.
 
 Runs alone on any CPython that Flask runs on; see measure.py for the line that it writes.
 """
