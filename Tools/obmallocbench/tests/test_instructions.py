@@ -47,7 +47,7 @@ fe=(2)
 
 fl=(1)
 fn=(3) dict_copy
-fi=(5) /b/source/Include/internal/obmalloc/internal.h
+fi=(5) /b/source/Include/internal/obmalloc/fast_path.h
 5 4
 fe=(1)
 6 40
@@ -85,7 +85,7 @@ class Profiles(unittest.TestCase):
         self.assertEqual((profile.total, profile.allocator), (188, 124))
         self.assertEqual(profile.functions, {"PyObject_Malloc": 120, "dict_copy": 4})
         self.assertEqual(profile.files, {"obmalloc.c": 30, "pool.c": 40, "object.h": 50,
-                                         "internal.h": 4})
+                                         "fast_path.h": 4})
 
     def test_a_sum_that_does_not_agree(self):
         for text in (PROFILE.replace("188", "189"), "", "not a profile\n"):
@@ -95,7 +95,7 @@ class Profiles(unittest.TestCase):
     def test_whose_file(self):
         ours = ("/x/Objects/obmalloc.c", "Objects/obmalloc.c", "/x/Objects/obmalloc/pool.c",
                 "/x/Objects/obmalloc/adapters/../alloc.c",
-                "/b/../p/Include/internal/obmalloc/internal.h",
+                "/b/../p/Include/internal/obmalloc/fast_path.h",
                 "/p/Include/internal/pycore_obmalloc.h")
         others = ("/b/obmalloc/Modules/config.c", "/b/obmalloc/../p/Objects/tupleobject.c",
                   "/p/Include/internal/pycore_pystate.h", "???", "./malloc/malloc.c",
