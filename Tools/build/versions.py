@@ -63,49 +63,16 @@ class Release:
         return f"https://www.python.org/ftp/python/{self.number}/{self.tarball}"
 
 
-RELEASES = {
-    release.number: release
-    for release in (
-        Release(
-            number="3.13.5",
-            sha256="93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640",
-            compression="xz",
-            debian_suites=("trixie",),
-        ),
-        Release(
-            number="3.11.2",
-            sha256="2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849",
-            compression="gz",
-            debian_suites=("bookworm",),
-        ),
-        Release(
-            number="3.9.2",
-            sha256="3c2034c54f811448f516668dce09d24008a0716c3a794dd8639b5388cbde247d",
-            compression="xz",
-            debian_suites=("bullseye",),
-        ),
-        Release(
-            number="2.7.18",
-            sha256="da3080e3b488f648a3d7a4560ddee895284c3380b11d6de75edb986526b9a814",
-            compression="gz",
-            debian_suites=("bullseye",),
-        ),
-        Release(
-            number="3.14.7",
-            sha256="3b48dac8fb59f62eaa67ac83c1eb12bda1b7a08406dd286e252c11a66be27f81",
-            compression="xz",
-            debian_suites=(),
-        ),
-        Release(
-            number="2.4.6",
-            sha256="",
-            compression="gz",
-            debian_suites=(),
-            # Its own code counts on signed integers that wrap around.
-            environment=(("OPT", "-g -O3 -fwrapv -Wall -Wstrict-prototypes"),),
-        ),
-    )
-}
+RELEASES = {release.number: release for release in (
+    Release("3.13.5", "93e583f243454e6e9e4588ca2c2662206ad961659863277afcdb96801647d640", "xz", ("trixie",)),
+    Release("3.11.2", "2411c74bda5bbcfcddaf4531f66d1adc73f247f529aee981b029513aefdbf849", "gz", ("bookworm",)),
+    Release("3.9.2", "3c2034c54f811448f516668dce09d24008a0716c3a794dd8639b5388cbde247d", "xz", ("bullseye",)),
+    Release("2.7.18", "da3080e3b488f648a3d7a4560ddee895284c3380b11d6de75edb986526b9a814", "gz", ("bullseye",)),
+    Release("3.14.7", "3b48dac8fb59f62eaa67ac83c1eb12bda1b7a08406dd286e252c11a66be27f81", "xz", ()),
+    # Its own code counts on signed integers that wrap around.
+    Release("2.4.6", "", "gz", (),
+            environment=(("OPT", "-g -O3 -fwrapv -Wall -Wstrict-prototypes"),)),
+)}
 DEFAULT = "3.13.5"
 
 

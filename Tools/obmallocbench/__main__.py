@@ -37,6 +37,7 @@ import argparse
 import shutil
 import textwrap
 from pathlib import Path
+from typing import Callable, Iterable, NamedTuple
 
 from shared import files
 from shared.command import Parser, Progress, number_from, run_guarded, seconds
@@ -83,241 +84,194 @@ def idle_seconds(text: str) -> str:
     return text
 
 
-def add_report(command: Parser) -> None:
-    """Add where a report goes."""
-    command.add_argument("--report", required=True, metavar="FOLDER", type=folder_name,
-                         help="where the files go; made if need be")
+# What add_argument() takes, by the option's name; the order is that of --help.
+Options = dict[str, dict]
 
 
-def add_limit(command: Parser) -> None:
-    """Add how long one process may take."""
-    command.add_argument("--limit", type=seconds, default=LIMIT_SECONDS, metavar="SECONDS",
-                         help=f"end a run that takes longer (default {LIMIT_SECONDS:g})")
+def folder(words: str) -> dict:
+    """Return an option that names a folder."""
+    return {"required": True, "metavar": "FOLDER", "type": folder_name, "help": words}
 
 
-def add_traces(command: Parser) -> None:
-    """Add where traces lie, and which are meant."""
-    command.add_argument("--traces", required=True, metavar="FOLDER", type=folder_name,
-                         help="where the traces lie, and the programs that are compiled for them")
-    command.add_argument("--programs", nargs="+", choices=tuple(TRACED), default=tuple(TRACED),
-                         metavar="NAME", help=f"some of: {', '.join(TRACED)}")
+def python(words: str) -> dict:
+    """Return an option that names an interpreter."""
+    return {"required": True, "metavar": "PYTHON", "help": words}
 
 
-def add_command(commands, name: str, words: str, function, description: str | None = None
-                ) -> Parser:
-    """Add a command that a function runs, from the options to the status; return its parser."""
-    command = commands.add_parser(name, help=words, description=description, allow_abbrev=False)
-    command.set_defaults(function=function)
-    return command
+def number(words: str, default: int, least: int = 1) -> dict:
+    """Return an option that is a number."""
+    return {"type": number_from(least), "default": default, "metavar": "N",
+            "help": f"{words} (default {default})"}
 
 
-def add_interpreters(commands, name: str, words: str, function) -> Parser:
-    """Add a command that runs two interpreters and return its parser."""
-    command = add_command(commands, name, words, function)
-    command.add_argument("--stock", required=True, metavar="PYTHON", help="what to compare with")
-    command.add_argument("--patched", required=True, metavar="PYTHON", help="what to compare")
-    add_report(command)
-    return command
+def some_of(names: Iterable[str], default: Iterable[str] | None = None, rest: str = "") -> dict:
+    """Return an option that names some of several things, by default all of them."""
+    names = tuple(names)
+    return {"nargs": "+", "choices": names, "metavar": "NAME",
+            "default": names if default is None else default,
+            "help": f"some of: {', '.join(names)}{rest}"}
 
 
-def add_comparison(commands, name: str, words: str, function) -> Parser:
-    """Add a command that compares two interpreters, with bars, and return its parser."""
-    command = add_interpreters(commands, name, words, function)
-    add_limit(command)
-    command.add_argument("--check", action="store_true",
-                         help="say PASS or FAIL for each bar, and end with 1 if one is not cleared")
-    return command
+def switch(words: str) -> dict:
+    """Return an option that is given or not."""
+    return {"action": "store_true", "help": words}
 
 
-def add_options(command: Parser, options: dict[str, int]) -> None:
-    """Add what a workload takes."""
-    for name, default in options.items():
-        command.add_argument(f"--{name.replace('_', '-')}", dest=name, type=number_from(1),
-                             default=default, metavar="N", help=f"default {default}")
+def of_workload(options: dict[str, int]) -> Options:
+    """Return what a workload takes."""
+    return {f"--{name.replace('_', '-')}": {"dest": name, "type": number_from(1), "metavar": "N",
+                                            "default": default, "help": f"default {default}"}
+            for name, default in options.items()}
 
 
-def add_picture_option(command: Parser) -> None:
-    """Add whether a picture is wanted."""
-    command.add_argument("--picture", action=argparse.BooleanOptionalAction, default=None,
-                         help="insist on the picture, or skip it; by default it is drawn if "
-                              "Matplotlib is there")
+REPORT = {"--report": folder("where the files go; made if need be")}
+LIMIT = {"--limit": {"type": seconds, "default": LIMIT_SECONDS, "metavar": "SECONDS",
+                     "help": f"end a run that takes longer (default {LIMIT_SECONDS:g})"}}
+TRACES = {"--traces": folder("where the traces lie, and the programs that are compiled for them"),
+          "--programs": some_of(TRACED)}
+INTERPRETERS = {"--stock": python("what to compare with"),
+                "--patched": python("what to compare"), **REPORT}
+COMPARISON = {**INTERPRETERS, **LIMIT,
+              "--check": switch("say PASS or FAIL for each bar, and end with 1 if one is not "
+                                "cleared")}
+PICTURE = {"--picture": {"action": argparse.BooleanOptionalAction, "default": None,
+                         "help": "insist on the picture, or skip it; by default it is drawn if "
+                                 "Matplotlib is there"}}
+AGAIN = {"--again": switch("run what was measured as well")}
+FILE = {"file": {"type": Path, "metavar": "JSON", "help": "a report, such as obj.json"}}
 
 
-def add_scenario(commands, scenario: Scenario) -> None:
-    """Add the command that runs a scenario."""
-    command = add_comparison(commands, scenario.name, f"run the scenario {scenario.title}", run_scenario)
-    command.set_defaults(scenario=scenario)
-    least = experiment.DISCARDED + 1
-    command.add_argument("--runs", type=number_from(least), default=RUNS, metavar="N",
-                         help=f"runs of each arm, the first is not counted (default {RUNS})")
-    add_options(command, scenario.options)
-    add_picture_option(command)
+def preloading(arms: tuple[str, ...], words: str) -> Options:
+    """Return what it takes to preload into an interpreter that was built without obmalloc, how often
+    it runs, and where files go. arms: by default. words: what the interpreter does."""
+    return {
+        "--python": python(f"the interpreter that {words}, one built without obmalloc"),
+        "--library": {"required": True, "metavar": "FILE", "type": Path,
+                      "help": "obmalloc's library, to be preloaded"},
+        "--packages": folder("where packages of PyPI go"),
+        "--arms": some_of(allocators.names_with(library=True, patched=False), arms,
+                          f"; stock always runs (default: {' '.join(arms)})"),
+        "--runs": number("runs of each arm", ROUNDS), **REPORT, **PICTURE}
 
 
-def add_memory(commands, name: str, scenarios: list[MemoryScenario], words: str) -> None:
-    """Add a command that runs memory scenarios; one alone can be given other parameters."""
-    command = add_comparison(commands, name, words, run_memory)
-    command.set_defaults(scenarios=scenarios, stem=name)
-    command.add_argument("--runs", type=number_from(1), default=None, metavar="N",
-                         help="runs of each arm (by default as many as the scenario needs)")
-    if len(scenarios) == 1:
-        add_options(command, scenarios[0].options)
+class Command(NamedTuple):
+    """A command: a function runs it, from the options, and what the command sets besides, to the
+    status."""
+
+    name: str
+    words: str
+    function: Callable[[argparse.Namespace], int]
+    options: Options
+    sets: dict[str, object] = {}
+    description: str | None = None
 
 
-def add_instructions(commands) -> None:
-    """Add the command that counts instructions."""
-    command = add_comparison(commands, "instructions",
-                             "count instructions of allocation-heavy programs (needs valgrind)",
-                             run_instructions)
-    size = PROGRAMS.options["size"]
-    command.add_argument("--size", type=number_from(1), default=size, metavar="N",
-                         help=f"objects that each program allocates (default {size})")
-    names = (*PROGRAM_NAMES, MIXED)
-    command.add_argument("--programs", nargs="+", choices=names, default=names, metavar="NAME",
-                         help=f"some of: {', '.join(names)}; without all of the first ten their "
-                              "means are of those that ran")
-    command.add_argument("--whole", action="store_true",
-                         help="compare whole programs only: for interpreters built without -g, "
-                              "such as a distribution's, and a library preloaded into one")
+def scenario_command(scenario: Scenario) -> Command:
+    """Return the command that runs a scenario."""
+    return Command(
+        scenario.name, f"run the scenario {scenario.title}", run_scenario,
+        {**COMPARISON, "--runs": number("runs of each arm, the first is not counted", RUNS,
+                                        experiment.DISCARDED + 1),
+         **of_workload(scenario.options), **PICTURE}, {"scenario": scenario})
 
 
-def add_record(commands) -> None:
-    """Add the command that records traces."""
-    command = add_command(commands, "record", "record traces", run_record,
-                          "Record the traces that are not there, or are of another script or "
-                          "version of Python. With a script of your own: record that as "
-                          "FOLDER/NAME.trace.")
-    command.add_argument("--python", required=True, metavar="PYTHON",
-                         help="the interpreter that runs the programs, best a stock one")
-    add_traces(command)
-    add_limit(command)
-    command.add_argument("--again", action="store_true", help="record what is there as well")
-    command.add_argument("--name", help="what the trace of a script of your own is called")
-    command.add_argument("script", nargs=argparse.REMAINDER, metavar="SCRIPT ARGUMENT...",
-                         help="a script of your own (after --), with its arguments; needs --name")
+def memory_command(name: str, scenarios: list[MemoryScenario], words: str) -> Command:
+    """Return a command that runs memory scenarios; one alone can be given other parameters."""
+    return Command(
+        name, words, run_memory,
+        {**COMPARISON, "--runs": {"type": number_from(1), "metavar": "N",
+                                  "help": "runs of each arm (by default as many as the scenario "
+                                          "needs)"},
+         **(of_workload(scenarios[0].options) if len(scenarios) == 1 else {})},
+        {"scenarios": scenarios, "stem": name})
 
 
-def add_replay(commands) -> None:
-    """Add the command that replays traces."""
-    command = add_command(commands, "replay", "replay traces against the core alone", run_replay)
-    add_traces(command)
-    command.add_argument("--trace", action="append", default=[], metavar="FILE", type=Path,
-                         help="replay this one in place of the programs' (may be repeated)")
-    command.add_argument("--arms", nargs="+", type=arm, metavar="ARM",
-                         default=[arm(name) for name in REPLAY_ARMS],
-                         help="core[@TREE or COMMIT][,OBM_NAME=VALUE][,retain=...] or malloc; the "
-                              f"first is compared with (default {' '.join(REPLAY_ARMS)})")
-    command.add_argument("--runs", type=number_from(1), default=ROUNDS, metavar="N",
-                         help=f"processes of each arm and trace (default {ROUNDS})")
-    command.add_argument("--samples", type=number_from(1), default=SAMPLES, metavar="N",
-                         help=f"moments at which pages are counted (default {SAMPLES})")
-    command.add_argument("--instructions", action="store_true",
-                         help="count instructions as well (needs valgrind, takes a minute or two)")
-    add_report(command)
-    add_limit(command)
-
-
-def add_all(commands) -> None:
-    """Add the command that compares allocators."""
-    command = add_interpreters(commands, "all", "run many programs under many allocators", run_all)
-    add_limit(command)
-    command.add_argument("--packages", metavar="FOLDER", type=folder_name, required=True,
-                         help="where packages of PyPI go that some scenarios import")
-    command.add_argument("--scenario", nargs="+", choices=tuple(REST_SCENARIOS), metavar="NAME",
-                         default=tuple(REST_SCENARIOS),
-                         help=f"some of: {', '.join(REST_SCENARIOS)}")
-    names = allocators.names_with(library=True, patched=True)
-    command.add_argument("--arm", nargs="+", choices=names, metavar="NAME",
-                         default=allocators.names_with(library=False, patched=True),
-                         help=f"some of: {', '.join(names)}; stock always runs, twice a round; by "
-                              "default all but those that need --library")
-    command.add_argument("--library", metavar="FILE", type=Path,
-                         help="obmalloc's library, for the arms that preload it")
-    command.add_argument("--runs", type=number_from(comparison.DISCARDED + 1), default=ALL_RUNS,
-                         metavar="N",
-                         help=f"runs of each arm, the first is not counted (default {ALL_RUNS})")
-    command.add_argument("--idle", type=idle_seconds, default=IDLE, metavar="SECONDS",
-                         help="idle seconds after which the memory is read, with commas between "
-                              f"(default {IDLE})")
-    command.add_argument("--again", action="store_true", help="run what was measured as well")
-
-
-def add_suite(commands) -> None:
-    """Add the command that runs pyperformance."""
-    command = add_interpreters(commands, field_suite.SUITE,
-                               "run the benchmarks of CPython's developers", run_suite)
-    command.add_argument("--venvs", metavar="FOLDER", type=folder_name, required=True,
-                         help="where it goes, and the venvs that it makes")
-    command.add_argument("words", nargs=argparse.REMAINDER, metavar="ARGUMENT...",
-                         help="for pyperformance run (after --), such as: -- --fast -b go,nbody")
-
-
-def add_service(commands) -> None:
-    """Add the command that runs services under load."""
-    command = add_command(commands, picture.SERVICE, "run services under load (needs wrk)",
-                          run_web_service)
-    command.add_argument("--python", required=True, metavar="PYTHON",
-                         help="the interpreter that serves, one built without obmalloc")
-    add_preloading(command, service.ARMS)
-    command.add_argument("--services", nargs="+", choices=tuple(service.SERVICES), metavar="NAME",
-                         default=tuple(service.SERVICES),
-                         help=f"some of: {', '.join(service.SERVICES)}")
-    add_options(command, service.OPTIONS)
-
-
-def add_preloading(command: Parser, arms: tuple[str, ...]) -> None:
-    """Add what is preloaded into an interpreter that was built without obmalloc, how often it
-    runs, and where files go. arms: by default."""
-    names = allocators.names_with(library=True, patched=False)
-    command.add_argument("--library", required=True, metavar="FILE", type=Path,
-                         help="obmalloc's library, to be preloaded")
-    command.add_argument("--packages", required=True, metavar="FOLDER", type=folder_name,
-                         help="where packages of PyPI go")
-    command.add_argument("--arms", nargs="+", choices=names, metavar="NAME", default=arms,
-                         help=f"some of: {', '.join(names)}; stock always runs (default: "
-                              f"{' '.join(arms)})")
-    command.add_argument("--runs", type=number_from(1), default=ROUNDS, metavar="N",
-                         help=f"runs of each arm (default {ROUNDS})")
-    add_report(command)
-    add_picture_option(command)
-
-
-def add_field(commands) -> None:
-    """Add the command that runs programs on real libraries."""
-    command = add_command(commands, picture.FIELD, "run programs on libraries that people use",
-                          run_field)
-    command.add_argument("--python", required=True, metavar="PYTHON",
-                         help="the interpreter that runs them, one built without obmalloc")
-    add_preloading(command, field.ARMS)
-    add_limit(command)
-    command.add_argument("--programs", nargs="+", choices=tuple(FIELD_PROGRAMS), metavar="NAME",
-                         default=tuple(FIELD_PROGRAMS),
-                         help=f"some of: {', '.join(FIELD_PROGRAMS)}")
-    add_options(command, FIELD_OPTIONS)
-    command.add_argument("--again", action="store_true", help="run what was measured as well")
+def commands() -> list[Command]:
+    """Return all commands in the order of --help."""
+    in_memory = list(MEMORY_SCENARIOS.values())
+    counted = (*PROGRAM_NAMES, MIXED)
+    arms = allocators.names_with(library=True, patched=True)
+    return [
+        *map(scenario_command, SCENARIOS.values()),
+        memory_command("memory", in_memory, "run all memory scenarios"),
+        *(memory_command(scenario.name, [scenario], f"run the scenario {scenario.title}")
+          for scenario in in_memory),
+        Command("instructions", "count instructions of allocation-heavy programs (needs valgrind)",
+                run_instructions, {
+                    **COMPARISON,
+                    "--size": number("objects that each program allocates",
+                                     PROGRAMS.options["size"]),
+                    "--programs": some_of(counted, rest="; without all of the first ten their means "
+                                                        "are of those that ran"),
+                    "--whole": switch("compare whole programs only: for interpreters built without "
+                                      "-g, such as a distribution's, and a library preloaded into "
+                                      "one")}),
+        Command("record", "record traces", run_record, {
+                    "--python": python("the interpreter that runs the programs, best a stock one"),
+                    **TRACES, **LIMIT, "--again": switch("record what is there as well"),
+                    "--name": {"help": "what the trace of a script of your own is called"},
+                    "script": {"nargs": argparse.REMAINDER, "metavar": "SCRIPT ARGUMENT...",
+                               "help": "a script of your own (after --), with its arguments; needs "
+                                       "--name"}},
+                description="Record the traces that are not there, or are of another script or "
+                            "version of Python. With a script of your own: record that as "
+                            "FOLDER/NAME.trace."),
+        Command("replay", "replay traces against the core alone", run_replay, {
+                    **TRACES,
+                    "--trace": {"action": "append", "default": [], "metavar": "FILE", "type": Path,
+                                "help": "replay this one in place of the programs' (may be "
+                                        "repeated)"},
+                    "--arms": {"nargs": "+", "type": arm, "metavar": "ARM",
+                               "default": [arm(name) for name in REPLAY_ARMS],
+                               "help": "core[@TREE or COMMIT][,OBM_NAME=VALUE][,retain=...] or "
+                                       "malloc; the first is compared with (default "
+                                       f"{' '.join(REPLAY_ARMS)})"},
+                    "--runs": number("processes of each arm and trace", ROUNDS),
+                    "--samples": number("moments at which pages are counted", SAMPLES),
+                    "--instructions": switch("count instructions as well (needs valgrind, takes a "
+                                             "minute or two)"),
+                    **REPORT, **LIMIT}),
+        Command("all", "run many programs under many allocators", run_all, {
+                    **INTERPRETERS, **LIMIT,
+                    "--packages": folder("where packages of PyPI go that some scenarios import"),
+                    "--scenario": some_of(REST_SCENARIOS),
+                    "--arm": some_of(arms, allocators.names_with(library=False, patched=True),
+                                     "; stock always runs, twice a round; by default all but those "
+                                     "that need --library"),
+                    "--library": {"metavar": "FILE", "type": Path,
+                                  "help": "obmalloc's library, for the arms that preload it"},
+                    "--runs": number("runs of each arm, the first is not counted", ALL_RUNS,
+                                     comparison.DISCARDED + 1),
+                    "--idle": {"type": idle_seconds, "default": IDLE, "metavar": "SECONDS",
+                               "help": "idle seconds after which the memory is read, with commas "
+                                       f"between (default {IDLE})"},
+                    **AGAIN}),
+        Command(field_suite.SUITE, "run the benchmarks of CPython's developers", run_suite, {
+                    **INTERPRETERS, "--venvs": folder("where it goes, and the venvs that it makes"),
+                    "words": {"nargs": argparse.REMAINDER, "metavar": "ARGUMENT...",
+                              "help": "for pyperformance run (after --), such as: -- --fast "
+                                      "-b go,nbody"}}),
+        Command(picture.SERVICE, "run services under load (needs wrk)", run_web_service, {
+                    **preloading(service.ARMS, "serves"), "--services": some_of(service.SERVICES),
+                    **of_workload(service.OPTIONS)}),
+        Command(picture.FIELD, "run programs on libraries that people use", run_field, {
+                    **preloading(field.ARMS, "runs them"), **LIMIT,
+                    "--programs": some_of(FIELD_PROGRAMS), **of_workload(FIELD_OPTIONS), **AGAIN}),
+        Command("draw", "draw the picture of a report again", run_draw, FILE),
+        Command("check", "say PASS or FAIL for each bar of a report", run_check, FILE),
+    ]
 
 
 def parser() -> Parser:
     """Return the parser of the command line."""
     result = Parser(prog="obmallocbench", description=__doc__.splitlines()[0], allow_abbrev=False)
-    commands = result.add_subparsers(metavar="COMMAND", required=True)
-    for scenario in SCENARIOS.values():
-        add_scenario(commands, scenario)
-    everything = list(MEMORY_SCENARIOS.values())
-    add_memory(commands, "memory", everything, "run all memory scenarios")
-    for scenario in everything:
-        add_memory(commands, scenario.name, [scenario], f"run the scenario {scenario.title}")
-    add_instructions(commands)
-    add_record(commands)
-    add_replay(commands)
-    add_all(commands)
-    add_suite(commands)
-    add_service(commands)
-    add_field(commands)
-    for name, function, words in (("draw", run_draw, "draw the picture of a report again"),
-                                  ("check", run_check, "say PASS or FAIL for each bar of a report")):
-        command = add_command(commands, name, words, function)
-        command.add_argument("file", type=Path, metavar="JSON", help="a report, such as obj.json")
+    parsers = result.add_subparsers(metavar="COMMAND", required=True)
+    for command in commands():
+        one = parsers.add_parser(command.name, help=command.words, allow_abbrev=False,
+                                 description=command.description)
+        for name, option in command.options.items():
+            one.add_argument(name, **option)
+        one.set_defaults(function=command.function, **command.sets)
     return result
 
 

@@ -67,11 +67,6 @@ class Allocator:
     environment: dict[str, str] = dataclasses.field(default_factory=dict)
     libraries: tuple[str, ...] = ()
 
-    @property
-    def is_ours(self) -> bool:
-        """Whether obmalloc serves the small objects."""
-        return self.interpreter == PATCHED or OURS in self.libraries
-
 
 # Stock stands at both ends of a round: what it differs from itself is the machine's noise.
 ALLOCATORS = {allocator.name: allocator for allocator in (
