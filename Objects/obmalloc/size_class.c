@@ -1,7 +1,7 @@
 /* obmalloc: size classes, and the sizes that follow from the page size.
 
    Class number c holds blocks of (c + 1) * OBM_ALIGNMENT bytes, up to
-   OBM_SMALL_MAX.  The table of the classes is made once, here; everything that
+   OBM_SMALL_MAX.  The table of the classes is made once, here; all code that
    asks for the size or the capacity of a class reads it there, readers from outside
    (layout.h) included.  A pool is one page of the system and has no header, so the
    capacity of a pool is the page size divided by the block size; what is left
