@@ -23,12 +23,14 @@ same version, the module is that copy's, which serves the process.  If it is of
 another version the import warns (RuntimeWarning), and active() is False: what
 the module shows and does concerns this package's copy, which serves nobody.
 
-`python -m obmalloc doctor` tells whether obmalloc is in force, and why not.
-`python -m obmalloc --help` tells of the commands that show all this in the
+`obmalloc doctor` tells whether obmalloc is in force, and why not.
+`obmalloc --help` tells of the commands that show all this in the
 terminal, as pictures and as a page.
 
 help(obmalloc.stats) tells the keys of its dict.
 """
+
+__version__ = '0.1'       # setup.py and the command take it from here
 
 from obmalloc.loading import _obmalloc, install
 from obmalloc._looking import heap_map, pins, resident

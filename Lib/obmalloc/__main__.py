@@ -1,470 +1,57 @@
-"""python -m obmalloc: the heap of a program in the terminal, as a picture, as a page.
+"""The command obmalloc, also as python -m obmalloc; --help tells what it can do.
 
-    python -m obmalloc stats|map|pins|trim PROGRAM [ARGUMENT...]
-    python -m obmalloc stats|map --pid PID
-    python -m obmalloc watch --pid PID
-    python -m obmalloc report PROGRAM [ARGUMENT...]
-    python -m obmalloc report --pid PID --seconds N
-
-    python -m obmalloc doctor [--pid PID]
-
-and, for interpreters that were built without obmalloc (loading.py):
-
-    python -m obmalloc run [--no-children] PROGRAM [ARGUMENT...]
-    python -m obmalloc path
+What starts programs (run, path, enable) imports little, so that it costs little and
+works where much of the standard library is not installed.
 """
 
-import argparse
-import contextlib
-import json
-import os
-import stat
 import sys
-import tempfile
-import time
 
 import obmalloc
-from obmalloc import _heap_map, _kernel, _looking, _outside, _picture, _report, _running, _text, _watching
 from obmalloc import loading
 
 
-class CommandError(Exception):
-    """One line that says what is wrong and what to do."""
+def _enable(arguments):
+    from obmalloc import _enabling
+    return _enabling.enable(arguments)
 
 
-_MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
+def _disable(arguments):
+    from obmalloc import _enabling
+    return _enabling.disable(arguments)
 
 
-def _one_line(message):
-    """A message without the line ends that a name in it may have."""
-    return ' '.join(str(message).split())
+def _doctor(arguments):
+    from obmalloc import _doctor
+    return _doctor.command(arguments)
 
 
-@contextlib.contextmanager
-def _writing(path):
-    """What goes wrong meanwhile is said of the file."""
-    try:
-        yield
-    except OSError as error:
-        raise CommandError(f'{path} cannot be written: {error.strerror}') from None
+def _version(arguments):
+    if arguments:
+        print(f'obmalloc --version: unknown argument {arguments[0]}: it takes none', file=sys.stderr)
+        return 2
+    print('obmalloc', obmalloc.__version__)
+    return 0
 
 
-def _stage(path):
-    """(descriptor, name) of a new file that can take the place of path."""
-    if not path:
-        raise CommandError('the name of the file to write is empty')
-    with _writing(path):
-        with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.stat(path).st_mode):     # a device must stay one
-                raise OSError(0, 'it is there and is not a file')
-        return tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix='.obmalloc-')
-
-
-def _check_writable(path):
-    """Before a program runs for hours: CommandError if path cannot be written."""
-    descriptor, temporary = _stage(path)
-    os.close(descriptor)
-    os.unlink(temporary)
-
-
-def _write(path, data):
-    """Write a file whole or not at all."""
-    if isinstance(data, str):
-        data = data.encode('utf-8', 'backslashreplace')
-    descriptor, temporary = _stage(path)
-    try:
-        with _writing(path):
-            with os.fdopen(descriptor, 'wb') as file:
-                file.write(data)
-            umask = os.umask(0)
-            os.umask(umask)
-            os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, os.path.realpath(path))   # a link stays a link
-    except BaseException:
-        os.unlink(temporary)
-        raise
-
-
-@contextlib.contextmanager
-def _printing():
-    """Somebody may have closed the other end of the pipe, or the disk may be full."""
-    try:
-        yield
-    except _kernel.KernelError:     # an OSError too, but not of the output
-        raise
-    except OSError as error:
-        # Nothing more can be said there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise CommandError(f'the output cannot be written: {error.strerror}') from None
-
-
-def _show(lines):
-    """Print lines; what the output cannot encode is shown by its number."""
-    encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
-    with _printing():
-        for line in lines:
-            print(line.encode(encoding, 'backslashreplace').decode(encoding))
-        sys.stdout.flush()
-
-
-def _kernel_figures():
-    try:
-        return obmalloc.resident()
-    except OSError:
-        return None
-
-
-def _kernel_figures_of(pid, heap_map):
-    """As obmalloc.resident(), of another process."""
-    pages = sum(arena.resident_pages for arena in heap_map.arenas)
-    return {'arenas': pages * heap_map.page_size, 'process': _kernel.process_bytes(pid)}
-
-
-def _read(pid):
-    """(stats, map, kernel figures) of another process."""
-    reader = _outside.open_process(pid)
-    try:
-        stats, heap_map = reader.read(_kernel.residence(pid))
-        return stats, heap_map, _kernel_figures_of(pid, heap_map)
-    except _kernel.KernelError:
-        stats, heap_map = reader.read()
-        return stats, heap_map, None
-
-
-# What each command shows ----------------------------------------------------------
-
-def _show_stats(options, stats, kernel):
-    if options.json:
-        _show([json.dumps({**stats, 'kernel': kernel}, indent=2)])
-    else:
-        _show(_text.stats_lines(stats, kernel, _text.Style()))
-
-
-def _show_map(options, heap_map, title):
-    if options.output:
-        draw = _picture.map_png if options.output.endswith('.png') else _picture.map_svg
-        _write(options.output, draw(heap_map, title))
-    elif options.json:
-        _show([json.dumps(heap_map.as_dict())])
-    else:
-        _show(_text.map_lines(heap_map, _text.Style()))
-
-
-def _show_pins(options, pins):
-    if options.json:
-        _show([json.dumps(pins.as_dict())])
-    else:
-        _show(_text.pins_lines(pins, _text.Style(), types=options.types, arenas=options.arenas))
-
-
-def _show_trim(options, before, went, after):
-    if options.json:
-        _show([json.dumps({'bytes': went, 'process_before': before, 'process_after': after})])
-        return
-    text = f'trim() gave back {_text.size(went)}'
-    if before is not None:
-        text += f'; the process went from {_text.size(before)} to {_text.size(after)}'
-    _show([text])
-
-
-def _process_bytes():
-    try:
-        return _kernel.process_bytes()
-    except _kernel.KernelError:
-        return None
-
-
-def _pins_if_any(limit):
-    try:
-        return obmalloc.pins(limit)
-    except NotImplementedError:
-        return None
-
-
-def _begun(end):
-    """A file that tells that the program has ended, and looking at it has begun."""
-    return end + '.begun'
-
-
-def _refusal(end):
-    """A file that tells why the program could not be run."""
-    return end + '.refusal'
-
-
-def _at_end(options):
-    """What to do when the program of the command is about to end."""
-    def look():
-        if options.command == 'stats':
-            _show_stats(options, obmalloc.stats(), _kernel_figures())
-        elif options.command == 'map':
-            _show_map(options, obmalloc.heap_map(), f'the heap of {options.name} at its end')
-        elif options.command == 'pins':
-            _show_pins(options, obmalloc.pins(options.limit))
-        elif options.command == 'trim':
-            before = _process_bytes()
-            went = obmalloc.trim()
-            _show_trim(options, before, went, _process_bytes())
-        else:
-            _write(_begun(options.output), '')
-            _write(options.output, _report.to_json(
-                stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
-                pins=_pins_if_any(options.limit)))
-
-    def at_end():
-        try:
-            look()
-        except (CommandError, NotImplementedError) as error:
-            print('obmalloc:', _one_line(error), file=sys.stderr)
-            sys.stderr.flush()
-            os._exit(1)     # the status of a program cannot be changed any more otherwise
-    return at_end
-
-
-# The commands -----------------------------------------------------------------------
-
-def _run_inside(options):
-    if options.command == 'pins' and not _looking.HAS_PINS:
-        raise CommandError(_looking.NO_PINS)        # rather than when the program ends
-    loading.restart_preloaded(sys.argv[1:])
-    loading.say_if_not_in_force(options.name)
-    _running.run(options.program[0], options.program[1:], _at_end(options),
-                 is_module=options.is_module)
-
-
-def _end(options):
-    """What `report` runs in a process of its own."""
-    try:
-        _run_inside(options)
-    except _running.RunError as error:
-        _write(_refusal(options.output), str(error))
-        sys.exit(1)
-
-
-def _stats_or_map(options):
-    if options.command == 'map' and options.output is not None:
-        _check_writable(options.output)
-    if options.pid is None:
-        _run_inside(options)
-        return
-    stats, heap_map, kernel = _read(options.pid)
-    if options.command == 'stats':
-        _show_stats(options, stats, kernel)
-    else:
-        _show_map(options, heap_map, f'the heap of process {options.pid}')
-
-
-def _doctor(options):
-    """The exit status."""
-    from obmalloc import _doctor as doctor      # no other command needs it
-    diagnosis = doctor.Diagnosis(options.pid)
-    _show([json.dumps(diagnosis.as_dict(), indent=2)] if options.json else diagnosis.lines())
-    return 0 if diagnosis.in_force else 1
-
-
-def _watch(options):
-    with _printing():
-        _watching.watch(options.pid, options.interval, options.count, sys.stdout)
-
-
-def _report_process(options):
-    """A report of a process that goes on."""
-    samples = _watching.Samples(options.pid, options.interval)
-    end = time.monotonic() + options.seconds
-    _outside.open_process(options.pid)
-    try:
-        while time.monotonic() < end:
-            samples.take()
-            time.sleep(samples.interval)
-    except KeyboardInterrupt:
-        pass
-    stats, heap_map, kernel = _read(options.pid)
-    _write(options.output, _report.page(
-        title=f'The heap of process {options.pid}', stats=stats, heap_map=heap_map,
-        kernel=kernel, samples=samples.complete()))
-
-
-def _report_program(options):
-    """Run the program in a process of its own, watched from here, so that it has
-    no thread that it did not start."""
-    with tempfile.TemporaryDirectory(prefix='obmalloc-') as folder:
-        end = os.path.join(folder, 'end.json')
-        module = ['-m'] if options.is_module else []
-        status, samples = _watching.run_child(
-            ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
-             *module, *options.program], options.interval,
-            lambda: not os.path.exists(_begun(end)))
-        try:
-            with open(end, encoding='utf-8') as file:
-                seen = _report.from_json(file.read())
-        except OSError:
-            raise CommandError(_text_or_none(_refusal(end)) or
-                               f'{options.name} ended with status {status} before it could be '
-                               'looked at: there is no report') from None
-    if seen.get('kernel') is not None:
-        stats = seen['stats']
-        samples.add_end(seen['kernel']['process'], stats['used_pages'] * stats['page_size'],
-                        stats['resident_pages'] * stats['page_size'])
-    _write(options.output, _report.page(
-        title=f'The heap of {options.name} at its end', samples=samples.complete(), **seen))
-    print(f'obmalloc: the report is in {options.output}', file=sys.stderr)
-    sys.exit(status)
-
-
-def _text_or_none(path):
-    try:
-        with open(path, encoding='utf-8') as file:
-            return file.read()
-    except OSError:
-        return None
-
-
-def _report_command(options):
-    _check_writable(options.output)
-    if options.pid is None:
-        _report_program(options)
-    else:
-        _report_process(options)
-
-
-# Arguments ---------------------------------------------------------------------------
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line; --help has the usage."""
-
-    def error(self, message):
-        self.exit(2, f'obmalloc: {_one_line(message)} (--help says more)\n')
-
-
-def _number(least, kind=int):
-    def parse(text):
-        try:
-            value = kind(text)
-        except ValueError:
-            value = None
-        if value is None or not least <= value <= _MOST:
-            raise argparse.ArgumentTypeError(f'{text!r} is not a number from {least} to {_MOST}')
-        return value
-    return parse
-
-
-def _picture_name(text):
-    if not text.endswith(('.svg', '.png')):
-        raise argparse.ArgumentTypeError(f'{text!r} must end with .svg or .png')
-    return text
-
-
-def _add_program(parser):
-    parser.add_argument('-m', dest='module', nargs=argparse.REMAINDER, metavar='MODULE',
-                        help='run a module, as python -m does')
-    parser.add_argument('program', nargs=argparse.REMAINDER, metavar='PROGRAM [ARGUMENT...]',
-                        help='a script to run; it is looked at when it ends')
-
-
-def _add_pid(parser, required=False):
-    parser.add_argument('--pid', type=_number(1), required=required,
-                        help='look at this process, which goes on meanwhile')
-
-
-def _parser():
-    parser = _Parser(
-        prog='python -m obmalloc',
-        description='Shows the heap of a Python program: of one that is run to its end, or of '
-                    'a process that runs already.')
-    commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
-
-    def command(name, run, text, *, program=True, pid=False, pid_required=False, json_too=True):
-        added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        added.set_defaults(run=run, pid=None, module=None, program=[])
-        if json_too:
-            added.add_argument('--json', action='store_true', help='for programs to read')
-        if pid:
-            _add_pid(added, required=pid_required)
-        return added
-
-    stats = command('stats', _stats_or_map, 'what the arenas hold', pid=True)
-    _add_program(stats)
-    heap_map = command('map', _stats_or_map, 'every page of every arena', pid=True)
-    heap_map.add_argument('--output', metavar='FILE', type=_picture_name,
-                          help='draw it: FILE.svg or FILE.png')
-    _add_program(heap_map)
-    pins = command('pins', _run_inside, 'which objects keep pages and arenas')
-    pins.add_argument('--types', type=_number(1), default=20, help='rows to show (20)')
-    pins.add_argument('--arenas', type=_number(0), default=3, help='arenas to show (3)')
-    pins.add_argument('--limit', type=_number(0), default=10_000,
-                      help='blocks to look at one by one (10000)')
-    _add_program(pins)
-    trim = command('trim', _run_inside, 'what obmalloc.trim() would still give back')
-    _add_program(trim)
-    watch = command('watch', _watch, 'a live view of a process', program=False, pid=True,
-                    pid_required=True, json_too=False)
-    watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds (1)')
-    watch.add_argument('--count', type=_number(1), help='stop after so many views')
-    report = command('report', _report_command, 'a page with everything, for a browser',
-                     pid=True, json_too=False)
-    report.add_argument('--output', metavar='FILE', default='obmalloc-report.html',
-                        help='the page (obmalloc-report.html)')
-    report.add_argument('--interval', type=_number(0.01, float), default=0.1,
-                        help='seconds between two looks at the memory (0.1)')
-    report.add_argument('--seconds', type=_number(0, float), default=10.0,
-                        help='how long to look at the process of --pid (10)')
-    report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
-    _add_program(report)
-    command('doctor', _doctor, 'whether obmalloc is in force, and if not, why', program=False, pid=True)
-    for name, text in (('run', 'start a program with obmalloc, where the interpreter is without it'),
-                       ('path', 'print the library for LD_PRELOAD')):
-        commands.add_parser(name, help=text)    # main() has sent those two elsewhere
-    return parser, commands
-
-
-def _end_parser():
-    """Of what `report` runs: a program that writes down what is left at its end."""
-    parser = _Parser(prog='python -m obmalloc _end')
-    parser.add_argument('--output', required=True)
-    parser.add_argument('--limit', type=_number(0), required=True)
-    _add_program(parser)
-    parser.set_defaults(command='_end', run=_end, pid=None)
-    return parser
-
-
-def _options(arguments):
-    if arguments[:1] == ['_end']:
-        options = _end_parser().parse_args(arguments[1:])
-    else:
-        parser, _ = _parser()
-        options = parser.parse_args(arguments)
-    options.is_module = options.module is not None
-    options.program = options.module if options.is_module else options.program
-    if options.program[:1] == ['--']:
-        del options.program[0]
-    if options.program[:1] == ['']:
-        options.program = []
-    if options.command != 'doctor' and (options.pid is None) == (not options.program):
-        raise CommandError(
-            f'{options.command}: name either a program or --pid, not both' if options.program else
-            f'{options.command}: which program? Name a script, or -m MODULE'
-            + (', or --pid PID' if options.command not in ('pins', 'trim') else
-               ' (who owns what can only be seen from inside)'))
-    if sys.stdout is None and not getattr(options, 'output', None):
-        raise CommandError('the standard output is closed: there is nowhere to show anything')
-    options.name = ''.join(letter if letter.isprintable() else '?'
-                           for letter in ' '.join(options.program[:1]))
-    return options
+# Those with few imports; _commands has the others.
+_LIGHT = {'run': loading.run, 'path': loading.path, 'enable': _enable, 'disable': _disable,
+          'doctor': _doctor, '--version': _version, '-V': _version}
 
 
 def main(arguments=None):
-    """The exit status; a program that is run may end with its own."""
+    """Run one command; the exit status.  A program that is run may end with its own."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    if arguments[:1] == ['run']:
-        return loading.run(arguments[1:])
-    if arguments[:1] == ['path']:
-        return loading.path(arguments[1:])
+    if arguments and arguments[0] in _LIGHT:
+        return _LIGHT[arguments[0]](arguments[1:])
     try:
-        options = _options(arguments)
-        return options.run(options) or 0
-    except (CommandError, _outside.OutsideError, _kernel.KernelError, _running.RunError) as error:
-        print('obmalloc:', _one_line(error), file=sys.stderr)
+        from obmalloc import _commands
+    except ModuleNotFoundError as error:
+        if error.name.startswith('obmalloc'):
+            raise
+        print(f'obmalloc: this Python has no module {error.name}, which only run, path, enable, disable and '
+              'doctor do without: install the rest of it (on Debian: apt-get install python3)', file=sys.stderr)
         return 1
+    return _commands.main(arguments)
 
 
 if __name__ == '__main__':

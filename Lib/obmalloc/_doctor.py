@@ -1,18 +1,19 @@
-"""python -m obmalloc doctor: whether obmalloc is in force, and if not, why."""
+"""obmalloc doctor: whether obmalloc is in force, and if not, why."""
 
 import contextlib
 import os
 import sys
 
 import obmalloc
-from obmalloc import _outside, _process, loading
+from obmalloc import _enabling, _kernel, _output, _outside, _process, loading
 
 VERSION = 1                 # of what as_dict() returns
 _OLDEST = (3, 9)            # that the library serves
 _VARIABLES = ('PYTHONOBMALLOC', 'PYTHONMALLOC', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')
 
 _PRELOAD = 'LD_PRELOAD=$(python -m obmalloc path)'
-_WAYS_IN = f'python -m obmalloc run PROGRAM, or {_PRELOAD} where it starts, or obmalloc.install() in it'
+_WAYS_IN = (f'obmalloc run PROGRAM, or {_PRELOAD} where it starts, or obmalloc enable, '
+            'or obmalloc.install() in it')
 _OTHERS_CHOSE = ('something has set other allocators, which pass nothing on: a hook '
                  '(PyMem_SetAllocator()), or the program that embeds Python',
                  'start without it, to see whether it is that')
@@ -39,7 +40,8 @@ class Diagnosis:
     """Whether obmalloc serves a process, and what decides that.
 
     in_force: bool; file, how: which file serves, and how it came there; why, remedy:
-    what keeps it from serving, and what to do about it (each of the four may be None).
+    what keeps it from serving, and what to do about it; enabled: the file of `obmalloc
+    enable` (each of the five may be None).
     pid: a number; None: this interpreter.
 
     Raises OutsideError: it cannot be looked at, or is no Python.
@@ -55,6 +57,7 @@ class Diagnosis:
         self.in_force = self.file is not None
 
     def _look(self, place):
+        self.enabled = _enabling.enabled_file() if self.pid is None else None
         objects = _process.Objects(place)
         python = _process.python(place, objects)
         if python is None:
@@ -110,6 +113,8 @@ class Diagnosis:
                 return None
             return (f'{preloaded[0]} is preloaded, and not of the version of {own}, which '
                     '`import obmalloc` takes', _PRELOAD)
+        if self.enabled is not None:
+            return self._why_not_by_file()
         if self.pid is not None and files:
             return 'the library is imported, but neither preloaded nor installed', _WAYS_IN
         for name in (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':'):
@@ -118,12 +123,19 @@ class Diagnosis:
                         'or for another machine', _PRELOAD)
         return 'the library is not preloaded', _WAYS_IN
 
+    def _why_not_by_file(self):
+        """The same, where `obmalloc enable` was said."""
+        if sys.flags.no_site:
+            return f'Python was started with -S, and so does not read {self.enabled}', 'start it without -S'
+        return (loading.refused_at_start or f'{self.enabled} has not been read, or not as it was written',
+                f'start it by obmalloc run, or with {_PRELOAD}')
+
     def as_dict(self):
         """All of it, fit for JSON."""
         return {
             'version': VERSION, 'pid': self.pid if self.pid is not None else os.getpid(),
             'in_force': self.in_force, 'file': self.file, 'how': self.how,
-            'why': self.why, 'remedy': self.remedy,
+            'why': self.why, 'remedy': self.remedy, 'enabled': self.enabled,
             'python': {'file': self.python,
                        'version': self.python_version and _dotted(self.python_version)},
             'settings': self.settings, 'environment': self.environment, 'malloc': self.malloc,
@@ -144,6 +156,8 @@ class Diagnosis:
         else:
             yield 'why', self.why
             yield 'what to do', self.remedy
+        if self.enabled is not None:
+            yield 'at every start', f'{self.enabled} puts it in place'
         if self.settings is not None:
             yield 'settings', ' '.join(f'{name}={value}' for name, value in self.settings.items())
         for name in 'PYTHONOBMALLOC', 'PYTHONMALLOC':
@@ -184,3 +198,60 @@ def _dotted(version):
 
 def _printable(text):
     return ''.join(letter if letter.isprintable() else '?' for letter in text)
+
+
+# The command ---------------------------------------------------------------------------
+
+_USAGE = """\
+usage: obmalloc doctor [--json] [--pid PID]
+
+Whether obmalloc is in force, and if not, why.  The status is 0 if it is, else 1.
+
+  --json     for programs to read
+  --pid PID  look at this process, instead of this interpreter
+"""
+_MOST_PID = (1 << 31) - 1
+
+
+def _options(arguments):
+    """(whether for programs, pid or None); UsageError says what is wrong."""
+    as_json, pid, rest = False, None, list(arguments)
+    while rest:
+        name, has_value, value = rest.pop(0).partition('=')
+        if name == '--json' and not has_value:
+            as_json = True
+        elif name == '--pid':
+            value = value if has_value else rest.pop(0) if rest else ''
+            if not (value.isdecimal() and value.isascii() and 1 <= int(value) <= _MOST_PID):
+                raise _output.UsageError(f'doctor: --pid {value!r} is not a number from 1 to {_MOST_PID}')
+            pid = int(value)
+        else:
+            raise _output.UsageError(f'doctor: unrecognized arguments: {name}{"=" * bool(has_value)}{value} '
+                                     '(--help says more)')
+    return as_json, pid
+
+
+def _tell(arguments):
+    as_json, pid = _options(arguments)
+    diagnosis = Diagnosis(pid)
+    if as_json:
+        import json         # which not every Python has
+        _output.show([json.dumps(diagnosis.as_dict(), indent=2)])
+    else:
+        _output.show(diagnosis.lines())
+    return 0 if diagnosis.in_force else 1
+
+
+def command(arguments):
+    """obmalloc doctor; the exit status."""
+    if {'-h', '--help'} & set(arguments):
+        print(_USAGE, end='')
+        return 0
+    try:
+        return _tell(arguments)
+    except _output.UsageError as error:
+        _output.complain(error)
+        return 2
+    except (_output.CommandError, _outside.OutsideError, _kernel.KernelError) as error:
+        _output.complain(error)
+        return 1

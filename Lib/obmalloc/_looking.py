@@ -1,6 +1,5 @@
 """What only Python 3 has of the module obmalloc: looking at the heap in detail."""
 
-from obmalloc import _heap_map, _kernel, _pins
 from obmalloc.loading import _obmalloc
 
 HAS_PINS = hasattr(_obmalloc, 'owners')
@@ -17,6 +16,7 @@ def heap_map(*, kernel=False):
     kernel: ask Linux too which pages are resident (`resident` of each page).
     Raises OSError if it does not tell.
     """
+    from obmalloc import _heap_map, _kernel     # here, for it costs what only those want who look
     arenas = _obmalloc.heap_map()
     shape = _obmalloc.stats()
     return _heap_map.HeapMap(
@@ -52,6 +52,7 @@ def pins(limit=10_000, *, objects=False):
     """
     if not HAS_PINS:
         raise NotImplementedError(NO_PINS)
+    from obmalloc import _pins
     frames = _pins.own_frames()
     try:
         return _pins.from_owners(_obmalloc.stats(), _obmalloc.owners(limit), objects)
@@ -63,6 +64,7 @@ def resident():
     """What Linux says, in bytes: 'arenas', the memory behind the arenas of this
     interpreter; 'process', the resident set of the whole process.  Raises OSError
     if it does not tell."""
+    from obmalloc import _kernel
     arenas = heap_map(kernel=True).arenas
     pages = sum(arena.resident_pages for arena in arenas)
     return {'arenas': pages * _obmalloc.stats()['page_size'], 'process': _kernel.process_bytes()}

@@ -14,7 +14,7 @@ import os
 import struct
 import sys
 
-from obmalloc import _heap_map, _kernel
+from obmalloc import _kernel
 
 LAYOUT_VERSION = 4
 SECTION = '.obmalloc'
@@ -67,7 +67,7 @@ class Elf:
         shape = order + ('HHIQQQIHHHHHH' if self._wide else 'HHIIIIIHHHHHH')
         (_, _, _, _, self._phoff, self._shoff, _, _, self._phsize, self._phcount,
          self._shsize, self._shcount, self._names) = self._unpack(shape, 16)
-        self._section = order + ('IIQQQQ' if self._wide else 'IIIIII')
+        self._section = order + ('IIQQQQI' if self._wide else 'IIIIIII')
         self._segment = order + ('IIQQQQ' if self._wide else 'IIIII')
         self._symbol = order + ('IBBHQQ' if self._wide else 'IIIBBH')
 
@@ -77,10 +77,11 @@ class Elf:
 
     def _headers(self):
         """(name, type, address, file offset, size, linked section) of each section."""
-        shape = self._section + ('II' if self._wide else 'I')
+        self._file.seek(self._shoff)
+        table = self._file.read(self._shcount * self._shsize)
         for i in range(self._shcount):
-            name, kind, _, address, offset, size, link = self._unpack(
-                shape, self._shoff + i * self._shsize)[:7]
+            name, kind, _, address, offset, size, link = struct.unpack_from(
+                self._section, table, i * self._shsize)
             yield name, kind, address, offset, size, link
 
     def _content(self, header):
@@ -105,14 +106,15 @@ class Elf:
         table = next((header for header in headers if header[1] == _SHT_DYNSYM), None)
         if table is None:
             return {}
-        names = self._content(headers[table[5]])
+        at = _places(self._content(headers[table[5]]), wanted)
+        if not at:
+            return {}
         found = {}
         for symbol in struct.iter_unpack(self._symbol, self._content(table)):
-            name, section, address = ((symbol[0], symbol[3], symbol[4]) if self._wide else
-                                      (symbol[0], symbol[5], symbol[1]))
-            text = names[name:names.index(b'\0', name)].decode('latin-1') if section else ''
-            if text in wanted:
-                found[text] = address
+            if symbol[0] in at:
+                section, address = (symbol[3], symbol[4]) if self._wide else (symbol[5], symbol[1])
+                if section:
+                    found[at[symbol[0]]] = address
         return found
 
     def _segments(self):
@@ -131,6 +133,19 @@ class Elf:
     def dynamic_address(self):
         """The address that the table for the loader was linked to; None: there is none."""
         return next((address for kind, _, address in self._segments() if kind == _PT_DYNAMIC), None)
+
+
+def _places(names, wanted):
+    """A dict: where in a table of names, each ended by a zero byte, one of those that are
+    wanted can begin (it may be the end of a longer one), and that name."""
+    at = {}
+    for name in wanted:
+        text = name.encode() + b'\0'
+        place = names.find(text)
+        while place >= 0:
+            at[place] = name
+            place = names.find(text, place + 1)
+    return at
 
 
 # What comes of a file that is no ELF file, or a damaged one.
@@ -311,6 +326,7 @@ class Reader:
                            'try again')
 
     def _map_of(self, heap, arenas, resident=None):
+        from obmalloc import _heap_map      # which the doctor does without
         return _heap_map.HeapMap(
             page_size=self._field(heap, 'page_size'), run_size=self._field(heap, 'run_size'),
             arena_size=self._field(heap, 'arena_size'), classes=self._classes(heap),
@@ -385,6 +401,7 @@ class Reader:
 
 def stats_of_map(heap_map):
     """What of obmalloc.stats() follows from a map."""
+    from obmalloc import _heap_map
     kinds = heap_map.kinds()
     classes = [{'size': size, 'capacity': capacity, 'pools': 0, 'live_blocks': 0, 'free_blocks': 0}
                for size, capacity in heap_map.classes]

@@ -3,7 +3,6 @@
 import html
 import itertools
 import struct
-import zlib
 
 from obmalloc import _heap_map
 from obmalloc._text import counted, size
@@ -104,12 +103,14 @@ _PALETTE = (*SHADES, DIRTY, PURGED, FRESH, INK)
 
 
 def _chunk(name, data):
+    import zlib     # which not every Python has
     return (struct.pack('>I', len(data)) + name + data
             + struct.pack('>I', zlib.crc32(name + data)))
 
 
 def _png(rows, title):
     """A PNG file of rows of palette numbers."""
+    import zlib
     palette = b''.join(bytes.fromhex(colour[1:]) for colour in _PALETTE)
     header = struct.pack('>IIBBBBB', len(rows[0]), len(rows), 8, 3, 0, 0, 0)
     return b''.join([b'\x89PNG\r\n\x1a\n', _chunk(b'IHDR', header), _chunk(b'PLTE', palette),

@@ -5,7 +5,6 @@ pid is a number, or 'self'.  Nothing here needs an interpreter with obmalloc.
 """
 
 import os
-import re
 import struct
 
 from obmalloc import _kernel, _outside
@@ -114,14 +113,24 @@ def python(pid, objects):
         return None
     path, _, addresses = found
     names = [name for _, name, _ in _outside.mapped_files(pid)]
-    named = [match for match in (re.search(r'python(\d)\.(\d+)(t?)', name) for name in [path, *names])
-             if match is not None]
-    version = (int(named[0][1]), int(named[0][2])) if named else None
+    named = [numbers for numbers in map(_numbers_of_name, [path, *names]) if numbers is not None]
+    version = named[0][:2] if named else None
     if 'Py_Version' in addresses:       # from 3.11 on
         number, = struct.unpack('L', _outside.memory_of(pid)(addresses['Py_Version'],
                                                              struct.calcsize('L')))
         version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
-    return path, version, bool(named and named[0][3])
+    return path, version, bool(named and named[0][2])
+
+
+def _numbers_of_name(path):
+    """(3, 13, whether it is free-threaded) of a path with 'python3.13' in it; None: it has
+    none.  By hand, since the module re costs more than all the rest of the doctor."""
+    for part in path.split('python')[1:]:
+        major, dot, rest = part.partition('.')
+        minor = rest[:len(rest) - len(rest.lstrip('0123456789'))]
+        if len(major) == 1 and major.isdecimal() and dot and minor:
+            return int(major), int(minor), rest[len(minor):][:1] == 't'
+    return None
 
 
 # The system's malloc ---------------------------------------------------------------------
@@ -141,8 +150,11 @@ def system_malloc(pid, objects):
 
 def _glibc_version(path):
     with open(path, 'rb') as file:
-        match = re.search(rb'GNU C Library [^\n]*release version (\d+\.\d+)', file.read())
-    return match[1].decode() if match else None
+        data = file.read()
+    banner = data.find(b'GNU C Library ')
+    line = data[banner:banner + 200].split(b'\n')[0] if banner >= 0 else b''
+    # Such as '... stable release version 2.36.' or '... version 2.17, by'.
+    return line.partition(b'release version ')[2].split(b',')[0].rstrip(b'.').decode('latin-1') or None
 
 
 def thread_arenas(pid):

@@ -8,20 +8,31 @@ import sys
 import types
 
 
+# What a program is, as it is named on the command line.
+SCRIPT, MODULE, CODE = 'script', 'module', 'code'
+
+
 class RunError(Exception):
     """The program cannot be run; the message is one line for people."""
 
 
+def _compile(source, name):
+    try:
+        return compile(source, name, 'exec', dont_inherit=True)
+    except (SyntaxError, ValueError) as error:      # ValueError: NUL bytes, before 3.12
+        raise RunError(_no_python(name, error)) from None
+
+
 def _code_of_script(path):
+    if path == '-':
+        if sys.stdin is None:
+            raise RunError('the standard input is closed: there is no program to read')
+        return _compile(sys.stdin.buffer.read(), '<stdin>')
     try:
         with io.open_code(os.path.abspath(path)) as file:
-            source = file.read()
+            return _compile(file.read(), path)
     except OSError as error:
         raise RunError(f'{path}: {error.strerror}') from None
-    try:
-        return compile(source, path, 'exec', dont_inherit=True)
-    except (SyntaxError, ValueError) as error:      # ValueError: NUL bytes, before 3.12
-        raise RunError(_no_python(path, error)) from None
 
 
 def _no_python(path, error):
@@ -48,28 +59,56 @@ def _module(name):
     return spec, code
 
 
-def run(program, arguments, at_end, *, is_module=False):
-    """Run a script, or a module, as `python program arguments` would, as __main__.
+def _begin_path(first):
+    """What Python puts in front of sys.path for a program, unless told not to."""
+    if not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False)):      # from 3.11 on
+        sys.path[0] = first     # where the command itself came from
 
-    at_end is called when the program has ended and its threads too, while all
-    that it left is still there; not if the process is killed or ends with
+
+def _hide_our_frames(traceback):
+    """Have the exception that ends the program shown, by whichever hook is in force, as
+    if the interpreter itself had run the program: from this traceback on."""
+    shown_by = sys.excepthook
+
+    def hook(kind, error, _):
+        sys.excepthook = shown_by
+        sys.last_traceback = traceback
+        shown_by(kind, error.with_traceback(traceback), traceback)
+    sys.excepthook = hook
+
+
+def run(program, arguments, at_end, *, kind=SCRIPT):
+    """Run a program as `python program arguments` would, as __main__.
+
+    kind: SCRIPT (a file, or '-' for the standard input), MODULE or CODE, as python -m and
+    python -c have them.  at_end is called when the program has ended and its threads too,
+    while all that it left is still there; not if the process is killed or ends with
     os._exit().  Raises RunError, and whatever the program raises.
     """
     main = types.ModuleType('__main__')
     main.__dict__['__builtins__'] = __builtins__
-    if is_module:
-        sys.path[0] = os.getcwd()
+    first = program
+    if kind == MODULE:
+        _begin_path(os.getcwd())
         spec, code = _module(program)
         main.__spec__, main.__package__ = spec, spec.parent
-        main.__file__ = spec.origin
+        main.__file__ = first = spec.origin
         main.__loader__ = spec.loader
+    elif kind == CODE:
+        _begin_path('')
+        code, first = _compile(program, '<string>'), '-c'
     else:
-        sys.path[0] = os.path.dirname(os.path.abspath(program))
+        _begin_path('' if program == '-' else os.path.dirname(os.path.abspath(program)))
         code = _code_of_script(program)
-        main.__file__ = program
-        main.__cached__ = None
-    sys.argv[:] = [main.__file__, *arguments]
+        if program != '-':
+            main.__file__ = program
+            main.__cached__ = None
+    sys.argv[:] = [first, *arguments]
     # The first to be registered is the last to be called.
     atexit.register(at_end)
     sys.modules['__main__'] = main
-    exec(code, main.__dict__)
+    try:
+        exec(code, main.__dict__)
+    except BaseException as error:
+        _hide_our_frames(error.__traceback__.tb_next)
+        raise

@@ -1,8 +1,9 @@
 """obmalloc in an interpreter that was built without it: the ways in.
 
-    python -m obmalloc run SCRIPT ...      starts the program with the library
-    LD_PRELOAD=$(python -m obmalloc path)  the same for servers and containers
-    obmalloc.install()                     from within a running program
+    obmalloc run PROGRAM ...        starts the program with the library
+    LD_PRELOAD=$(obmalloc path)     the same for servers and containers
+    obmalloc enable                 at every start of this environment (_enabling.py)
+    obmalloc.install()              from within a running program
 
 A patched interpreter needs none of them: run starts the program as it is,
 install() has nothing to do, and path has no library to name.
@@ -10,16 +11,19 @@ install() has nothing to do, and path has no library to name.
 
 import os
 import sys
-import warnings
 
 PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
+QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in force
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 
 _MODULE = "obmalloc._obmalloc"
 _FILE = "_obmalloc.abi3.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
 _INTERFACE = 1                      # OBM_LOADABLE_INTERFACE of a library that fits this package
+
+
+refused_at_start = None             # why install_at_start() could not
 
 
 def is_library(path):
@@ -77,6 +81,7 @@ def _import_library():
     if module is None:
         module = _own_module()
         if copies:
+            import warnings
             warnings.warn(
                 f"obmalloc: {copies[0]} is loaded, and not of the version of {_OWN}: what "
                 "`import obmalloc` shows and does concerns the latter, which does not serve this "
@@ -104,6 +109,12 @@ def _library_module():
     return sys.modules.get(_MODULE)
 
 
+def _install():
+    """Why obmalloc cannot be put in place, or None: it is."""
+    library = _library_module()
+    return library.install() if library is not None else None
+
+
 def install():
     """Put obmalloc in front of pymalloc, in this program, from now on.
 
@@ -111,11 +122,20 @@ def install():
     obmalloc serves the program; if not, a RuntimeWarning says why, and nothing
     has changed.
     """
-    library = _library_module()
-    reason = library.install() if library is not None else None
+    reason = _install()
     if reason is not None:
+        import warnings
         warnings.warn(f"obmalloc is not installed: {reason}", RuntimeWarning, stacklevel=2)
     return reason is None
+
+
+def install_at_start():
+    """What the file of `obmalloc enable` calls when an interpreter starts: install(), and
+    one line if it cannot be, unless OBMALLOC_QUIET is 1."""
+    global refused_at_start
+    refused_at_start = _install()
+    if refused_at_start is not None and os.environ.get(QUIET) != "1" and sys.stderr is not None:
+        print(f"obmalloc: not in force: {refused_at_start}", file=sys.stderr)
 
 
 def library_file():
@@ -158,6 +178,9 @@ def _environment(children):
 
 def _interpreter_options():
     """The options that this interpreter was started with, such as -X dev."""
+    command = getattr(sys, "orig_argv", None)       # from 3.10 on
+    if command is not None and (command[1:2] in ([], ["-m"]) or command[1][0] != "-"):
+        return []       # there are none, as a rule
     import subprocess
     return subprocess._args_from_interpreter_flags()
 
@@ -168,7 +191,9 @@ def restart_preloaded(arguments):
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     sys.stdout.flush()
-    os.execve(sys.executable, [sys.executable, *_interpreter_options(), "-m", "obmalloc", *arguments],
+    is_module = os.path.basename(sys.argv[0]) == "__main__.py"
+    os.execve(sys.executable, [sys.executable, *_interpreter_options(),
+                               *(["-m", "obmalloc"] if is_module else sys.argv[:1]), *arguments],
               {**_environment(children=True), RESTARTED: "1"})
 
 
@@ -179,10 +204,42 @@ def say_if_not_in_force(name):
         print(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}", file=sys.stderr, flush=True)
 
 
+def find_program(name):
+    """The file that a program's name stands for: itself if Python can run it from here or
+    it has a slash, else an executable file of that name on PATH, else itself."""
+    if name == "-" or "/" in name or os.path.isfile(name) or os.path.exists(os.path.join(name, "__main__.py")):
+        return name
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, name)
+        if os.path.isfile(path) and os.access(path, os.X_OK):
+            return path
+    return name
+
+
+def _is_for_another(path):
+    """Whether an executable file names what runs it, and that is not this interpreter: a
+    script of another environment, or a program that is not Python at all."""
+    try:
+        with open(path, "rb") as file:
+            first = file.read(4096).split(b"\n", 1)[0]
+    except OSError:
+        return False
+    if not first.startswith(b"#!"):
+        return first.startswith(b"\x7fELF")
+    named = os.fsdecode(first[2:]).split()
+    if named[:1] == ["/usr/bin/env"]:
+        named = [find_program(name) for name in named[1:] if name[:1] != "-" and "=" not in name]
+    # Not samefile(): the interpreters of all virtual environments may be one file.
+    names = "python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2]
+    return named[:1] not in [[sys.executable], *([os.path.join(sys.prefix, "bin", name)] for name in names)]
+
+
 RUN_USAGE = """\
-usage: python -m obmalloc run [--no-children] (SCRIPT | -m MODULE | -c CODE) ...
+usage: obmalloc run [--no-children] (PROGRAM | -m MODULE | -c CODE | -) ...
 
 Run a Python program with obmalloc, in this interpreter and with its options.
+PROGRAM is a script here, or else one on PATH, such as gunicorn, which runs in the
+interpreter that it names.  - reads the program from the standard input.
 Programs that it starts get obmalloc too if they are Python.
 
   --no-children  programs that the program starts do without
@@ -190,9 +247,9 @@ Programs that it starts get obmalloc too if they are Python.
 
 
 def run(arguments):
-    """python -m obmalloc run: become the program.  Returns only on a mistake."""
+    """obmalloc run: become the program.  Returns only on a mistake."""
     children = True
-    while arguments and arguments[0].startswith("-") and arguments[0][:2] not in ("-m", "-c"):
+    while arguments and arguments[0][:1] == "-" and arguments[0] != "-" and arguments[0][:2] not in ("-m", "-c"):
         if arguments[0] in ("-h", "--help"):
             print(RUN_USAGE, end="")
             return 0
@@ -200,8 +257,8 @@ def run(arguments):
             return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
         children = False
         arguments = arguments[1:]
-    if not arguments:
-        return _complain("run: say what to run: SCRIPT, -m MODULE or -c CODE", 2)
+    if not arguments or not arguments[0]:
+        return _complain("run: say what to run: a program, -m MODULE or -c CODE", 2)
     if len(arguments) == 1 and arguments[0] in ("-m", "-c"):
         return _complain(f"run: say what to run: {arguments[0]} stands alone", 2)
     if not sys.executable:
@@ -209,19 +266,24 @@ def run(arguments):
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
     if _library_module() is None:       # it says so itself
         say_if_not_in_force("this program")
+    command, program = [sys.executable, *_interpreter_options()], arguments[0]
+    if program[0] != "-":
+        arguments = [find_program(program), *arguments[1:]]
+        if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
+            command = []
+    command += arguments
     try:
         sys.stdout.flush()
-        os.execve(sys.executable, [sys.executable, *_interpreter_options(), *arguments],
-                  _environment(children))
+        os.execve(command[0], command, _environment(children))
     except OSError as error:
         return _complain(f"run: {error}", 1)
 
 
 def path(arguments):
-    """python -m obmalloc path: print the library for LD_PRELOAD."""
+    """obmalloc path: print the library for LD_PRELOAD."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print("usage: python -m obmalloc path\n\n"
-              "Print the library's file, for LD_PRELOAD=$(python -m obmalloc path).")
+        print("usage: obmalloc path\n\n"
+              "Print the library's file, for LD_PRELOAD=$(obmalloc path).")
         return 0
     if arguments:
         return _complain(f"path: unknown argument {arguments[0]}: it takes none", 2)

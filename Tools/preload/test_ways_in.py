@@ -84,8 +84,34 @@ class WaysIn(Programs):
             process.communicate("\n")
         self.assertGreater(seen["live_blocks"], 50_000)
 
+    def test_code_and_the_standard_input_are_looked_at_too(self):
+        code = "import sys; kept = [str(i) for i in range(50_000)]; print(sys.argv, sys.path[0] == '')"
+        for arguments, first in (["-c", code, "x"], "-c"), (["-", "x"], "-"):
+            done = subprocess.run([self.python.path, "-m", "obmalloc", "stats", "--json", *arguments],
+                                  env=self.environment(), input=code, capture_output=True, text=True)
+            program, shown = done.stdout.split("\n", 1)
+            self.assertEqual((done.returncode, program), (0, f"{[first, 'x']} True"), done.stderr)
+            self.assertGreater(json.loads(shown)["live_blocks"], 50_000)
+
+    def test_commands_that_start_programs_import_little(self):
+        # What Debian's python3-minimal and a Python built without libraries lack, and what costs time.
+        absent = ("argparse", "bz2", "ctypes", "json", "lzma", "shutil", "tempfile", "typing", "zlib")
+        for command, status in ("path", 0), ("run", 0), ("doctor", 1), ("--version", 0):
+            arguments = [command, *(["-c", "print('ran')"] if command == "run" else [])]
+            code = (f"import sys\nfor name in {absent}: sys.modules[name] = None\n"
+                    f"from obmalloc.__main__ import main\nsys.exit(main({arguments}))")
+            with self.subTest(command):
+                self.assertNotEqual(self.run_python("-c", code, status=status), "")
+
+    def test_a_command_without_its_modules(self):
+        code = "import sys; sys.modules['tempfile'] = None\nfrom obmalloc.__main__ import main\nsys.exit(main(['stats']))"
+        self.run_python("-c", code, status=1, errors=(
+            "obmalloc: this Python has no module tempfile, which only run, path, enable, disable and doctor do "
+            "without: install the rest of it (on Debian: apt-get install python3)"))
+
     def test_mistakes_are_one_line(self):
-        for arguments in ["run"], ["run", "--nonsense"], ["path", "more"]:
+        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["path", "more"], ["enable", "more"],
+                          ["disable", "more"], ["--version", "more"]):
             done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                   capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)

@@ -1,5 +1,6 @@
 """The wheel in a clean virtual environment, and each way in from there."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -8,45 +9,203 @@ import unittest
 
 from helpers import PACKAGE, TIMEOUT_SECONDS, Programs, for_each_interpreter
 
+# What says whether obmalloc serves it.
+SERVES = "import obmalloc; print(obmalloc.active())"
 
-@for_each_interpreter
-class Wheel(Programs):
 
-    def command(self, *arguments, **variables):
-        environment = self.environment(**variables)
-        del environment["PYTHONPATH"]
-        done = subprocess.run(arguments, env=environment, cwd=self.folder, stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
-        self.assertEqual(done.returncode, 0, f"{arguments}\n{done.stdout}{done.stderr}")
-        return done.stdout.strip()
+class Environment(Programs):
+    """A virtual environment, with the wheel installed anew for each test."""
 
-    def test_in_a_virtual_environment(self):
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.folder = tempfile.mkdtemp()
+        cls.addClassCleanup(shutil.rmtree, cls.folder)
+        cls.venv = os.path.join(cls.folder, "venv")
+        cls.venv_python = os.path.join(cls.venv, "bin/python")
+        cls.obmalloc = os.path.join(cls.venv, "bin/obmalloc")
+
+    def setUp(self):
         self.needs_module("ensurepip")
-        self.folder = tempfile.mkdtemp()
-        self.addCleanup(shutil.rmtree, self.folder)
-        python = os.path.join(self.folder, "venv/bin/python")
-        self.command(self.python.path, "-m", "venv", "venv")
+        if not os.path.exists(self.venv_python):
+            self.command(self.python.path, "-m", "venv", "venv")
         wheel = next(PACKAGE.glob("obmalloc-*.whl"))
         self.assertIn("-py3-none-", wheel.name)
-        self.command(python, "-m", "pip", "install", "--quiet", "--no-index", str(wheel))
-        program = os.path.join(self.folder, "program.py")
-        with open(program, "w") as file:
-            file.write(self.code("""
-                import json, sys
-                if 'install' in sys.argv:
-                    import obmalloc
-                    obmalloc.install()
-                text = json.dumps([{'name': str(i), 'values': list(range(i % 9))} for i in range(5000)])
-                assert len(json.loads(text)) == 5000
-                print(serves())
-                """))
+        self.pip("install", "--no-index", "--force-reinstall", str(wheel))
+
+    def command(self, *arguments, status=0, errors=None, stdin=None, **variables):
+        """Run a command in the folder; return what it printed."""
+        environment = self.environment(**{"PYTHONPATH": "", **variables})
+        done = subprocess.run(arguments, env=environment, cwd=self.folder, input=stdin or "",
+                              capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        self.assertEqual(done.returncode, status, f"{arguments}\n{done.stdout}{done.stderr}")
+        if errors is not None:
+            self.assertEqual(done.stderr.strip(), errors)
+        return done.stdout.strip()
+
+    def pip(self, *arguments):
+        return self.command(self.venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+
+@for_each_interpreter
+class Wheel(Environment):
+
+    def test_ways_in(self):
+        program = self.write("program.py", self.code("""
+            import json, sys
+            if 'install' in sys.argv:
+                import obmalloc
+                obmalloc.install()
+            text = json.dumps([{'name': str(i), 'values': list(range(i % 9))} for i in range(5000)])
+            assert len(json.loads(text)) == 5000
+            print(serves())
+            """))
+        python = self.venv_python
         self.assertEqual(self.command(python, program), "False")
         self.assertEqual(self.command(python, "-m", "obmalloc", "run", program), "True")
-        library = self.command(python, "-m", "obmalloc", "path")
+        self.assertEqual(self.command(self.obmalloc, "run", program), "True")
+        self.assertEqual(self.command(self.obmalloc, "run", "-", stdin=SERVES), "True")
+        library = self.command(self.obmalloc, "path")
         self.assertTrue(library.startswith(self.folder), library)
         self.assertEqual(self.command(python, program, LD_PRELOAD=library), "True")
         if not self.python.debug:
             self.assertEqual(self.command(python, program, "install"), "True")
+
+    def test_version(self):
+        version = self.command(self.venv_python, "-c", "import obmalloc; print(obmalloc.__version__)")
+        self.assertEqual(self.command(self.obmalloc, "--version"), f"obmalloc {version}")
+        self.assertIn(f"Version: {version}\n", self.pip_shows())
+
+    def pip_shows(self):
+        return self.command(self.venv_python, "-m", "pip", "show", "obmalloc")
+
+    def test_run_finds_a_program_on_the_path(self):
+        programs = {"own": (self.venv_python, f"{SERVES}; import sys; print(sys.prefix, sys.argv[1:])"),
+                    "env": ("/usr/bin/env python3", f"{SERVES}; import sys; print(sys.prefix, sys.argv[1:])"),
+                    # One of another environment, which has no module obmalloc.
+                    "others": (self.python.path, "import sys; print(sys.prefix, '/_obmalloc.abi3.so' in "
+                                                 "open('/proc/self/maps').read())")}
+        for name, (first, program) in programs.items():
+            os.chmod(self.write(f"bin/{name}", f"#!{first}\n{program}\n"), 0o755)
+        variables = {"PATH": f"{self.folder}/bin:{self.venv}/bin:{os.environ['PATH']}"}
+        for name in "own", "env":
+            self.assertEqual(self.command(self.obmalloc, "run", name, "x", **variables).split("\n"),
+                             ["True", f"{self.venv} ['x']"])
+        self.assertEqual(self.command(self.obmalloc, "run", "others", **variables), f"{self.python.prefix} True")
+        # What is here comes first, as without obmalloc.
+        self.write("own", "print('here')")
+        self.assertEqual(self.command(self.obmalloc, "run", "own", **variables), "here")
+        self.command(self.obmalloc, "run", "nowhere", status=2, **variables)
+
+
+@for_each_interpreter
+class Enabled(Environment):
+    """obmalloc enable, disable."""
+
+    def setUp(self):
+        self.needs(not self.python.debug, "a debug build starts with its hooks in force")
+        super().setUp()
+
+    def files(self):
+        return {os.path.join(folder, name) for folder, _, names in os.walk(self.venv) for name in names}
+
+    def enabled_file(self):
+        return json.loads(self.command(self.obmalloc, "doctor", "--json"))["enabled"]
+
+    def serves(self, *options, **variables):
+        return self.command(self.venv_python, *options, "-c", SERVES, **variables)
+
+    def test_every_start(self):
+        before = self.files()
+        self.assertEqual(self.serves(), "False")
+        self.command(self.obmalloc, "doctor", status=1)
+        self.command(self.obmalloc, "enable", errors="")
+        for options in [], ["-I"], ["-E"]:
+            self.assertEqual(self.serves(*options), "True")
+        package = os.path.dirname(os.path.dirname(self.command(self.obmalloc, "path")))
+        self.assertEqual(self.serves("-S", PYTHONPATH=package), "False")
+        self.assertEqual(self.files() - before, {self.enabled_file()})
+        self.assertIn(self.enabled_file(), self.command(self.obmalloc, "doctor"))
+        child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVES!r}])"
+        self.assertEqual(self.command(self.venv_python, "-c", child), "True")
+        self.assertEqual(self.serves(LD_PRELOAD=self.command(self.obmalloc, "path")), "True")
+        self.command(self.obmalloc, "disable", errors="")
+        self.assertEqual((self.serves(), self.files()), ("False", before))
+        self.command(self.obmalloc, "disable", errors="")
+
+    def test_uninstalling_takes_it_away(self):
+        self.command(self.obmalloc, "enable")
+        self.command(self.obmalloc, "enable")
+        file = self.enabled_file()
+        self.pip("uninstall", "--yes", "obmalloc")
+        self.assertFalse(os.path.exists(file))
+        self.assertEqual([name for name in self.files() if "obmalloc" in os.path.basename(name)], [])
+        self.assertEqual(self.command(self.venv_python, "-c", "print(1)", errors=""), "1")
+
+    def test_a_library_that_cannot_be_loaded(self):
+        self.command(self.obmalloc, "enable")
+        library = self.command(self.obmalloc, "path")
+        for break_it in (lambda: self.write(library, ""), lambda: self.write(library, "no library " * 1000),
+                         lambda: os.unlink(library), lambda: shutil.rmtree(os.path.dirname(library))):
+            break_it()
+            done = subprocess.run([self.venv_python, "-c", "print(1)"], capture_output=True, text=True,
+                                  stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
+            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (0, "1\n", 1), done.stderr)
+            self.assertRegex(done.stderr, r"^obmalloc: not in force: .*_obmalloc\.pth")
+
+    def test_allocators_of_others(self):
+        self.command(self.obmalloc, "enable")
+        for variables in {"PYTHONMALLOC": "malloc"}, {"PYTHONMALLOC": "debug"}, {"PYTHONTRACEMALLOC": "1"}:
+            code = "print(1)"
+            self.assertEqual(self.command(self.venv_python, "-c", code, OBMALLOC_QUIET="1", errors="", **variables),
+                             "1")
+            self.assertEqual(self.command(
+                self.venv_python, "-c", code, **variables,
+                errors="obmalloc: not in force: pymalloc is not in force (PYTHONMALLOC, debug hooks, or a profiler "
+                       "such as tracemalloc): install() must come first, or the library be preloaded"), "1")
+        told = json.loads(self.command(self.obmalloc, "doctor", "--json", status=1, PYTHONTRACEMALLOC="1",
+                                       OBMALLOC_QUIET="1"))
+        self.assertRegex(told["why"], "^pymalloc is not in force")
+
+    def test_subinterpreters(self):
+        self.needs(self.python.version >= (3, 12), "such interpreters came with 3.12")
+        self.command(self.obmalloc, "enable")
+        module, create = (("_xxsubinterpreters", "create(isolated=True)") if self.python.version < (3, 13)
+                          else ("_interpreters", "create()"))
+        self.assertEqual(self.command(
+            self.venv_python, "-c", f"import {module} as interpreters, obmalloc\n"
+            f"interpreters.run_string(interpreters.{create}, 'print(1)')\nprint(obmalloc.active())",
+            errors="", PYTHONUNBUFFERED="1").split(), ["1", "True"])
+
+    def test_a_folder_that_cannot_be_written(self):
+        self.needs(os.geteuid() != 0 or shutil.which("setpriv"), "root can write everywhere")
+        site = os.path.dirname(os.path.dirname(self.command(self.obmalloc, "path")))
+        before = self.files()
+        for folder, _, _ in os.walk(site):
+            os.chmod(folder, 0o555)
+        os.chmod(self.folder, 0o755)
+        alone = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all",
+                 "--clear-groups", "--reuid=65534", "--regid=65534"] if os.geteuid() == 0 else []
+        done = subprocess.run([*alone, self.venv_python, "-m", "obmalloc", "enable"], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
+        for folder, _, _ in os.walk(site):
+            os.chmod(folder, 0o755)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+        self.assertIn("Permission denied", done.stderr)
+        self.assertEqual(self.files(), before)
+
+    def test_a_package_that_pip_did_not_install(self):
+        done = subprocess.run([self.venv_python, "-m", "obmalloc", "enable"], capture_output=True, text=True,
+                              env=self.environment(), stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+        self.assertIn(str(PACKAGE), done.stderr)
 
 
 if __name__ == "__main__":

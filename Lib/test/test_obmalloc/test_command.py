@@ -96,6 +96,28 @@ class ProgramTests(CommandTest):
         self.assertIn('ValueError: my own', done.stderr)
         self.assertIn('the page floor', done.stdout)
 
+    def test_a_traceback_shows_the_program_only(self):
+        self.write('raises.py', 'def work():\n    raise ValueError("my own")\nwork()\n')
+        self.write('hooked.py', 'import sys\nsys.excepthook = lambda kind, error, traceback: print(\n'
+                   '    kind, error.__traceback__ is traceback, traceback.tb_frame.f_code.co_name,\n'
+                   '    traceback.tb_lineno, file=sys.stderr)\n1/0\n')
+        plain = subprocess.run([sys.executable, 'raises.py'], cwd=self.folder, stderr=subprocess.PIPE,
+                               env=self.child_environment({}), encoding='utf-8').stderr
+        self.assertRegex(plain, r'(?s)raises.py", line 3.*raises.py", line 2')
+        relative = plain.replace(self.folder + '/', '')     # 3.9 and newer show the whole path
+        for arguments in ['raises.py'], ['-m', 'raises']:
+            errors = self.command('stats', *arguments, status=1).stderr
+            self.assertEqual(errors.replace(self.folder + '/', ''), relative)
+        self.assertEqual(self.command('stats', 'hooked.py', status=1).stderr,
+                         "<class 'ZeroDivisionError'> True <module> 5\n")
+        self.assertEqual(self.command('stats', '-c', 'raise SystemExit("why")', status=1).stderr, 'why\n')
+
+    def test_code(self):
+        out = self.command('stats', '-c', 'import sys; print(__name__, sys.argv)', '--json').stdout
+        self.assertTrue(out.startswith("__main__ ['-c', '--json']\n"), out)
+        self.command('report', '--output', 'page.html', '-c', 'kept = list(range(1000))')
+        self.assertIn('The heap of -c', self.read('page.html'))
+
     def test_a_program_with_threads_and_its_own_module(self):
         self.write('threads.py', '''
             import pickle, threading, time, __main__
@@ -236,6 +258,16 @@ class DoctorTests(CommandTest):
                 child.communicate('\n')
             self.assertEqual((told['in_force'], told['why']),
                              (in_force, None if in_force else InForceTests.WHY))
+
+    def test_versions_in_names(self):
+        for path, numbers in (('/usr/bin/python3.11', (3, 11, False)), ('/usr/lib/libpython3.13t.so.1.0', (3, 13, True)),
+                              ('/opt/python3/bin/python2.7', (2, 7, False)), ('/usr/bin/python3', None),
+                              ('/python/bin/x', None), ('/usr/lib/python3.x', None)):
+            self.assertEqual(_process._numbers_of_name(path), numbers, path)
+        for banner, version in (('GNU C Library (X 2.36-9) stable release version 2.36.\n', '2.36'),
+                                ('GNU C Library (X) stable release version 2.17, by Y\n', '2.17'),
+                                ('GNU C Library\n', None), ('', None)):
+            self.assertEqual(_process._glibc_version(self.write('libc', f'\0some {banner}more')), version)
 
     def test_quotas_of_control_groups(self):
         for name, text, quota in (('cpu.max', '150000 100000', 1.5), ('cpu.max', 'max 100000', None)):
@@ -488,7 +520,7 @@ class MistakeTests(CommandTest):
         self.check_mistake('cannot be written', 'report', '--output', 'no/where.html', 'program.py')
 
     def test_help(self):
-        for arguments in [], ['stats'], ['map'], ['pins'], ['trim'], ['watch'], ['report'], ['doctor']:
+        for arguments in [], ['run'], ['path'], ['enable'], ['disable'], ['stats'], ['map'], ['pins'], ['trim'], ['watch'], ['report'], ['doctor']:
             self.assertIn('usage:', self.command(*arguments, '--help').stdout)
 
 

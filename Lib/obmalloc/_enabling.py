@@ -1,0 +1,154 @@
+"""obmalloc enable, disable: obmalloc at every start of an environment.
+
+A .pth file beside the package has the module site put obmalloc in place when an
+interpreter of this environment starts, whatever starts it.  So -S, which leaves site out,
+starts without, and -I and -E start with it.
+
+Python's rules for such files: each line that begins with import is executed, and an
+exception is shown as a traceback of many lines.  So the line catches what goes wrong.
+In a virtual environment it is executed twice, so it leaves a mark.  From 3.12 on the library cannot be imported by every subinterpreter, and serves the main
+one only.
+
+What uninstalls the package removes the files that its RECORD lists.  So the file is
+listed there.
+"""
+
+import os
+import sys
+
+from obmalloc import loading
+from obmalloc._output import CommandError, complain, show
+
+# Files are read in the order of their names, and what is imported before has its blocks
+# from pymalloc.
+_NAME = '_obmalloc.pth'
+_PROGRAM = f"""
+if getattr(_thread, '_is_main_interpreter', lambda: True)() and not hasattr(sys, '_obmalloc_at_start'):
+    sys._obmalloc_at_start = True
+    try:
+        from obmalloc import loading
+        loading.install_at_start()
+    except Exception as error:
+        if sys.stderr is not None:
+            print('obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)', file=sys.stderr)
+"""
+_LINE = f'import sys, _thread; exec({_PROGRAM!r})\n'
+
+_FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+_FILE = os.path.join(_FOLDER, _NAME)
+
+
+def enabled_file():
+    """The file that puts obmalloc in place at every start; None: it is not enabled."""
+    return _FILE if os.path.exists(_FILE) else None
+
+
+def _check_folder():
+    """CommandError unless Python looks for .pth files where the package lies."""
+    import site
+    folders = site.getsitepackages()
+    if site.ENABLE_USER_SITE:
+        folders.append(site.getusersitepackages())
+    if os.path.realpath(_FOLDER) not in map(os.path.realpath, folders):
+        raise CommandError(f'enable: Python looks for .pth files in {" and ".join(folders)}, and obmalloc is '
+                           f'in {_FOLDER}: install it with pip into the environment')
+
+
+def _record():
+    """The list of the package's files, for what uninstalls it; None: there is none."""
+    from obmalloc import __version__
+    path = os.path.join(_FOLDER, f'obmalloc-{__version__}.dist-info', 'RECORD')
+    return path if os.path.exists(path) else None
+
+
+def _replace(path, data):
+    """Write a file whole or not at all."""
+    temporary = f'{path}.{os.getpid()}.tmp'
+    try:
+        with open(temporary, 'wb') as file:
+            file.write(data)
+        os.replace(temporary, path)
+    except OSError:
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def _list_in(record, is_listed):
+    """Have the .pth file in the list, or not."""
+    with open(record, 'rb') as file:
+        old = file.read().splitlines(keepends=True)
+    end = b'\r\n' if old and old[0].endswith(b'\r\n') else b'\n'
+    entry = _NAME.encode() + b',,'
+    new = [line for line in old if line.rstrip() != entry] + [entry + end] * is_listed
+    if new != old:
+        _replace(record, b''.join(new))
+
+
+def _command(name, usage, arguments, run):
+    """Run one of the two commands; the exit status."""
+    if arguments[:1] in (['-h'], ['--help']):
+        print(usage, end='')
+        return 0
+    if arguments:
+        complain(f'{name}: unknown argument {arguments[0]}: it takes none')
+        return 2
+    try:
+        show(run())
+    except CommandError as error:
+        complain(error)
+        return 1
+    except OSError as error:
+        complain(f'{name}: {error.filename}: {error.strerror}')
+        return 1
+    return 0
+
+
+_ENABLE_USAGE = f"""\
+usage: obmalloc enable
+
+Put obmalloc in place whenever an interpreter of this environment starts, by a file
+{_NAME} beside the package.  `obmalloc disable` and uninstalling take it away; so
+does an update of the package, after which say `obmalloc enable` again.
+"""
+
+_DISABLE_USAGE = """\
+usage: obmalloc disable
+
+Undo `obmalloc enable`.
+"""
+
+
+def _enable():
+    if loading.library_file() is None:
+        raise CommandError('enable: this interpreter was built with obmalloc, which is always in force')
+    _check_folder()
+    record = _record()
+    if record is not None:
+        _list_in(record, True)
+    _replace(_FILE, _LINE.encode())
+    yield f'obmalloc is in place at every start of {sys.prefix} from now on, by {_FILE}'
+    if record is None:
+        yield 'no RECORD lists the files of the package: say `obmalloc disable` before you uninstall it'
+
+
+def _disable():
+    try:
+        os.unlink(_FILE)
+    except FileNotFoundError:
+        yield f'obmalloc was not enabled: there is no {_FILE}'
+    else:
+        yield f'obmalloc is no longer put in place at every start: {_FILE} is gone'
+    record = _record()
+    if record is not None:
+        _list_in(record, False)
+
+
+def enable(arguments):
+    """obmalloc enable; the exit status."""
+    return _command('enable', _ENABLE_USAGE, arguments, _enable)
+
+
+def disable(arguments):
+    """obmalloc disable; the exit status."""
+    return _command('disable', _DISABLE_USAGE, arguments, _disable)

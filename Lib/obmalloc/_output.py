@@ -1,0 +1,50 @@
+"""How the commands print, and what they say of mistakes."""
+
+import contextlib
+import os
+import sys
+
+from obmalloc import _kernel
+
+
+class CommandError(Exception):
+    """One line that says what is wrong and what to do."""
+
+
+class UsageError(CommandError):
+    """The same, of the command line: its status is 2."""
+
+
+def one_line(message):
+    """A message without the line ends that a name in it may have."""
+    return ' '.join(str(message).split())
+
+
+def complain(message):
+    """Print one line on stderr."""
+    print('obmalloc:', one_line(message), file=sys.stderr)
+
+
+@contextlib.contextmanager
+def printing():
+    """Somebody may have closed the other end of the pipe, or the disk may be full."""
+    try:
+        yield
+    except _kernel.KernelError:     # an OSError too, but not of the output
+        raise
+    except OSError as error:
+        # Nothing more can be said there, not even at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise CommandError(f'the output cannot be written: {error.strerror}') from None
+
+
+def show(lines):
+    """Print lines; what the output cannot encode is shown by its number."""
+    if sys.stdout is None:
+        raise CommandError('the standard output is closed: there is nowhere to show anything')
+    encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
+    with printing():
+        for line in lines:
+            print(line.encode(encoding, 'backslashreplace').decode(encoding))
+        sys.stdout.flush()
