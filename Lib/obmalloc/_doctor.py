@@ -12,8 +12,8 @@ _OLDEST = (3, 9)            # that the library serves
 _VARIABLES = ('PYTHONOBMALLOC', 'PYTHONMALLOC', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')
 
 _PRELOAD = 'LD_PRELOAD=$(python -m obmalloc path)'
-_WAYS_IN = (f'obmalloc run PROGRAM, or {_PRELOAD} where it starts, or obmalloc enable, '
-            'or obmalloc.install() in it')
+_WAYS_IN = (f'python -m obmalloc run PROGRAM, or {_PRELOAD} where it starts, or python -m obmalloc enable '
+            'for every start, or obmalloc.install() in it')
 _OTHERS_CHOSE = ('something has set other allocators, which pass nothing on: a hook '
                  '(PyMem_SetAllocator()), or the program that embeds Python',
                  'start without it, to see whether it is that')
@@ -128,7 +128,7 @@ class Diagnosis:
         if sys.flags.no_site:
             return f'Python was started with -S, and so does not read {self.enabled}', 'start it without -S'
         return (loading.refused_at_start or f'{self.enabled} has not been read, or not as it was written',
-                f'start it by obmalloc run, or with {_PRELOAD}')
+                f'start it by python -m obmalloc run, or with {_PRELOAD}')
 
     def as_dict(self):
         """All of it, fit for JSON."""
