@@ -18,7 +18,7 @@ QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in for
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 
 _MODULE = "obmalloc._obmalloc"
-_FILE = "_obmalloc.abi3.so"         # the library
+_FILE = "_obmalloc.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
 _INTERFACE = 1                      # OBM_LOADABLE_INTERFACE of a library that fits this package
 

@@ -100,6 +100,12 @@ process_faults(void)
 
 #ifdef __linux__
 
+/* What mallinfo2() returns, by the names of mallinfo2(3): the library is compiled for C
+   libraries without it (before 2.33), and runs with newer ones too. */
+struct words_of_mallinfo2 {
+    size_t arena, ordblks, smblks, hblks, hblkhd, usmblks, fsmblks, uordblks, fordblks, keepcost;
+};
+
 static struct {
     unsigned found;             /* published: the others are valid */
     int (*malloc_trim)(size_t pad);
@@ -108,16 +114,16 @@ static struct {
     void (*mi_collect)(bool force);
 #ifdef __GLIBC__
     struct mallinfo (*mallinfo)(void);
-#  if __GLIBC_PREREQ(2, 33)
-    struct mallinfo2 (*mallinfo2)(void);
-#  endif
+    struct words_of_mallinfo2 (*mallinfo2)(void);
 #endif
 } functions;
 
 /* The library runs with C libraries in which dlsym() is not a part of libc yet, so it takes
-   the oldest version of it that there is, wherever the process has it. */
+   the oldest version of it that there is, wherever the process has it.  One that is
+   compiled for such a C library knows no other version. */
 #if defined(OBM_LOADABLE) && defined(__GLIBC__)
-#  if defined(__x86_64__)
+#  if !__GLIBC_PREREQ(2, 34)
+#  elif defined(__x86_64__)
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
 #  elif defined(__aarch64__)
 __asm__(".symver dlsym, dlsym@GLIBC_2.17");
@@ -149,9 +155,7 @@ find_functions(void)
     find_function(&functions.mi_collect, "mi_collect");
 #ifdef __GLIBC__
     find_function(&functions.mallinfo, "mallinfo");
-#  if __GLIBC_PREREQ(2, 33)
     find_function(&functions.mallinfo2, "mallinfo2");
-#  endif
 #endif
     OBM_PUBLISH(&functions.found, 1u);
 }
@@ -174,14 +178,12 @@ malloc_figures(struct obm_malloc_figures *figures)
     if (has_another()) {
         return false;
     }
-#  if __GLIBC_PREREQ(2, 33)
     if (functions.mallinfo2 != NULL) {
-        struct mallinfo2 info = functions.mallinfo2();
+        struct words_of_mallinfo2 info = functions.mallinfo2();
         figures->held = info.arena;
         figures->free = info.fordblks;
         return true;
     }
-#  endif
     if (functions.mallinfo != NULL) {
         struct mallinfo info = functions.mallinfo();
         figures->held = (unsigned)info.arena;

@@ -17,7 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "build/preload"
-LIBRARY = PACKAGE / "obmalloc/_obmalloc.abi3.so"
+LIBRARY = PACKAGE / "obmalloc/_obmalloc.so"
 TIMEOUT_SECONDS = 300
 
 _FACTS = """

@@ -147,7 +147,7 @@ class InForce(Programs):
             obmalloc.check()
             obmalloc.trim()
             with open('/proc/self/maps') as file:
-                print({line.split()[5] for line in file if '_obmalloc.abi3' in line})
+                print({line.split()[5] for line in file if '_obmalloc.so' in line})
             """, LD_PRELOAD=copy)
         self.assertEqual(printed, f"True True True {copy}\n{{{copy!r}}}")
 
@@ -208,8 +208,8 @@ class InForce(Programs):
                 (f"{WHY_MALLOC}; the library is not preloaded", "unset PYTHONMALLOC", {"PYTHONMALLOC": "malloc"}),
                 (WHY_MALLOC, "unset PYTHONMALLOC", {
                     "PYTHONMALLOC": "malloc", "LD_PRELOAD": str(LIBRARY), "OBMALLOC_QUIET": "1"}),
-                ("LD_PRELOAD names /nowhere/_obmalloc.abi3.so, which the loader has not taken", "LD_PRELOAD=",
-                 {"LD_PRELOAD": "/nowhere/_obmalloc.abi3.so"})):
+                ("LD_PRELOAD names /nowhere/_obmalloc.so, which the loader has not taken", "LD_PRELOAD=",
+                 {"LD_PRELOAD": "/nowhere/_obmalloc.so"})):
             with self.subTest(why):
                 errors = None if "/nowhere" in why else ""      # the loader's own
                 told = self.doctor(status=1, errors=errors, **variables)

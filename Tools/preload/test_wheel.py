@@ -90,7 +90,7 @@ class Wheel(Environment):
         programs = {"own": (self.venv_python, f"{SERVES}; import sys; print(sys.prefix, sys.argv[1:])"),
                     "env": ("/usr/bin/env python3", f"{SERVES}; import sys; print(sys.prefix, sys.argv[1:])"),
                     # One of another environment, which has no module obmalloc.
-                    "others": (self.python.path, "import sys; print(sys.prefix, '/_obmalloc.abi3.so' in "
+                    "others": (self.python.path, "import sys; print(sys.prefix, '/_obmalloc.so' in "
                                                  "open('/proc/self/maps').read())")}
         for name, (first, program) in programs.items():
             os.chmod(self.write(f"bin/{name}", f"#!{first}\n{program}\n"), 0o755)

@@ -5,7 +5,7 @@
 #define OBM_LOADABLE_H
 
 /* The library's file, as it stands in LD_PRELOAD: also a module for import. */
-#define OBM_LOADABLE_FILE "_obmalloc.abi3.so"
+#define OBM_LOADABLE_FILE "_obmalloc.so"
 
 /* Environment: "0" takes the library out of LD_PRELOAD when a Python starts,
    so that programs which that one starts do without. */
