@@ -1,9 +1,11 @@
 """What pyproject.toml cannot say: one library, for every version of Python."""
 
+import os
 import sys
 import sysconfig
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 try:
     from setuptools.command.bdist_wheel import bdist_wheel
@@ -25,14 +27,22 @@ class Wheel(bdist_wheel):
         return "py3", "none", super().get_tag()[2]
 
 
+class Build(build_ext):
+    """No version of Python in the file's name; nor .abi3, since the library also calls
+    functions that are no part of the stable ABI, if Python has them."""
+
+    def get_ext_filename(self, fullname):
+        return os.path.join(*fullname.split(".")) + ".so"
+
+
 setup(
-    cmdclass={"bdist_wheel": Wheel},
+    cmdclass={"bdist_wheel": Wheel, "build_ext": Build},
     ext_modules=[Extension(
         "obmalloc._obmalloc",
         ["Objects/obmalloc/adapters/loadable.c", "Modules/_obmalloc.c"],
         include_dirs=["Include/internal"],
         define_macros=[("OBM_LOADABLE", "1")],
         extra_compile_args=["-std=gnu11", "-O3", "-fvisibility=hidden", "-fno-plt"],
-        py_limited_api=True,
+        extra_link_args=["-Wl,-z,relro", "-Wl,-z,now"],
     )],
 )

@@ -160,6 +160,7 @@ find_functions(void)
     OBM_PUBLISH(&functions.found, 1u);
 }
 
+#ifdef __GLIBC__
 /* Whether another malloc than the C library's is in force. */
 static bool
 has_another(void)
@@ -167,6 +168,7 @@ has_another(void)
     return functions.mallctl != NULL || functions.tcmalloc_release != NULL
            || functions.mi_collect != NULL;
 }
+#endif
 
 #endif /* __linux__ */
 

@@ -27,6 +27,7 @@ import suite
 import tree
 import user_tree
 import versions
+import wheels
 from errors import run_guarded
 from shared.command import Parser
 
@@ -46,7 +47,7 @@ def parse(arguments):
                       help="the edited tree (default: TREE, else the patched tree in build/)")
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
-    commands.add_parser("wheel", help="the same as a wheel, in dist/")
+    commands.add_parser("wheels", help="wheels for all platforms and the sources, in dist/")
     commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
     commands.add_parser("soak", help="run the storms of Tools/soak for SECONDS")
     commands.add_parser("test", help="run all tests of VERSION")
@@ -75,8 +76,8 @@ def main(arguments):
         dist.dist(release)
     elif options.command == "preload":
         package.preload()
-    elif options.command == "wheel":
-        package.wheel()
+    elif options.command == "wheels":
+        wheels.wheels()
     elif options.command == "fuzz":
         return fuzz.fuzz()
     elif options.command == "soak":

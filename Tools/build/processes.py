@@ -17,7 +17,7 @@ MOST_JOBS = 9999
 MOST_SECONDS = 999_999_999
 # What our make hands down to us, and no child should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
-         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE", "ROUNDS", "STEPS"}
+         "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE", "ROUNDS", "STEPS", "URL"}
 _MAKES = {"MAKEFLAGS", "MFLAGS", "MAKEOVERRIDES", "MAKELEVEL", "MAKEFILES", "GNUMAKEFLAGS"}
 # Lines of a log that tell why, best first.
 _TELLING = (

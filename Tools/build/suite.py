@@ -21,6 +21,7 @@ from typing import Callable, Iterable, Optional, Sequence, TextIO
 import package
 import places
 import unittests
+import wheels
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs, seconds_wanted
@@ -56,6 +57,7 @@ def run_all(releases: Sequence[Release], suites: Sequence[Release]) -> int:
         old.unlink()
     _step("core", lambda: _call("core", ["make", "--no-print-directory", f"JOBS={job_count}", "check-all"]))
     _step("tools", _tools)
+    _step("wheels", _wheels)
     for release in releases:
         _test_release(release, release in suites, job_count)
     return _summary()
@@ -135,6 +137,19 @@ def _build(release: Release, names: Sequence[str]) -> int:
 def _tools() -> int:
     """The unit tests of every folder Tools/*/tests, each in its own process."""
     return _unittests("tools", unittests.tools_batches())
+
+
+def _wheels() -> int:
+    """What is released, and what PyPI's own tools say of it; skipped where they cannot be
+    had, for want of a network."""
+    try:
+        wheels.ensure_tools()
+    except BuildError as error:
+        say(f"no wheels: {error}")
+        files.write_json(counts_file("wheels"), {"passed": 0, "failed": 0, "skipped": 1})
+        return 0
+    wheels.wheels()
+    return 0
 
 
 def _preload(stock: Build, step: str) -> int:
