@@ -19,7 +19,7 @@ CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do w
 _MODULE = "obmalloc._obmalloc"
 _FILE = "_obmalloc.abi3.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
-_INTERFACE = 1                      # OBM_LOADABLE_INTERFACE of a library that fits this package
+_INTERFACE = 2                      # OBM_LOADABLE_INTERFACE of a library that fits this package
 
 
 def is_library(path):
