@@ -18,16 +18,13 @@ import xml.etree.ElementTree
 from pathlib import Path
 from typing import Callable, Iterable, Optional, Sequence, TextIO
 
-from obmallocbench import packages
-from obmallocbench.errors import BenchmarkError
-
 import package
 import places
 import unittests
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs, seconds_wanted
-from shared import files
+from shared import files, packages
 from unittests import Attempt, Batch, Counts, Failure
 from versions import Release
 
@@ -160,7 +157,7 @@ def _get_packages(python: str) -> None:
     names = (PRELOAD_TESTS / "packages.txt").read_text(encoding="utf-8").split()
     try:
         packages.install(names, {"version": version, "path": python}, places.BUILD / "packages")
-    except BenchmarkError as error:
+    except packages.Failure as error:
         say(f"some tests of the library are skipped for Python {version}: {error}")
 
 
