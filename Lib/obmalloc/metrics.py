@@ -20,8 +20,8 @@ GIL.  The rest is one small file of /proc.  Nothing runs between two collections
 A collection never raises.  A figure that cannot be had is left out, and the first
 time the logger 'obmalloc.metrics' says why.
 
-All figures but those of the process and of the system's malloc concern the
-interpreter that made the collector.
+What the arenas hold concerns the interpreter that collects; trims, the system's
+malloc and the resident set concern the process.
 """
 
 import json

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import json
 import re
+import subprocess
 import sys
 import tempfile
 import unittest
@@ -194,6 +196,43 @@ class OwnSiteTests(unittest.TestCase):
             self.skipTest(f"mkdocs cannot be had: {error}")
         with contextlib.redirect_stdout(io.StringIO()):
             self.assertEqual(tool.build(), 0)
+
+
+class ForgeTests(unittest.TestCase):
+    """What a public forge reads, as YAML, which the generator's Python has."""
+
+    @classmethod
+    def setUpClass(cls):
+        try:
+            python = load_tool().generator()
+        except command.Failure as error:
+            raise unittest.SkipTest(f"mkdocs cannot be had, and with it YAML: {error}")
+        program = "import json, sys, yaml; print(json.dumps([yaml.safe_load(open(path)) for path in sys.argv[1:]]))"
+        files = sorted(pages.ROOT.glob(".github/**/*.yml"))
+        printed = subprocess.run([python, "-c", program, *files], check=True, capture_output=True, text=True).stdout
+        cls.documents = {file.name: document for file, document in zip(files, json.loads(printed))}
+
+    def test_each_job_says_where_and_what(self):
+        jobs = self.documents["ci.yml"]["jobs"]
+        self.assertEqual(set(jobs), {"test", "wheels", "documents"})
+        for name, job in jobs.items():
+            self.assertIn("runs-on", job, name)
+            for step in job["steps"]:
+                self.assertEqual(("run" in step) + ("uses" in step), 1, step)
+                self.assertRegex(step.get("uses", "a/b@v1"), r"\A[\w-]+/[\w-]+@v\d+\Z")
+
+    def test_forms_ask_for_what_they_need(self):
+        forms = {name: form for name, form in self.documents.items() if "body" in form}
+        self.assertEqual(len(forms), 3)
+        for name, form in forms.items():
+            with self.subTest(name):
+                self.assertTrue(form["name"] and form["description"])
+                fields = [field for field in form["body"] if field["type"] != "markdown"]
+                self.assertEqual(len({field["id"] for field in fields}), len(fields))
+                self.assertTrue(all(field["attributes"]["label"] for field in fields))
+                self.assertTrue(any(field.get("validations", {}).get("required") for field in fields))
+                for field in fields:        # YAML takes a bare yes for a boolean
+                    self.assertTrue(all(isinstance(option, str) for option in field["attributes"].get("options", [])))
 
 
 class GeneratorTests(unittest.TestCase):
