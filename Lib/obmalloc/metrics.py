@@ -39,14 +39,14 @@ __all__ = ['METRICS', 'Metric', 'PrometheusCollector', 'dashboard', 'instrument'
 _log = logging.getLogger('obmalloc.metrics')
 
 # OpenTelemetry's units, and what each is in a Prometheus name.
-_UNITS = {'By': '_bytes', 's': '_seconds', '1': ''}
+_UNITS = {'By': '_bytes', 's': '_seconds'}
 
 
 class Metric(NamedTuple):
     """A figure that is told.
 
     name     str: of OpenTelemetry
-    unit     str: 'By' (bytes), 's' (seconds), '1', or '{thing}' for a number of things
+    unit     str: 'By' (bytes), 's' (seconds), or '{thing}' for a number of things
     counts   bool: it only grows, while the process lives
     source   str: where it comes from, a key of what a collection reads
     text     str: what it is, one line
@@ -65,8 +65,9 @@ class Metric(NamedTuple):
 
 
 METRICS = (
-    Metric('obmalloc.active', '1', False, 'active',
-           'Whether obmalloc serves the small requests of this interpreter'),
+    # Not a gauge of unit 1, to whose name OpenTelemetry's collector adds _ratio.
+    Metric('obmalloc.active', '{interpreter}', False, 'active',
+           'Interpreters whose small requests obmalloc serves: 1, or 0 where it is not in force'),
     Metric('obmalloc.process.resident', 'By', False, 'process',
            'Resident set of the process, by Linux'),
     Metric('obmalloc.memory.resident', 'By', False, 'resident',
@@ -216,7 +217,7 @@ def instrument(meter):
     """Have a meter of OpenTelemetry observe METRICS, and return the instruments (a list).
 
     meter: an opentelemetry.metrics.Meter.  What only grows becomes an observable
-    counter, all else an observable up-down counter, but obmalloc.active, a gauge.
+    counter, all else an observable up-down counter.
     Collecting all instruments in turn reads the figures once.
 
     Raises ImportError without the package opentelemetry-api.
@@ -234,13 +235,9 @@ def instrument(meter):
             return [] if value is None else [Observation(value)]
         return callback
 
-    def create(metric):
-        if metric.counts:
-            return meter.create_observable_counter
-        return meter.create_observable_gauge if metric.unit == '1' else meter.create_observable_up_down_counter
-
-    return [create(metric)(metric.name, callbacks=[observe(metric)], unit=metric.unit,
-                           description=metric.text) for metric in METRICS]
+    create = {False: meter.create_observable_up_down_counter, True: meter.create_observable_counter}
+    return [create[metric.counts](metric.name, callbacks=[observe(metric)], unit=metric.unit,
+                                  description=metric.text) for metric in METRICS]
 
 
 # Grafana ----------------------------------------------------------------------------
