@@ -84,6 +84,55 @@ obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return list;
 }
 
+PyDoc_STRVAR(system_malloc_doc,
+"system_malloc() -> dict or None\n"
+"\n"
+"What the system's malloc holds in its arenas, in bytes: 'held', and 'free', which\n"
+"counts memory that has gone back to the system since, too.  None: this malloc does\n"
+"not tell (glibc's does).  It looks at all of its free blocks, and locks an arena\n"
+"meanwhile; the GIL is not held.");
+
+static PyObject *
+obmalloc_system_malloc(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct obm_malloc_figures figures = {0, 0};
+    bool told;
+    Py_BEGIN_ALLOW_THREADS
+    told = _PyObmalloc_MallocFigures(&figures);
+    Py_END_ALLOW_THREADS
+    if (!told) {
+        return Py_BuildValue("");
+    }
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && (set_size(dict, "held", figures.held) < 0
+                         || set_size(dict, "free", figures.free) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
+PyDoc_STRVAR(trims_doc,
+"trims() -> dict\n"
+"\n"
+"How often memory was given back in this process so far, and how long that took:\n"
+"'trims' calls of trim() and their 'trim_microseconds'; 'malloc_trims' calls that\n"
+"made the system's malloc give back, by trim() or by the purger, and their\n"
+"'malloc_trim_microseconds'.");
+
+static PyObject *
+obmalloc_trims(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    struct obm_spent trims = obm_spent_read(&trims_spent), of_malloc = _PyObmalloc_MallocSpent();
+    PyObject *dict = PyDict_New();
+    if (dict != NULL && (set_size(dict, "trims", trims.calls) < 0
+                         || set_size(dict, "trim_microseconds", trims.microseconds) < 0
+                         || set_size(dict, "malloc_trims", of_malloc.calls) < 0
+                         || set_size(dict, "malloc_trim_microseconds", of_malloc.microseconds) < 0)) {
+        Py_CLEAR(dict);
+    }
+    return dict;
+}
+
 /* Whether a block that a domain has just given, which may be moved a little by
    hooks in front of us, lies in the heap.  -1: there is no memory. */
 static int
@@ -195,6 +244,8 @@ static PyMethodDef methods[] = {
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},
+    {"system_malloc", obmalloc_system_malloc, METH_NOARGS, system_malloc_doc},
+    {"trims", obmalloc_trims, METH_NOARGS, trims_doc},
     {NULL, NULL, 0, NULL}
 };
 

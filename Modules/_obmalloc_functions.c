@@ -162,13 +162,18 @@ between_steps(void)
     Py_END_ALLOW_THREADS
 }
 
+/* The calls of trim() in this process. */
+static struct obm_spent trims_spent;
+
 static PyObject *
 obmalloc_trim(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
+    uint64_t start = _PyObmalloc_Now();
     size_t released = _PyObmalloc_Trim(between_steps);
     Py_BEGIN_ALLOW_THREADS
     _PyObmalloc_TrimSystemMalloc();
     Py_END_ALLOW_THREADS
+    obm_spent_add(&trims_spent, _PyObmalloc_Now() - start);
     return PyLong_FromSize_t(released);
 }
 

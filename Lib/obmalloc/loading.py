@@ -20,7 +20,7 @@ CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do w
 _MODULE = "obmalloc._obmalloc"
 _FILE = "_obmalloc.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
-_INTERFACE = 1                      # OBM_LOADABLE_INTERFACE of a library that fits this package
+_INTERFACE = 2                      # OBM_LOADABLE_INTERFACE of a library that fits this package
 
 
 refused_at_start = None             # why install_at_start() could not

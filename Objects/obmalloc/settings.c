@@ -131,7 +131,7 @@ parse_check(struct obm_settings *settings, const char *value)
 }
 
 /* The settings that there are.  A new one needs a row here, and one in the
-   table of the README. */
+   table of docs/tuning.md. */
 static const struct {
     const char *key;
     bool (*parse)(struct obm_settings *settings, const char *value);

@@ -197,8 +197,9 @@ malloc_figures(struct obm_malloc_figures *figures)
     return false;
 }
 
+/* false: this malloc cannot. */
 static bool
-malloc_give_back(void)
+call_give_back(void)
 {
 #ifdef __linux__
     find_functions();
@@ -220,6 +221,25 @@ malloc_give_back(void)
     }
 #endif
     return false;
+}
+
+static struct obm_spent malloc_spent;
+
+static bool
+malloc_give_back(void)
+{
+    uint64_t start = process_now();
+    bool done = call_give_back();
+    if (done) {
+        obm_spent_add(&malloc_spent, process_now() - start);
+    }
+    return done;
+}
+
+struct obm_spent
+obm_malloc_spent(void)
+{
+    return obm_spent_read(&malloc_spent);
 }
 
 static const struct obm_process process_system = {

@@ -25,7 +25,7 @@ import wheels
 from errors import BuildError, run_guarded, say
 from interpreter import VARIANTS, Build, build
 from processes import clean_environment, jobs, seconds_wanted
-from shared import files
+from shared import files, packages
 from unittests import Attempt, Batch, Counts, Failure
 from versions import Release
 
@@ -36,6 +36,7 @@ SOAK_SECONDS = 30                   # in make test
 LONG_SOAK_SECONDS = 1200            # make soak
 SOAK_SINCE = (3, 9)                 # the first series on which its storms run
 REGRTEST_WRITES_JUNIT = (3, 8)      # the first series that does
+PRELOAD_TESTS = places.ROOT / "Tools/preload"
 PRELOAD_SINCE = (3, 9)              # the first series that the loadable library serves
 KINDS = ("passed", "failed", "skipped", "flaky")
 
@@ -155,13 +156,29 @@ def _wheels() -> int:
 def _preload(stock: Build, step: str) -> int:
     """The tests of the loadable library, with interpreters that lack obmalloc."""
     package.preload()
+    for python in _preload_pythons(stock):
+        _get_packages(python)
     return _unittests(step, [preload_batch(stock)])
+
+
+def _preload_pythons(stock: Build) -> list[str]:
+    return [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
+
+
+def _get_packages(python: str) -> None:
+    """Get what Tools/preload/packages.txt names for an interpreter; tests skip what cannot be had."""
+    version = subprocess.run([python, "-I", "-c", "import platform; print(platform.python_version())"],
+                             capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout.strip()
+    names = (PRELOAD_TESTS / "packages.txt").read_text(encoding="utf-8").split()
+    try:
+        packages.install(names, {"version": version, "path": python}, places.BUILD / "packages")
+    except packages.Failure as error:
+        say(f"some tests of the library are skipped for Python {version}: {error}")
 
 
 def preload_batch(stock: Build) -> Batch:
     """The tests of the loadable library; make preload must have been there."""
-    pythons = [str(python) for python in ("/usr/bin/python3", stock.python) if os.access(python, os.X_OK)]
-    return unittests.folder_batch(places.ROOT / "Tools/preload", {PYTHONS_VARIABLE: os.pathsep.join(pythons)})
+    return unittests.folder_batch(PRELOAD_TESTS, {PYTHONS_VARIABLE: os.pathsep.join(_preload_pythons(stock))})
 
 
 def _unittests(step: str, batches: Iterable[Batch]) -> int:

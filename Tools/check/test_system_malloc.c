@@ -22,6 +22,18 @@ TEST(the_process_tells_time_and_memory)
     obm_os_system()->unmap(memory, size);
 }
 
+TEST(what_was_spent_is_counted_in_microseconds)
+{
+    struct obm_spent spent = {0, 0};
+    obm_spent_add(&spent, 2999);
+    obm_spent_add(&spent, 1000 * 1000);
+    EXPECT_EQUAL(spent.calls, 2);
+    EXPECT_EQUAL(obm_spent_read(&spent).microseconds, 1002);
+    spent.microseconds = UINTPTR_MAX;
+    obm_spent_add(&spent, 4000);
+    EXPECT_EQUAL(spent.microseconds, 3);
+}
+
 #ifdef __GLIBC__
 
 /* Blocks with free ones between them: malloc tells of these, and gives their memory
@@ -47,7 +59,10 @@ TEST(glibc_tells_what_it_holds_free_and_gives_it_back)
     EXPECT_AT_LEAST(after.free, before.free + BLOCKS / 2 * (size_t)SIZE);
     EXPECT_AT_LEAST(after.held, after.free);
     size_t resident = process->resident();
+    struct obm_spent spent = obm_malloc_spent();
     EXPECT(process->malloc_give_back());
+    EXPECT_EQUAL(obm_malloc_spent().calls, spent.calls + 1);
+    EXPECT_AT_LEAST(obm_malloc_spent().microseconds, spent.microseconds);
     EXPECT_AT_MOST(process->resident(), resident - BLOCKS / 4 * (size_t)SIZE);
     for (size_t i = 1; i < BLOCKS; i += 2) {
         EXPECT_EQUAL(blocks[i][SIZE - 1], 1);

@@ -16,7 +16,6 @@ The modules, each uses only those above it, and Tools/shared:
     replay               traces replayed against allocators, gathered in one document
     document             the documents' forms; reading them
     journal              runs of a long measurement, appended one by one
-    packages             packages of PyPI that workloads import
     allocators           one table of arms: interpreters with the allocators that people give them
     comparison           every scenario under every allocator, gathered in one document
     service              a web service under each allocator, gathered in one document

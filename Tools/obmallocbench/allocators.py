@@ -14,9 +14,9 @@ import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from shared import processes
+from shared import packages, processes
 
-from . import machine, packages, running
+from . import machine, running
 from .errors import BenchmarkError
 
 STOCK, PATCHED, AGAIN = "stock", "patched", "stock-again"

@@ -12,7 +12,9 @@ import time
 from pathlib import Path
 from typing import Callable, Sequence
 
-from . import allocators, experiment, packages, running
+from shared import packages
+
+from . import allocators, experiment, running
 from .document import COMPARISON_FORMAT as FORMAT
 from .errors import BenchmarkError
 from .journal import Journal, key_of

@@ -15,10 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Callable, Sequence
 
-from shared import files, processes
+from shared import files, packages, processes
 from shared.processes import last_line
 
-from . import experiment, packages
+from . import experiment
 from .comparison import ensure_unchanged, signature
 from .errors import BenchmarkError
 from .figures import busy, machine_of, stock_of, unlike

@@ -22,9 +22,9 @@ import urllib.request
 from pathlib import Path
 from typing import Callable, Sequence
 
-from shared import processes
+from shared import packages, processes
 
-from . import allocators, experiment, machine, packages, running
+from . import allocators, experiment, machine, running
 from .document import SERVICE_FORMAT
 from .errors import BenchmarkError
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PACKAGE = ROOT / "build/preload"
+PACKAGES = ROOT / "build/packages"      # of PyPI
 LIBRARY = PACKAGE / "obmalloc/_obmalloc.so"
 TIMEOUT_SECONDS = 300
 

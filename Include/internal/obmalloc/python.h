@@ -10,6 +10,7 @@
 #include "obmalloc/check.h"
 #include "obmalloc/heap_map.h"
 #include "obmalloc/stats.h"
+#include "obmalloc/system_malloc.h"
 
 extern void _PyObmalloc_Stats(struct obm_stats *stats);
 
@@ -40,6 +41,14 @@ extern size_t _PyObmalloc_Trim(void (*between)(void));
 
 /* Let the system's malloc give back what it holds free.  The GIL need not be held. */
 extern void _PyObmalloc_TrimSystemMalloc(void);
+
+/* What the system's malloc holds, and what giving back took: see obm_process and
+   obm_malloc_spent().  The GIL need not be held. */
+extern bool _PyObmalloc_MallocFigures(struct obm_malloc_figures *figures);
+extern struct obm_spent _PyObmalloc_MallocSpent(void);
+
+/* Nanoseconds, never running backwards. */
+extern uint64_t _PyObmalloc_Now(void);
 
 /* See obm_check_heap(). */
 extern bool _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE]);

@@ -8,6 +8,33 @@
 /* This process.  Never NULL. */
 OBM_API const struct obm_process *obm_process_system(void);
 
+/* How often malloc_give_back() of this process made the system's malloc give back, and
+   how long that took. */
+OBM_API struct obm_spent obm_malloc_spent(void);
+
+/* Count a call that took so long.  Any thread may. */
+static inline void
+obm_spent_add(struct obm_spent *spent, uint64_t nanoseconds)
+{
+    const uintptr_t added[] = {1, (uintptr_t)(nanoseconds / 1000)};
+    uintptr_t *const places[] = {&spent->calls, &spent->microseconds};
+    for (unsigned i = 0; i < 2; i++) {
+        uintptr_t old = OBM_PUBLISHED(places[i]);
+        while (!OBM_ATOMIC_SWAP(places[i], old, old + added[i])) {
+            old = OBM_PUBLISHED(places[i]);
+        }
+    }
+}
+
+/* The two figures, which a thread that counts at the same time may change one after
+   the other. */
+static inline struct obm_spent
+obm_spent_read(const struct obm_spent *spent)
+{
+    struct obm_spent read = {OBM_PUBLISHED(&spent->calls), OBM_PUBLISHED(&spent->microseconds)};
+    return read;
+}
+
 /* Let glibc's malloc have one arena, if the settings and the number of processors say
    so, unless MALLOC_ARENA_MAX or GLIBC_TUNABLES decides it.  Returns whether it was
    done. */

@@ -300,6 +300,13 @@ struct obm_malloc_figures {
     size_t free;            /* of these, not in use, whether resident or not */
 };
 
+/* How often something was done in this process, and how long all of that took.  Both
+   wrap around.  Several threads may count at a time: see obm_spent_add(). */
+struct obm_spent {
+    uintptr_t calls;
+    uintptr_t microseconds;
+};
+
 /* This process, as idle.c sees it.  The tests put a fake in its place. */
 struct obm_process {
     uint64_t (*now)(void);          /* nanoseconds, never running backwards */

@@ -15,6 +15,24 @@ _PyObmalloc_TrimSystemMalloc(void)
     obm_process_system()->malloc_give_back();
 }
 
+bool
+_PyObmalloc_MallocFigures(struct obm_malloc_figures *figures)
+{
+    return obm_process_system()->malloc_figures(figures);
+}
+
+struct obm_spent
+_PyObmalloc_MallocSpent(void)
+{
+    return obm_malloc_spent();
+}
+
+uint64_t
+_PyObmalloc_Now(void)
+{
+    return obm_process_system()->now();
+}
+
 const struct obm_heap *
 _PyObmalloc_Heap(void)
 {

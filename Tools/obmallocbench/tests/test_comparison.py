@@ -8,10 +8,10 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from shared import files, processes
+from shared import files, packages, processes
 from shared.forms import problems
 from obmallocbench import (allocators, comparison, comparison_page, comparison_report, document,
-                           journal, packages, running)
+                           journal, running)
 from obmallocbench.errors import BenchmarkError
 from obmallocbench.scenarios import REST_SCENARIOS
 

@@ -5,8 +5,8 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from shared import processes
-from obmallocbench import field_suite, packages
+from shared import packages, processes
+from obmallocbench import field_suite
 from obmallocbench.errors import BenchmarkError
 
 from .test_run import PYTHON, InFolder, run

@@ -6,9 +6,9 @@ import unittest
 from pathlib import Path
 from unittest import mock
 
-from shared import processes
+from shared import packages, processes
 from shared.forms import problems
-from obmallocbench import (document, machine, packages, picture, running, service,
+from obmallocbench import (document, machine, picture, running, service,
                            service_report)
 from obmallocbench.errors import BenchmarkError
 

@@ -1,4 +1,4 @@
-"""Packages of PyPI that workloads import: put into a folder by the pip of a venv of our own."""
+"""Packages of PyPI that tools, workloads and tests need: put into a folder by the pip of a venv of our own."""
 from __future__ import annotations
 
 import importlib.metadata
@@ -6,11 +6,10 @@ import json
 import shutil
 import sys
 from pathlib import Path
-from typing import Sequence
+from typing import Optional, Sequence
 
-from shared import files, processes
-
-from .errors import BenchmarkError
+from . import files, processes
+from .command import Failure
 
 INSTALL_SECONDS = 600.0
 COMPLETE = "complete.json"          # in a folder of packages: their versions, written last
@@ -42,8 +41,8 @@ def pip_install(python: Path, words: Sequence[str], what: str) -> None:
                "install", *words]
     try:
         processes.output_of(command, "pip", INSTALL_SECONDS)
-    except BenchmarkError as error:
-        raise BenchmarkError(f"{what} could not be installed from PyPI, is there a network? "
+    except Failure as error:
+        raise Failure(f"{what} could not be installed from PyPI, is there a network? "
                              f"{error}") from error
 
 
@@ -53,13 +52,13 @@ def versions_in(*folders: Path) -> dict[str, str]:
             for found in importlib.metadata.distributions(path=list(map(str, folders)))}
 
 
-def install_tool(name: str, folder: Path) -> tuple[Path, dict[str, str]]:
+def install_tool(name: str, folder: Path, version: Optional[str] = None) -> tuple[Path, dict[str, str]]:
     """Return the Python of a venv in folder that has a package, fetched if need be, and the
-    versions of all that it has."""
+    versions of all that it has. version: the one that it must be; None: any."""
     python = venv(folder).absolute()
     known = complete(folder) or {}
-    if name not in known:
-        pip_install(python, [name], name)
+    if name not in known or version not in (None, known[name]):
+        pip_install(python, [f"{name}=={version}" if version else name], name)
         known = versions_in(*folder.glob("lib/python*/site-packages"))
         files.write_json(folder / COMPLETE, known)
     return python, known
