@@ -127,7 +127,8 @@ obmalloc_trims(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     if (dict != NULL && (set_size(dict, "trims", trims.calls) < 0
                          || set_size(dict, "trim_microseconds", trims.microseconds) < 0
                          || set_size(dict, "malloc_trims", of_malloc.calls) < 0
-                         || set_size(dict, "malloc_trim_microseconds", of_malloc.microseconds) < 0)) {
+                         || set_size(dict, "malloc_trim_microseconds",
+                                     of_malloc.microseconds) < 0)) {
         Py_CLEAR(dict);
     }
     return dict;
