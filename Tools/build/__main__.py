@@ -20,6 +20,7 @@ import dist
 import fuzz
 import install
 import interpreter
+import machines
 import package
 import places
 import stress
@@ -48,6 +49,7 @@ def parse(arguments):
     commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
     commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
     commands.add_parser("wheels", help="wheels for all platforms and the sources, in dist/")
+    commands.add_parser("check-machines", help="the wheels on machines that this one is not")
     commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
     commands.add_parser("soak", help="run the storms of Tools/soak for SECONDS")
     commands.add_parser("test", help="run all tests of VERSION")
@@ -78,6 +80,8 @@ def main(arguments):
         package.preload()
     elif options.command == "wheels":
         wheels.wheels()
+    elif options.command == "check-machines":
+        return machines.check()
     elif options.command == "fuzz":
         return fuzz.fuzz()
     elif options.command == "soak":
