@@ -543,7 +543,8 @@ check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_ME
 static bool
 has_run(const struct obm_heap *heap, unsigned c, obm_run_id id)
 {
-    return id == 0 || (obm_run_arena(heap, id)->address != 0 && obm_run_at(heap, id)->size_class == c);
+    return id == 0 || (obm_run_arena(heap, id)->address != 0
+                       && obm_run_at(heap, id)->size_class == c);
 }
 
 /* The current run of a medium class, and the block that it keeps. */

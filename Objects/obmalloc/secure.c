@@ -128,10 +128,12 @@ place_in_run(const struct obm_heap *heap, const struct obm_pool *pool, const voi
 
 /* The word in which a block's bit says whether a caller holds it; *bit is that bit. */
 static uint64_t *
-held_word(const struct obm_heap *heap, const struct obm_pool *pool, const void *block, uint64_t *bit)
+held_word(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
+          uint64_t *bit)
 {
     bool medium = pool->state == OBM_POOL_MEDIUM;
-    struct block_place place = medium ? place_in_run(heap, pool, block) : place_of(heap, pool, block);
+    struct block_place place = medium ? place_in_run(heap, pool, block)
+                                      : place_of(heap, pool, block);
     *bit = place.bit;
     if (medium) {
         return held_in_run(heap, obm_pool_run(heap, pool)) + place.word;

@@ -67,7 +67,8 @@
 
 /* The longest run that there may be, and how many words a bitmap has with a bit for each
    of its medium blocks. */
-#define OBM_LARGEST_PAGE_SHIFT (OBM_FIXED_PAGE_SHIFT != 0 ? OBM_FIXED_PAGE_SHIFT : OBM_MAX_PAGE_SHIFT)
+#define OBM_LARGEST_PAGE_SHIFT \
+    (OBM_FIXED_PAGE_SHIFT != 0 ? OBM_FIXED_PAGE_SHIFT : OBM_MAX_PAGE_SHIFT)
 #define OBM_MAX_RUN_SHIFT \
     (OBM_RUN_SHIFT > OBM_LARGEST_PAGE_SHIFT + OBM_MIN_RUN_PAGES_SHIFT \
      ? OBM_RUN_SHIFT : OBM_LARGEST_PAGE_SHIFT + OBM_MIN_RUN_PAGES_SHIFT)
@@ -252,8 +253,8 @@ OBM_STATIC_ASSERT(small_max_is_a_multiple, OBM_SMALL_MAX % OBM_ALIGNMENT == 0);
 OBM_STATIC_ASSERT(small_max_is_a_power_of_two, OBM_SMALL_MAX == 1u << OBM_SMALL_MAX_SHIFT);
 OBM_STATIC_ASSERT(medium_blocks_are_aligned, OBM_GRANULE_SHIFT >= OBM_ALIGNMENT_SHIFT);
 OBM_STATIC_ASSERT(a_run_that_lacks_a_page_holds_a_medium_block,
-                  ((size_t)1 << OBM_RUN_SHIFT) - ((size_t)1 << (OBM_RUN_SHIFT - OBM_MIN_RUN_PAGES_SHIFT))
-                  >= OBM_MEDIUM_MAX);
+                  (((size_t)1 << OBM_MIN_RUN_PAGES_SHIFT) - 1)
+                      << (OBM_RUN_SHIFT - OBM_MIN_RUN_PAGES_SHIFT) >= OBM_MEDIUM_MAX);
 OBM_STATIC_ASSERT(runs_fit_a_word, OBM_RUNS_PER_ARENA <= 32);
 OBM_STATIC_ASSERT(two_blocks_a_pool,
                   ((size_t)1 << OBM_MIN_PAGE_SHIFT) / OBM_SMALL_MAX >= 2);

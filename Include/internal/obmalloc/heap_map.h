@@ -27,8 +27,8 @@ OBM_API unsigned obm_arena_describe(const struct obm_heap *heap, obm_arena_index
 OBM_API const char *obm_first_block(const struct obm_heap *heap, const struct obm_pool *pool);
 
 /* Which blocks of a pool, or of those that touch a page of a medium class, are live: bit
-   i % 64 of word i / 64 is block i, counted from obm_first_block().  false: the free list is damaged, and no bit is
-   set. */
+   i % 64 of word i / 64 is block i, counted from obm_first_block().  false: the free list
+   is damaged, and no bit is set. */
 #define OBM_POOL_WORDS (((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT / 64)
 OBM_API bool obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
                                   uint64_t live[OBM_POOL_WORDS]);

@@ -5,9 +5,9 @@
    Words.  A *block* is what a caller gets.  A *pool* is one page of the
    system, cut into blocks of one small size class.  A *run* is a row of pages lent
    to one size class; blocks of a medium class divide the run, and lie across its pages.
-   A block *touches* the pages on which it has a byte.  An *arena* is what comes from the arena allocator; it
-   is cut into runs.  A page is *dirty* when it is free and may be backed by
-   memory, *purged* when it is free and its memory was handed back, *fresh*
+   A block *touches* the pages on which it has a byte.  An *arena* is what comes from the
+   arena allocator; it is cut into runs.  A page is *dirty* when it is free and may be
+   backed by memory, *purged* when it is free and its memory was handed back, *fresh*
    when it was never touched since its arena was mapped. */
 
 #ifndef OBM_TYPES_H
