@@ -44,7 +44,7 @@ static struct obm_pool *
 pool_with_room(struct obm_heap *heap, size_t size)
 {
     size_t size_class = obm_size_class(size);
-    if (size_class >= OBM_SIZE_CLASSES || heap->geometry.page_size == 0) {
+    if (size_class >= OBM_SMALL_CLASSES || heap->geometry.page_size == 0) {
         return NULL;
     }
     struct obm_pool *pool = heap->front->current[size_class];
@@ -81,7 +81,7 @@ void *
 obm_malloc(struct obm_heap *heap, size_t size)
 {
     void *block = obm_malloc_fast(heap->front, size);
-    return block != NULL ? block : obm_malloc_slow(heap, size);
+    return block != NULL ? block : obm_malloc_refused(heap, size);
 }
 
 /* Take a block that was never used, with an empty free list. */
@@ -101,6 +101,9 @@ obm_calloc(struct obm_heap *heap, size_t size)
     void *block = obm_malloc_fast(heap->front, size);
     if (block != NULL) {
         return memset(block, 0, size);
+    }
+    if (obm_size_class(size) >= OBM_SMALL_CLASSES) {
+        return obm_medium_calloc(heap, size);
     }
     struct obm_pool *pool = pool_with_room(heap, size);
     if (pool == NULL) {
@@ -157,7 +160,10 @@ end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const 
 static void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (pool->state == OBM_POOL_FREE || pool->countdown < 0) {
+    if (pool->state == OBM_POOL_MEDIUM) {
+        obm_medium_free(heap, pool, block);
+    }
+    else if (pool->state == OBM_POOL_FREE || pool->countdown < 0) {
         end_freed_twice(heap, pool, block);
     }
     else if (pool->countdown > 0) {
@@ -202,7 +208,7 @@ free_securely(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     obm_must_be_live(heap, pool, block, 1);
     obm_secure_retire(heap, pool, block);
-    void *leaves = obm_secure_quarantine(heap, block);
+    void *leaves = obm_secure_quarantine(heap, block, obm_class_size(heap, pool->size_class));
     if (leaves != NULL) {
         put_retired(heap, leaves);
     }
@@ -237,17 +243,25 @@ obm_free_slow(struct obm_heap *heap, void *block)
     return true;
 }
 
+/* A page of the window that is not of a medium class, or with checks. */
+static OBM_NOINLINE bool
+free_in_window(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    if (pool->state == OBM_POOL_ABSENT) {
+        return obm_free_slow(heap, block);
+    }
+    free_in_pool(heap, pool, block);
+    return true;
+}
+
 OBM_NOINLINE bool
 obm_free_counted(struct obm_heap *heap, void *block)
 {
     uintptr_t offset = (uintptr_t)block - heap->window_base;
     struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
     pool->countdown++;
-    if (pool->state == OBM_POOL_ABSENT) {
-        return obm_free_slow(heap, block);
-    }
-    free_in_pool(heap, pool, block);
-    return true;
+    return pool->state == OBM_POOL_MEDIUM && heap->medium.max != 0
+           ? obm_medium_free_in_window(heap, block) : free_in_window(heap, pool, block);
 }
 
 bool
@@ -261,6 +275,18 @@ obm_free(struct obm_heap *heap, void *block)
 
 /* realloc ---------------------------------------------------------------------- */
 
+/* What a block is made to hold that grows from old to size bytes.  A list or a
+   bytearray grows in many small steps: with some headroom not each of them moves it. */
+static size_t
+with_headroom(size_t old, size_t size)
+{
+    size_t roomy = size + (size >> OBM_HEADROOM_SHIFT);
+    if (size <= OBM_SMALL_MAX || size > OBM_MEDIUM_MAX || size <= old || size - old > size / 4) {
+        return size;
+    }
+    return roomy < OBM_MEDIUM_MAX ? roomy : OBM_MEDIUM_MAX;
+}
+
 bool
 obm_realloc(struct obm_heap *heap, void **block, size_t size,
             void *(*elsewhere)(void *context, size_t size), void *context)
@@ -273,7 +299,7 @@ obm_realloc(struct obm_heap *heap, void **block, size_t size,
     if (obm_stays_in_place(old, size)) {
         return true;
     }
-    void *moved = obm_malloc(heap, size);
+    void *moved = obm_malloc(heap, with_headroom(old, size));
     if (moved == NULL) {
         moved = elsewhere(context, size);
     }

@@ -12,6 +12,7 @@
 
 #include "obmalloc/arena.h"
 #include "obmalloc/arena_map.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/dirty.h"
 #include "obmalloc/metadata.h"
@@ -21,27 +22,38 @@
 
 #include <string.h>
 
+/* Bytes of an arena object and its bitmaps. */
+static size_t
+object_size(const struct obm_heap *heap)
+{
+    return sizeof(struct obm_arena_object) + obm_blocks_size(heap);
+}
+
 /* Make room for one more arena object. */
 static bool
 arenas_grow(struct obm_heap *heap)
 {
-    size_t object = sizeof(struct obm_arena_object);
+    size_t object = object_size(heap);
     size_t page = heap->geometry.page_size;
     size_t size = heap->arena_capacity == 0 ? 2 * page : 2 * heap->arena_capacity * object;
     size = (size + page - 1) / page * page;
-    if (size / object > UINT32_MAX >> heap->geometry.arena_pages_shift) {
+    size_t capacity = size / object;
+    if (capacity > UINT32_MAX >> heap->geometry.arena_pages_shift) {
         return false;
     }
     struct obm_arena_object *arenas = obm_metadata_map(heap, size);
     if (arenas == NULL) {
         return false;
     }
+    uint64_t *blocks = (uint64_t *)(arenas + capacity);
     if (heap->arenas != NULL) {
-        memcpy(arenas, heap->arenas, heap->arena_capacity * object);
+        memcpy(arenas, heap->arenas, heap->arena_capacity * sizeof(*arenas));
+        memcpy(blocks, heap->blocks, heap->arena_capacity * obm_blocks_size(heap));
         obm_arenas_close(heap);
     }
     heap->arenas = arenas;
-    heap->arena_capacity = size / object;
+    heap->blocks = blocks;
+    heap->arena_capacity = capacity;
     return true;
 }
 
@@ -49,11 +61,12 @@ void
 obm_arenas_close(struct obm_heap *heap)
 {
     size_t page = heap->geometry.page_size;
-    size_t size = heap->arena_capacity * sizeof(struct obm_arena_object);
+    size_t size = heap->arena_capacity * object_size(heap);
     if (heap->arenas != NULL) {
         obm_metadata_unmap(heap, heap->arenas, (size + page - 1) / page * page);
     }
     heap->arenas = NULL;
+    heap->blocks = NULL;
     heap->arena_capacity = 0;
 }
 

@@ -2,8 +2,8 @@
 
    Which arena gives a run: the one with the fewest free pages, so that the
    nearly empty ones get a chance to empty.  Which run of a class gives a
-   page: for the same reason, the one with the fewest.  So arenas with a free run,
-   and the runs of each class with a free page, stand in buckets by their number of
+   page, or a medium block: for the same reason, the one with the fewest.  So arenas with
+   a free run, and the runs of each class with room, stand in buckets by their number of
    free pages, with a bitmap of the buckets that are not empty: nothing is ever
    searched. */
 
@@ -84,8 +84,8 @@ obm_run_link(struct obm_heap *heap, obm_run_id id)
 {
     struct obm_run *run = obm_run_at(heap, id);
     struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = run->free_count;
-    if (bucket == 0) {
+    unsigned bucket = obm_run_bucket(run);
+    if (!obm_run_has_room(run)) {
         return;
     }
     run->prev = 0;
@@ -94,7 +94,7 @@ obm_run_link(struct obm_heap *heap, obm_run_id id)
         obm_run_at(heap, run->next)->prev = id;
     }
     buckets->head[bucket] = id;
-    buckets->nonempty |= UINT64_C(1) << (bucket - 1);
+    buckets->nonempty |= UINT64_C(1) << bucket;
 }
 
 void
@@ -102,8 +102,8 @@ obm_run_unlink(struct obm_heap *heap, obm_run_id id)
 {
     struct obm_run *run = obm_run_at(heap, id);
     struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = run->free_count;
-    if (bucket == 0) {
+    unsigned bucket = obm_run_bucket(run);
+    if (!obm_run_has_room(run)) {
         return;
     }
     if (run->prev != 0) {
@@ -112,7 +112,7 @@ obm_run_unlink(struct obm_heap *heap, obm_run_id id)
     else {
         buckets->head[bucket] = run->next;
         if (run->next == 0) {
-            buckets->nonempty &= ~(UINT64_C(1) << (bucket - 1));
+            buckets->nonempty &= ~(UINT64_C(1) << bucket);
         }
     }
     if (run->next != 0) {

@@ -2,8 +2,8 @@
 
    A check returns whether all is well, and describes the first mismatch with
    both values; asserts and tests share it.  Levels: 1 compares counters with
-   each other, 2 walks lists and bitmaps, 3 walks every free list too, and reads
-   what must be zero.
+   each other, 2 walks lists and bitmaps, 3 walks every free list too, counts which
+   medium blocks touch each page, and reads what must be zero.
 
    With PYTHONOBMALLOC=check=N the same runs as the program does: from level 1
    on whenever a call takes the slow way, from level 2 on at every free, and
@@ -11,6 +11,7 @@
 
 #include "obmalloc/check.h"
 #include "obmalloc/bits.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/descriptor.h"
 #include "obmalloc/os.h"
@@ -108,14 +109,43 @@ check_bitmaps(const struct obm_heap *heap, const struct obm_pool *pool,
     return true;
 }
 
+/* A page of a run of a medium class. */
+static bool
+check_medium_page(const struct obm_heap *heap, const struct obm_pool *pool, int level,
+                  char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    unsigned page = obm_pool_page(heap, pool), arena = (unsigned)obm_pool_arena(heap, pool);
+    if (!obm_is_medium_class(pool->size_class) || pool->free != OBM_NO_LINK
+        || pool->countdown >= 0) {
+        return MISMATCH("page %u of arena %u, of medium blocks: class %u, free list at %#x, "
+                        "countdown %d", page, arena, (unsigned)pool->size_class, pool->free,
+                        pool->countdown);
+    }
+    if (level < 3) {
+        return true;
+    }
+    obm_run_id id = obm_pool_run(heap, pool);
+    unsigned first, end, live = 0;
+    obm_blocks_touching(heap, obm_run_at(heap, id), obm_pool_page_in_run(heap, pool), &first, &end);
+    for (unsigned number = first; number < end; number++) {
+        live += !obm_block_is_free(heap, id, number);
+    }
+    if ((int)live != -pool->countdown) {
+        return MISMATCH("page %u of arena %u: %u blocks that touch it are in use, it counts %d",
+                        page, arena, live, -pool->countdown);
+    }
+    return true;
+}
+
 static bool
 check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
                   char message[OBM_CHECK_MESSAGE_SIZE])
 {
     unsigned page = obm_pool_page(heap, pool), arena = (unsigned)obm_pool_arena(heap, pool);
-    if (pool->size_class >= OBM_SIZE_CLASSES) {
+    unsigned classes = pool->state == OBM_POOL_FREE ? OBM_SIZE_CLASSES : OBM_SMALL_CLASSES;
+    if (pool->size_class >= classes) {
         return MISMATCH("page %u of arena %u: class %u, of %u", page, arena,
-                        (unsigned)pool->size_class, OBM_SIZE_CLASSES);
+                        (unsigned)pool->size_class, classes);
     }
     unsigned live = obm_pool_live(heap, pool);
     unsigned capacity = obm_pool_capacity(heap, pool);
@@ -159,6 +189,9 @@ bool
 obm_check_pool(const struct obm_heap *heap, const struct obm_pool *pool, int level,
                char message[OBM_CHECK_MESSAGE_SIZE])
 {
+    if (pool->state == OBM_POOL_MEDIUM) {
+        return check_medium_page(heap, pool, level, message);
+    }
     if (!check_pool_counts(heap, pool, message)) {
         return false;
     }
@@ -169,10 +202,44 @@ obm_check_pool(const struct obm_heap *heap, const struct obm_pool *pool, int lev
                                  : check_free_list(heap, pool, message);
 }
 
+static bool
+is_free_already(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
+                char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free already", block,
+                    obm_class_size(heap, pool->size_class), obm_pool_page(heap, pool),
+                    (unsigned)obm_pool_arena(heap, pool));
+}
+
+/* The same for a block of a medium class: its bit tells, at every level. */
+static bool
+check_medium_block(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
+                   char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    obm_run_id id = obm_pool_run(heap, pool);
+    const struct obm_run *run = obm_run_at(heap, id);
+    size_t size = obm_class_size(heap, run->size_class);
+    size_t offset = (uintptr_t)block - obm_run_address(heap, id);
+    unsigned number = obm_block_number(&heap->geometry.classes[run->size_class], offset);
+    if (offset % size != 0 || number >= obm_run_capacity(heap, run)) {
+        return MISMATCH("%p is not the start of a block: %zu bytes into run %u of arena %u, "
+                        "which has %u blocks of %zu bytes", block, offset,
+                        (unsigned)id & (OBM_RUNS_PER_ARENA - 1), (unsigned)id >> OBM_RUNS_SHIFT,
+                        obm_run_capacity(heap, run), size);
+    }
+    if (!obm_block_is_held(heap, id, number)) {
+        return is_free_already(heap, pool, block, message);
+    }
+    return true;
+}
+
 bool
 obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
                 const void *block, int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {
+    if (pool->state == OBM_POOL_MEDIUM) {
+        return check_medium_block(heap, pool, block, message);
+    }
     if (obm_pool_live(heap, pool) == 0) {
         return MISMATCH("%p lies in page %u of arena %u, no block of which is in use",
                         block, obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
@@ -181,9 +248,7 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
         return false;
     }
     if (heap->settings.secure && !obm_secure_holds(heap, pool, block)) {
-        return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free already",
-                        block, obm_class_size(heap, pool->size_class), obm_pool_page(heap, pool),
-                        (unsigned)obm_pool_arena(heap, pool));
+        return is_free_already(heap, pool, block, message);
     }
     if (level < 2) {
         return true;
@@ -197,15 +262,56 @@ obm_check_block(const struct obm_heap *heap, const struct obm_pool *pool,
             return false;
         }
         if (free == block) {
-            return MISMATCH("%p, a block of %zu bytes in page %u of arena %u, is free "
-                            "already", block, obm_class_size(heap, pool->size_class),
-                            obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool));
+            return is_free_already(heap, pool, block, message);
         }
     }
     return true;
 }
 
 /* Runs and arenas ----------------------------------------------------------------- */
+
+/* The bitmap of a run, which belongs to a medium class or has none. */
+static bool
+check_blocks(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const struct obm_run *run = obm_run_at(heap, id);
+    unsigned free = 0;
+    if (!obm_is_medium_class(run->size_class)) {
+        return run->free_blocks == 0
+               || MISMATCH("run %x of class %u has %u free medium blocks", (unsigned)id,
+                           (unsigned)run->size_class, (unsigned)run->free_blocks);
+    }
+    unsigned capacity = obm_run_capacity(heap, run);
+    for (unsigned number = 0; number < obm_run_words(heap) * 64; number++) {
+        free += obm_block_is_free(heap, id, number);
+        if (number >= capacity && obm_block_is_free(heap, id, number)) {
+            return MISMATCH("run %x: block %u is free, of %u", (unsigned)id, number, capacity);
+        }
+    }
+    if (free != run->free_blocks) {
+        return MISMATCH("run %x: %u bits in blocks, free_blocks %u", (unsigned)id, free,
+                        (unsigned)run->free_blocks);
+    }
+    return true;
+}
+
+/* In a secure heap: whether no block is both free and held. */
+static bool
+check_held_blocks(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const struct obm_run *run = obm_run_at(heap, id);
+    if (!heap->settings.secure || !obm_is_medium_class(run->size_class)) {
+        return true;
+    }
+    const uint64_t *held = obm_secure_held_in_run(heap, id), *free = obm_run_blocks(heap, id);
+    for (unsigned word = 0; word < obm_run_words(heap); word++) {
+        if ((held[word] & free[word]) != 0) {
+            return MISMATCH("run %x: blocks %llx of word %u are both free and in use", (unsigned)id,
+                            (unsigned long long)(held[word] & free[word]), word);
+        }
+    }
+    return true;
+}
 
 static bool
 check_run(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MESSAGE_SIZE])
@@ -244,8 +350,12 @@ check_run(const struct obm_heap *heap, obm_run_id id, char message[OBM_CHECK_MES
                             (unsigned)pool->state, (unsigned)pool->size_class,
                             (unsigned)(run->free >> page & 1));
         }
+        if (!is_free && obm_is_medium_class(run->size_class) != (pool->state == OBM_POOL_MEDIUM)) {
+            return MISMATCH("run %x of class %u, page %u: state %u", (unsigned)id,
+                            (unsigned)run->size_class, page, (unsigned)pool->state);
+        }
     }
-    return true;
+    return check_blocks(heap, id, message) && check_held_blocks(heap, id, message);
 }
 
 /* Descriptors know their place: all other checks rely on that. */
@@ -361,7 +471,7 @@ check_arena_buckets(const struct obm_heap *heap, size_t usable,
            || MISMATCH("%zu arenas in buckets, %zu have a free run", listed, usable);
 }
 
-/* Runs of a class: how many have a free page, how many a PARTIAL pool. */
+/* Runs of a class: how many have room, how many a PARTIAL pool. */
 struct run_counts { size_t with_room, partial; };
 
 static bool
@@ -370,8 +480,8 @@ check_run_buckets(const struct obm_heap *heap, unsigned c, size_t expected,
 {
     const struct obm_run_buckets *buckets = &heap->runs[c];
     size_t listed = 0;
-    for (unsigned bucket = 1; bucket <= OBM_MAX_RUN_PAGES; bucket++) {
-        bool bit = buckets->nonempty >> (bucket - 1) & 1;
+    for (unsigned bucket = 0; bucket < OBM_RUN_BUCKETS; bucket++) {
+        bool bit = buckets->nonempty >> bucket & 1;
         if (bit != (buckets->head[bucket] != 0)) {
             return MISMATCH("class %u, run bucket %u: bit %d, head %x", c, bucket, bit,
                             (unsigned)buckets->head[bucket]);
@@ -380,18 +490,19 @@ check_run_buckets(const struct obm_heap *heap, unsigned c, size_t expected,
         for (obm_run_id id = buckets->head[bucket]; id != 0 && listed <= expected;
              previous = id, id = obm_run_at(heap, id)->next) {
             const struct obm_run *run = obm_run_at(heap, id);
-            if (run->size_class != c || run->free_count != bucket || run->prev != previous) {
-                return MISMATCH("run %x in bucket %u of class %u: class %u, %u free, "
-                                "prev %x, expected %x", (unsigned)id, bucket, c,
+            if (run->size_class != c || obm_run_bucket(run) != bucket || run->prev != previous
+                || !obm_run_has_room(run)) {
+                return MISMATCH("run %x in bucket %u of class %u: class %u, %u pages and %u "
+                                "blocks free, prev %x, expected %x", (unsigned)id, bucket, c,
                                 (unsigned)run->size_class, (unsigned)run->free_count,
-                                (unsigned)run->prev, (unsigned)previous);
+                                (unsigned)run->free_blocks, (unsigned)run->prev,
+                                (unsigned)previous);
             }
             listed++;
         }
     }
     return listed == expected
-           || MISMATCH("class %u: %zu runs in buckets, %zu have a free page", c, listed,
-                       expected);
+           || MISMATCH("class %u: %zu runs in buckets, %zu have room", c, listed, expected);
 }
 
 static bool
@@ -428,6 +539,45 @@ check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_ME
     return true;
 }
 
+/* Whether a medium class has the run; 0 is none. */
+static bool
+has_run(const struct obm_heap *heap, unsigned c, obm_run_id id)
+{
+    return id == 0 || (obm_run_arena(heap, id)->address != 0
+                       && obm_run_at(heap, id)->size_class == c);
+}
+
+/* The current run of a medium class, and the block that it keeps. */
+static bool
+check_medium(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    obm_run_id current = heap->medium.current[c - OBM_SMALL_CLASSES];
+    const struct obm_kept_block *kept = &heap->medium.kept[c - OBM_SMALL_CLASSES];
+    if (!has_run(heap, c, current) || !has_run(heap, c, kept->run)) {
+        return MISMATCH("class %u: current run %x, a block of run %x is kept, not both are its own",
+                        c, (unsigned)current, (unsigned)kept->run);
+    }
+    if (kept->run != 0 && (kept->number >= obm_run_capacity(heap, obm_run_at(heap, kept->run))
+                           || obm_block_is_free(heap, kept->run, kept->number))) {
+        return MISMATCH("class %u: block %u of run %x is kept, and not counted as live", c,
+                        kept->number, (unsigned)kept->run);
+    }
+    return true;
+}
+
+static bool
+check_class(const struct obm_heap *heap, unsigned c, struct run_counts counts,
+            char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    if (!check_run_buckets(heap, c, counts.with_room, message)) {
+        return false;
+    }
+    if (obm_is_medium_class(c)) {
+        return check_medium(heap, c, message);
+    }
+    return check_partial_list(heap, c, counts.partial, message) && check_current(heap, c, message);
+}
+
 static void
 count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_SIZE_CLASSES])
 {
@@ -436,7 +586,7 @@ count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_SIZE_CLASSE
         for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
             const struct obm_run *run = &heap->arenas[i].runs[r];
             if (heap->arenas[i].address != 0 && run->size_class < OBM_SIZE_CLASSES) {
-                counts[run->size_class].with_room += run->free != 0;
+                counts[run->size_class].with_room += obm_run_has_room(run);
                 counts[run->size_class].partial += run->partial != 0;
             }
         }
@@ -449,9 +599,7 @@ check_classes(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
     struct run_counts counts[OBM_SIZE_CLASSES];
     count_runs(heap, counts);
     for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
-        if (!check_run_buckets(heap, c, counts[c].with_room, message)
-            || !check_partial_list(heap, c, counts[c].partial, message)
-            || !check_current(heap, c, message)) {
+        if (!check_class(heap, c, counts[c], message)) {
             return false;
         }
     }

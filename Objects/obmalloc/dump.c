@@ -73,9 +73,11 @@ obm_dump_stats(const struct obm_heap *heap, FILE *out)
     struct obm_stats stats;
     obm_stats_collect(heap, &stats);
     fprintf(out, "Small block threshold of obmalloc: %u bytes, in %u size classes;\n"
+                 "medium blocks: up to %u bytes, in %u more%s;\n"
                  "pages of %zu bytes, runs of %zu, arenas of %zu.\n\n",
-            OBM_SMALL_MAX, OBM_SIZE_CLASSES, stats.page_size,
-            heap->geometry.run_size, stats.arena_size);
+            OBM_SMALL_MAX, OBM_SMALL_CLASSES, OBM_MEDIUM_MAX, OBM_MEDIUM_CLASSES,
+            heap->settings.no_medium ? " (left to the system's malloc)" : "",
+            stats.page_size, heap->geometry.run_size, stats.arena_size);
     print_classes(out, &stats);
     fputc('\n', out);
     print_arenas(out, &stats);

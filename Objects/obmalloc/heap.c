@@ -4,6 +4,7 @@
 #include "obmalloc/alloc.h"
 #include "obmalloc/arena.h"
 #include "obmalloc/arena_map.h"
+#include "obmalloc/medium.h"
 #include "obmalloc/os.h"
 #include "obmalloc/pool.h"
 #include "obmalloc/purge.h"
@@ -18,7 +19,7 @@ front_close(struct obm_front *front)
 {
     front->window_limit = 0;
     front->none.free = OBM_NO_LINK;
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         front->current[c] = &front->none;
     }
 }
@@ -32,7 +33,7 @@ obm_heap_use_front(struct obm_heap *heap, struct obm_front *front)
     }
     if (front != old) {
         *front = *old;
-        for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
             if (front->current[c] == &old->none) {
                 front->current[c] = &front->none;
             }
@@ -60,6 +61,7 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     }
     heap->populate_pages = (unsigned)(OBM_POPULATE_BYTES / heap->geometry.page_size);
     obm_retention_init(heap);
+    obm_medium_init(heap);
     return true;
 }
 
@@ -95,6 +97,7 @@ trim_step(struct obm_heap *heap, uint64_t limit)
 {
     obm_quarantine_empty(heap);
     obm_pools_retire(heap);
+    obm_medium_retire(heap);
     uint64_t price = obm_arenas_split(heap, limit);
     if (price >= limit) {
         return true;

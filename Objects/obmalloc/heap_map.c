@@ -8,6 +8,7 @@
    Any thread that holds the GIL of the heap may call this. */
 
 #include "obmalloc/heap_map.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/check.h"
 #include "obmalloc/descriptor.h"
 #include "obmalloc/secure.h"
@@ -40,7 +41,8 @@ obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
         else {
             info->kind = OBM_PAGE_USED;
             info->size_class = pool->size_class;
-            info->live = (uint16_t)obm_pool_held(heap, pool);
+            info->live = (uint16_t)(pool->state == OBM_POOL_MEDIUM ? obm_page_held(heap, pool)
+                                                                   : obm_pool_held(heap, pool));
         }
     }
     return arena->page_count;
@@ -54,12 +56,41 @@ set_bits(uint64_t *bits, unsigned count)
     }
 }
 
+const char *
+obm_first_block(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    if (pool->state != OBM_POOL_MEDIUM) {
+        return obm_pool_address(heap, pool);
+    }
+    obm_run_id id = obm_pool_run(heap, pool);
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, id), obm_pool_page_in_run(heap, pool), &first, &end);
+    return (const char *)obm_run_address(heap, id)
+           + first * obm_class_size(heap, pool->size_class);
+}
+
+/* Of a run of a medium class. */
+static void
+live_blocks_touching(const struct obm_heap *heap, const struct obm_pool *pool, uint64_t *live)
+{
+    obm_run_id id = obm_pool_run(heap, pool);
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, id), obm_pool_page_in_run(heap, pool), &first, &end);
+    for (unsigned i = 0; first + i < end; i++) {
+        live[i / 64] |= (uint64_t)obm_block_is_held(heap, id, first + i) << (i % 64);
+    }
+}
+
 bool
 obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
                      uint64_t live[OBM_POOL_WORDS])
 {
     char message[OBM_CHECK_MESSAGE_SIZE];
     memset(live, 0, OBM_POOL_WORDS * sizeof(live[0]));
+    if (pool->state == OBM_POOL_MEDIUM) {
+        live_blocks_touching(heap, pool, live);
+        return true;
+    }
     if (obm_pool_live(heap, pool) == 0) {
         return true;
     }

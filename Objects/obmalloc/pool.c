@@ -24,31 +24,12 @@
 #include "obmalloc/secure.h"
 #include "obmalloc/trim.h"
 
-static obm_run_id
-pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
-{
-    return (obm_run_id)(obm_page_id(heap, pool) >> heap->geometry.run_pages_shift);
-}
-
-static unsigned
-pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
-{
-    return (unsigned)obm_page_id(heap, pool) & (heap->geometry.run_pages - 1u);
-}
-
-static struct obm_pool *
-run_pool(const struct obm_heap *heap, obm_run_id id, unsigned page)
-{
-    unsigned number = id & (OBM_RUNS_PER_ARENA - 1);
-    return &obm_run_arena(heap, id)->pools[number * heap->geometry.run_pages + page];
-}
-
 /* Partial pools: a bitmap in each run, and a list of the runs that have one. */
 
 static void
 partial_link(struct obm_heap *heap, struct obm_pool *pool)
 {
-    obm_run_id id = pool_run(heap, pool);
+    obm_run_id id = obm_pool_run(heap, pool);
     struct obm_run *run = obm_run_at(heap, id);
     obm_run_id *first = &heap->partial[pool->size_class];
     pool->state = OBM_POOL_PARTIAL;
@@ -60,14 +41,14 @@ partial_link(struct obm_heap *heap, struct obm_pool *pool)
         }
         *first = id;
     }
-    run->partial |= UINT64_C(1) << pool_page_in_run(heap, pool);
+    run->partial |= UINT64_C(1) << obm_pool_page_in_run(heap, pool);
 }
 
 static void
 partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
 {
-    struct obm_run *run = obm_run_at(heap, pool_run(heap, pool));
-    run->partial &= ~(UINT64_C(1) << pool_page_in_run(heap, pool));
+    struct obm_run *run = obm_run_at(heap, obm_pool_run(heap, pool));
+    run->partial &= ~(UINT64_C(1) << obm_pool_page_in_run(heap, pool));
     if (run->partial != 0) {
         return;
     }
@@ -124,13 +105,13 @@ pool_new(struct obm_heap *heap, unsigned size_class)
         return NULL;
     }
     unsigned page = obm_lowest_bit(run->dirty != 0 ? run->dirty : run->free);
-    struct obm_page_history history = obm_page_take(heap, id, page);
+    struct obm_page_history history = obm_pages_take(heap, id, UINT64_C(1) << page);
 
-    struct obm_pool *pool = run_pool(heap, id, page);
+    struct obm_pool *pool = &obm_run_pools(heap, id)[page];
     pool->free = OBM_NO_LINK;
     pool->size_class = (uint8_t)size_class;
     pool->carved = 0;
-    pool->clean = history.clean;
+    pool->clean = history.clean != 0;
     pool->state = OBM_POOL_CURRENT;
     pool->countdown = -1;
     if (heap->settings.secure) {
@@ -149,7 +130,7 @@ pool_release(struct obm_heap *heap, struct obm_pool *pool)
     pool->state = OBM_POOL_FREE;
     pool->countdown = 0;
     pool->free = OBM_NO_LINK;
-    obm_page_give(heap, pool_run(heap, pool), pool_page_in_run(heap, pool));
+    obm_pages_give(heap, obm_pool_run(heap, pool), UINT64_C(1) << obm_pool_page_in_run(heap, pool));
     obm_retention_page_freed(heap);
 }
 
@@ -160,7 +141,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     struct obm_pool *next;
     if (heap->partial[size_class] != 0) {
         obm_run_id id = heap->partial[size_class];
-        next = run_pool(heap, id, obm_lowest_bit(obm_run_at(heap, id)->partial));
+        next = &obm_run_pools(heap, id)[obm_lowest_bit(obm_run_at(heap, id)->partial)];
         partial_unlink(heap, next);
         next->state = OBM_POOL_CURRENT;
     }
@@ -221,7 +202,7 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
 void
 obm_pools_retire(struct obm_heap *heap)
 {
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         struct obm_pool *pool = heap->front->current[c];
         if (pool != &heap->front->none && obm_pool_live(heap, pool) == 0) {
             heap->front->current[c] = &heap->front->none;

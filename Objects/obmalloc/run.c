@@ -1,8 +1,8 @@
 /* obmalloc: runs, and the pages that a size class takes from them.
 
    A run belongs either to its arena or to a size class; it goes to a class when
-   that class needs a page and no run of its own has one, and comes back
-   when its last page is free.  Which arena gives it, and which run gives the page:
+   that class needs a page, or a medium block, and no run of its own has one, and comes
+   back when its last page is free.  Which arena gives it, and which run gives the page:
    buckets.c.
 
    Out of memory: obm_run_with_room() returns NULL and leaves everything as
@@ -12,9 +12,11 @@
 #include "obmalloc/arena.h"
 #include "obmalloc/arena_map.h"
 #include "obmalloc/bits.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/dirty.h"
 #include "obmalloc/retention.h"
+#include "obmalloc/secure.h"
 
 /* Lend a run of the fullest arena, or of a new one, to the class. */
 static obm_run_id
@@ -32,6 +34,12 @@ run_take(struct obm_heap *heap, unsigned size_class)
     obm_arena_set_free_runs(heap, index, arena->free_runs & (arena->free_runs - 1));
     obm_run_id id = (index << OBM_RUNS_SHIFT) | number;
     arena->runs[number].size_class = (uint8_t)size_class;
+    if (obm_is_medium_class(size_class)) {
+        obm_blocks_cut(heap, id);
+        if (heap->settings.secure) {
+            obm_secure_new_run(heap, id);
+        }
+    }
     obm_run_link(heap, id);
     return id;
 }
@@ -41,7 +49,7 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
 {
     const struct obm_run_buckets *buckets = &heap->runs[size_class];
     if (buckets->nonempty != 0) {
-        *id = buckets->head[obm_lowest_bit(buckets->nonempty) + 1];
+        *id = buckets->head[obm_lowest_bit(buckets->nonempty)];
     }
     else {
         *id = run_take(heap, size_class);
@@ -53,9 +61,9 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
 }
 
 /* Populate this clean page and the ones that come after it: back them by memory with
-   one call; those are dirty then, and taken next.  Returns how many of those after it
+   one call; those are dirty then, and taken next.  Returns which of those after it
    had been purged. */
-static OBM_NOINLINE unsigned
+static OBM_NOINLINE uint64_t
 populate(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
@@ -80,7 +88,7 @@ populate(struct obm_heap *heap, obm_run_id id, unsigned page)
         return 0;
     }
     uint64_t after = ((UINT64_C(1) << (count - 1)) - 1) << (page + 1);
-    unsigned purged = obm_count_bits(run->purged & after);
+    uint64_t purged = run->purged & after;
     run->dirty |= after;
     run->purged &= ~after;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
@@ -89,50 +97,52 @@ populate(struct obm_heap *heap, obm_run_id id, unsigned page)
 }
 
 struct obm_page_history
-obm_page_take(struct obm_heap *heap, obm_run_id id, unsigned page)
+obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
     struct obm_run *run = obm_run_at(heap, id);
-    uint64_t bit = UINT64_C(1) << page;
     struct obm_page_history history;
-    history.refaults = (run->purged & bit) != 0;
-    history.dirty = (run->dirty & bit) != 0;
-    history.clean = !history.dirty && heap->arenas[index].purgeable;
-    if (history.clean) {
-        history.refaults += populate(heap, id, page);
+    uint64_t purged = run->purged & pages;
+    history.dirty = obm_count_bits(run->dirty & pages);
+    history.clean = heap->arenas[index].purgeable ? pages & ~run->dirty : 0;
+    if (history.clean != 0) {
+        purged |= populate(heap, id, obm_lowest_bit(history.clean));
     }
+    history.refaults = obm_count_bits(purged);
 
+    unsigned count = obm_count_bits(pages);
     obm_run_unlink(heap, id);
-    heap->arenas[index].dirty_pages -= (run->dirty & bit) != 0;
-    run->free &= ~bit;
-    run->dirty &= ~bit;
-    run->purged &= ~bit;
-    run->free_count--;
+    heap->arenas[index].dirty_pages -= (uint16_t)obm_count_bits(run->dirty & pages);
+    run->free &= ~pages;
+    run->dirty &= ~pages;
+    run->purged &= ~pages;
+    run->free_count = (uint8_t)(run->free_count - count);
     obm_run_link(heap, id);
-    obm_arena_count_free(heap, index, -1);
+    obm_arena_count_free(heap, index, -(int)count);
     obm_dirty_recount(heap, index);
     return history;
 }
 
 void
-obm_page_give(struct obm_heap *heap, obm_run_id id, unsigned page)
+obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
     obm_arena_index index = id >> OBM_RUNS_SHIFT;
     struct obm_run *run = obm_run_at(heap, id);
-    uint64_t bit = UINT64_C(1) << page;
+    unsigned count = obm_count_bits(pages);
 
     obm_run_unlink(heap, id);
-    run->free |= bit;
-    run->dirty |= bit;
-    run->free_count++;
-    heap->arenas[index].dirty_pages++;
-    obm_arena_count_free(heap, index, 1);
+    run->free |= pages;
+    run->dirty |= pages;
+    run->free_count = (uint8_t)(run->free_count + count);
+    heap->arenas[index].dirty_pages = (uint16_t)(heap->arenas[index].dirty_pages + count);
+    obm_arena_count_free(heap, index, (int)count);
     obm_dirty_recount(heap, index);
     if (run->free_count < run->page_count) {
         obm_run_link(heap, id);
         return;
     }
     run->size_class = OBM_NO_CLASS;
+    run->free_blocks = 0;
     uint32_t free_run = UINT32_C(1) << (id & (OBM_RUNS_PER_ARENA - 1));
     obm_arena_set_free_runs(heap, index, heap->arenas[index].free_runs | free_run);
 }

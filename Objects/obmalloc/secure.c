@@ -14,6 +14,9 @@
    allocator keeps for itself, except the descriptors of a window, which lie some
    GiB from everything else.
 
+   A run of a medium class has one such pair of bitmaps, the first of them the one that it
+   has in every heap.  malloc takes a random one of the run's free blocks.
+
    The hot path is closed: the free list of every pool is empty, and window_limit
    of the front is 0.  So a heap that is not secure pays nothing.  pool.c and
    arena.c do as always; a block in quarantine is a live one to them.
@@ -23,6 +26,7 @@
 
 #include "obmalloc/secure.h"
 #include "obmalloc/bits.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/metadata.h"
 #include "obmalloc/os.h"
 
@@ -77,6 +81,14 @@ bitmap_of(const struct obm_heap *heap, const struct obm_pool *pool, enum bitmap 
     return arena->bits + (2u * obm_pool_page(heap, pool) + which) * heap->geometry.bitmap_words;
 }
 
+/* The blocks of a run of a medium class that callers hold.  They have more room than they
+   need: that of all bitmaps of the run's pages. */
+static uint64_t *
+held_in_run(const struct obm_heap *heap, obm_run_id id)
+{
+    return bitmap_of(heap, obm_run_pools(heap, id), FREE_BLOCKS);
+}
+
 static unsigned
 words_of(const struct obm_heap *heap, const struct obm_pool *pool)
 {
@@ -105,6 +117,37 @@ place_of(const struct obm_heap *heap, const struct obm_pool *pool, const void *b
     return (struct block_place){number / 64, UINT64_C(1) << (number % 64)};
 }
 
+/* The same for a block of a medium class, in its run. */
+static struct block_place
+place_in_run(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    size_t offset = (uintptr_t)block - obm_run_address(heap, obm_pool_run(heap, pool));
+    unsigned number = obm_block_number(&heap->geometry.classes[pool->size_class], offset);
+    return (struct block_place){number / 64, UINT64_C(1) << (number % 64)};
+}
+
+/* The word in which a block's bit says whether a caller holds it; *bit is that bit. */
+static uint64_t *
+held_word(const struct obm_heap *heap, const struct obm_pool *pool, const void *block,
+          uint64_t *bit)
+{
+    bool medium = pool->state == OBM_POOL_MEDIUM;
+    struct block_place place = medium ? place_in_run(heap, pool, block)
+                                      : place_of(heap, pool, block);
+    *bit = place.bit;
+    if (medium) {
+        return held_in_run(heap, obm_pool_run(heap, pool)) + place.word;
+    }
+    return place.word < words_of(heap, pool)
+           ? bitmap_of(heap, pool, HELD_BLOCKS) + place.word : NULL;
+}
+
+void
+obm_secure_new_run(const struct obm_heap *heap, obm_run_id id)
+{
+    memset(held_in_run(heap, id), 0, obm_run_words(heap) * sizeof(uint64_t));
+}
+
 void
 obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool)
 {
@@ -120,9 +163,9 @@ obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool)
 bool
 obm_secure_holds(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
-    struct block_place place = place_of(heap, pool, block);
-    return place.word < words_of(heap, pool)
-           && (bitmap_of(heap, pool, HELD_BLOCKS)[place.word] & place.bit) != 0;
+    uint64_t bit;
+    const uint64_t *held = held_word(heap, pool, block, &bit);
+    return held != NULL && (*held & bit) != 0;
 }
 
 unsigned
@@ -135,6 +178,55 @@ obm_secure_live(const struct obm_heap *heap, const struct obm_pool *pool, uint64
         if (live != NULL) {
             live[word] = held[word];
         }
+    }
+    return count;
+}
+
+const uint64_t *
+obm_secure_held_in_run(const struct obm_heap *heap, obm_run_id id)
+{
+    return held_in_run(heap, id);
+}
+
+/* The block that the class keeps which has this run. */
+static const struct obm_kept_block *
+kept_in(const struct obm_heap *heap, obm_run_id id)
+{
+    return &heap->medium.kept[obm_run_at(heap, id)->size_class - OBM_SMALL_CLASSES];
+}
+
+unsigned
+obm_run_held(const struct obm_heap *heap, obm_run_id id)
+{
+    const struct obm_run *run = obm_run_at(heap, id);
+    if (!heap->settings.secure) {
+        return obm_run_capacity(heap, run) - run->free_blocks - (kept_in(heap, id)->run == id);
+    }
+    unsigned count = 0;
+    for (unsigned word = 0; word < obm_run_words(heap); word++) {
+        count += obm_count_bits(held_in_run(heap, id)[word]);
+    }
+    return count;
+}
+
+bool
+obm_block_is_held(const struct obm_heap *heap, obm_run_id id, unsigned number)
+{
+    if (heap->settings.secure) {
+        return (held_in_run(heap, id)[number / 64] >> (number % 64) & 1) != 0;
+    }
+    const struct obm_kept_block *kept = kept_in(heap, id);
+    return !obm_block_is_free(heap, id, number) && (kept->run != id || kept->number != number);
+}
+
+unsigned
+obm_page_held(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    obm_run_id id = obm_pool_run(heap, pool);
+    unsigned first, end, count = 0;
+    obm_blocks_touching(heap, obm_run_at(heap, id), obm_pool_page_in_run(heap, pool), &first, &end);
+    for (unsigned number = first; number < end; number++) {
+        count += obm_block_is_held(heap, id, number);
     }
     return count;
 }
@@ -199,6 +291,34 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
            + (word * 64 + bit) * obm_class_size(heap, pool->size_class);
 }
 
+unsigned
+obm_secure_choose(struct obm_heap *heap, obm_run_id id)
+{
+    const struct obm_run *run = obm_run_at(heap, id);
+    const uint64_t *blocks = obm_run_blocks(heap, id);
+    uint64_t random = next_random(heap);
+    unsigned words = (obm_run_capacity(heap, run) + 63) / 64;
+    unsigned word = (unsigned)(random >> 32) % words;
+    for (unsigned tried = 0; blocks[word] == 0; tried++) {
+        if (tried == words) {
+            obm_fatal(heap, "run %u of arena %u should have a free block of %zu bytes, and "
+                      "has none: was the allocator's own memory written to?",
+                      (unsigned)id & (OBM_RUNS_PER_ARENA - 1), (unsigned)id >> OBM_RUNS_SHIFT,
+                      obm_class_size(heap, run->size_class));
+        }
+        word = (word + 1) % words;
+    }
+    return word * 64 + random_bit(blocks[word], random);
+}
+
+void
+obm_secure_hold(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    uint64_t bit;
+    uint64_t *held = held_word(heap, pool, block, &bit);
+    *held |= bit;
+}
+
 void
 obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
 {
@@ -209,13 +329,24 @@ obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool, void *b
 void
 obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
 {
-    struct block_place place = place_of(heap, pool, block);
-    bitmap_of(heap, pool, HELD_BLOCKS)[place.word] &= ~place.bit;
+    uint64_t bit;
+    uint64_t *held = held_word(heap, pool, block, &bit);
+    *held &= ~bit;
     memset(block, OBM_FREED_BYTE, obm_class_size(heap, pool->size_class));
 }
 
+/* Blocks of this size have so many places in quarantine, the first ones: if place i holds
+   OBM_QUARANTINE_BYTES / (i + 1) bytes at most, all of them hold a few times
+   OBM_QUARANTINE_BYTES at most. */
+static unsigned
+quarantine_places(size_t size)
+{
+    size_t places = OBM_QUARANTINE_BYTES / size;
+    return places < OBM_QUARANTINE_BLOCKS ? (unsigned)places : OBM_QUARANTINE_BLOCKS;
+}
+
 void *
-obm_secure_quarantine(struct obm_heap *heap, void *block)
+obm_secure_quarantine(struct obm_heap *heap, void *block, size_t size)
 {
     struct obm_secure *secure = &heap->secure;
     if (secure->quarantine == NULL) {
@@ -224,7 +355,7 @@ obm_secure_quarantine(struct obm_heap *heap, void *block)
             return block;
         }
     }
-    unsigned i = (unsigned)(next_random(heap) >> 32) % OBM_QUARANTINE_BLOCKS;
+    unsigned i = (unsigned)(next_random(heap) >> 32) % quarantine_places(size);
     void *leaves = secure->quarantine[i];
     secure->quarantine[i] = block;
     return leaves;

@@ -115,6 +115,17 @@ parse_malloc(struct obm_settings *settings, const char *value)
 }
 
 static bool
+parse_medium(struct obm_settings *settings, const char *value)
+{
+    bool on;
+    if (!parse_switch(&on, value)) {
+        return false;
+    }
+    settings->no_medium = !on;
+    return true;
+}
+
+static bool
 parse_secure(struct obm_settings *settings, const char *value)
 {
     return parse_switch(&settings->secure, value);
@@ -141,6 +152,7 @@ static const struct {
     {"hugepages", parse_hugepages, "auto, never or always"},
     {"background", parse_background, "auto, 0 or 1"},
     {"malloc", parse_malloc, "auto, leave or one"},
+    {"medium", parse_medium, "0 or 1"},
     {"check", parse_check, "0, 1, 2 or 3"},
     {"secure", parse_secure, "0 or 1"},
 };

@@ -1,11 +1,19 @@
 /* obmalloc: size classes, and the sizes that follow from the page size.
 
    Class number c holds blocks of (c + 1) * OBM_ALIGNMENT bytes, up to
-   OBM_SMALL_MAX.  The table of the classes is made once, here; all code that
+   OBM_SMALL_MAX.  The medium classes come after them: 576, 640, ... 1024 bytes, then
+   1152 and so on, eight for each doubling, up to OBM_MEDIUM_MAX.  The table of the
+   classes is made once, here; all code that
    asks for the size or the capacity of a class reads it there, readers from outside
    (layout.h) included.  A pool is one page of the system and has no header, so the
    capacity of a pool is the page size divided by the block size; what is left
-   at the end of the page is less than one block.
+   at the end of the page is less than one block.  The blocks of a medium class divide
+   a run in the same way.
+
+   Which medium block an offset into its run lies in is a division by the block's size.
+   Both are counted in granules, so the quotient is exact with a multiplication of 32
+   bits: offset * reciprocal < 2^32, and (rounding) offset * (granules - 1) <
+   2^OBM_RECIPROCAL_SHIFT.
 
    Pages of 4 KiB give runs of 32 pages and arenas of 2 MiB.  Larger pages
    give longer runs, so that a run still has OBM_MIN_RUN_PAGES at least: with
@@ -23,6 +31,19 @@ shift_of(size_t size)
         shift++;
     }
     return shift;
+}
+
+/* Medium class number m. */
+static struct obm_size_class
+medium_class(const struct obm_geometry *geometry, unsigned m)
+{
+    const unsigned steps = 1u << OBM_MEDIUM_STEPS_SHIFT;
+    uint32_t granules = (steps + 1 + m % steps) << m / steps;
+    struct obm_size_class row;
+    row.size = granules << OBM_GRANULE_SHIFT;
+    row.capacity = (uint32_t)geometry->run_size / row.size;
+    row.reciprocal = ((1u << OBM_RECIPROCAL_SHIFT) + granules - 1) / granules;
+    return row;
 }
 
 bool
@@ -52,12 +73,23 @@ obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
     geometry->run_pages = (uint16_t)(1u << geometry->run_pages_shift);
     geometry->arena_pages = (uint16_t)(1u << geometry->arena_pages_shift);
     geometry->bitmap_words = (uint16_t)(page_size / OBM_ALIGNMENT / 64);
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    geometry->run_words = (uint16_t)(geometry->run_size / OBM_MEDIUM_MIN / 64 + 1);
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         uint32_t size = (c + 1) << OBM_ALIGNMENT_SHIFT;
-        geometry->classes[c] = (struct obm_size_class){size, (uint32_t)page_size / size};
+        geometry->classes[c] = (struct obm_size_class){size, (uint32_t)page_size / size, 0};
+    }
+    for (unsigned m = 0; m < OBM_MEDIUM_CLASSES; m++) {
+        geometry->classes[OBM_SMALL_CLASSES + m] = medium_class(geometry, m);
     }
     return true;
 }
 
 OBM_STATIC_ASSERT(run_fits_its_bitmap,
                   (1u << (OBM_RUN_SHIFT - OBM_MIN_PAGE_SHIFT)) <= OBM_MAX_RUN_PAGES);
+OBM_STATIC_ASSERT(division_fits_32_bits,
+                  ((UINT64_C(1) << (OBM_MAX_RUN_SHIFT - OBM_GRANULE_SHIFT)) - 1)
+                  * ((1u << OBM_RECIPROCAL_SHIFT) / (OBM_MEDIUM_MIN >> OBM_GRANULE_SHIFT) + 1)
+                  <= UINT32_MAX);
+OBM_STATIC_ASSERT(division_is_exact,
+                  ((UINT64_C(1) << (OBM_MAX_RUN_SHIFT - OBM_GRANULE_SHIFT)) - 1)
+                  * ((OBM_MEDIUM_MAX >> OBM_GRANULE_SHIFT) - 1) < 1u << OBM_RECIPROCAL_SHIFT);

@@ -22,6 +22,7 @@
 #include "metadata.c"               /* memory for what the allocator itself keeps */
 #include "arena_map.c"              /* from an address to the descriptor of its page, and back */
 #include "obmalloc/descriptor.h"    /* what a descriptor says: its free list and its counts */
+#include "obmalloc/blocks.h"        /* the blocks of a run of a medium class, and their pages */
 #include "obmalloc/fast_path.h"     /* the hot path of malloc and free */
 #include "secure.c"                 /* secure mode: bitmaps, quarantine, guard pages */
 #include "retention.c"              /* the policy: what stays resident, when the rest goes back */
@@ -32,7 +33,8 @@
 #include "purge.c"                  /* free pages go back, huge pages are split */
 #include "run.c"                    /* runs, and the pages that a size class takes from them */
 #include "trim.c"                   /* giving back what retention does not keep */
-#include "pool.c"                   /* pools of one size class */
+#include "pool.c"                   /* pools of one small size class */
+#include "medium.c"                 /* blocks of the medium classes, across pages */
 #include "alloc.c"                  /* malloc, calloc, realloc and free */
 #include "heap.c"                   /* the life of a heap; trim */
 #include "stats.c"                  /* statistics, by walking */

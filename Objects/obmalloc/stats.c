@@ -9,11 +9,15 @@
        resident_pages  ==  used_pages + dirty_pages
        used_pages * page_size  ==  live_bytes + free_block_bytes + tail_bytes
 
+   A page of a run of a medium class counts as a pool.  Of its free blocks those bytes
+   count that lie on used pages.
+
    Any thread that holds the GIL of the heap may call this. */
 
 #include "obmalloc/stats.h"
 #include "obmalloc/arena_map.h"
 #include "obmalloc/bits.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/secure.h"
 
 #include <string.h>
@@ -21,7 +25,7 @@
 static void
 count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_stats *stats)
 {
-    if (pool->state == OBM_POOL_FREE) {
+    if (pool->state == OBM_POOL_FREE || pool->state == OBM_POOL_MEDIUM) {
         return;
     }
     size_t size = obm_class_size(heap, pool->size_class);
@@ -39,10 +43,50 @@ count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_
     stats->tail_bytes += heap->geometry.page_size - capacity * size;
 }
 
-static void
-count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
-            struct obm_stats *stats)
+/* The bytes behind the last block of a run that lie on a used page. */
+static size_t
+run_tail(const struct obm_heap *heap, obm_run_id id, size_t size)
 {
+    size_t end = obm_run_capacity(heap, obm_run_at(heap, id)) * size;
+    size_t page_size = heap->geometry.page_size;
+    const struct obm_pool *last = &obm_run_pools(heap, id)[(end - 1) >> obm_page_shift(heap)];
+    return last->state == OBM_POOL_MEDIUM ? (page_size - end % page_size) % page_size : 0;
+}
+
+/* A run of a medium class. */
+static void
+count_medium_run(const struct obm_heap *heap, obm_run_id id, struct obm_stats *stats)
+{
+    const struct obm_run *run = obm_run_at(heap, id);
+    const struct obm_pool *pools = obm_run_pools(heap, id);
+    size_t size = obm_class_size(heap, run->size_class);
+    size_t live = obm_run_held(heap, id), used = 0;
+    struct obm_class_stats *of_class = &stats->classes[run->size_class];
+    for (unsigned page = 0; page < run->page_count; page++) {
+        if (pools[page].state == OBM_POOL_MEDIUM) {
+            used++;
+            stats->floor_pages += obm_page_held(heap, &pools[page]) != 0;
+        }
+    }
+    for (unsigned number = 0; number < obm_run_capacity(heap, run); number++) {
+        const struct obm_pool *pool = &pools[obm_pages_touched(heap, size, number).first];
+        of_class->free_blocks += pool->state == OBM_POOL_MEDIUM
+                                 && !obm_block_is_held(heap, id, number);
+    }
+    size_t tail = run_tail(heap, id, size);
+    of_class->pools += used;
+    of_class->live_blocks += live;
+    stats->used_pages += used;
+    stats->live_blocks += live;
+    stats->live_bytes += live * size;
+    stats->free_block_bytes += used * heap->geometry.page_size - tail - live * size;
+    stats->tail_bytes += tail;
+}
+
+static void
+count_arena(const struct obm_heap *heap, obm_arena_index index, struct obm_stats *stats)
+{
+    const struct obm_arena_object *arena = &heap->arenas[index];
     stats->arenas++;
     stats->huge_arenas += arena->huge;
     stats->arena_bytes += (size_t)arena->page_count << obm_page_shift(heap);
@@ -50,6 +94,9 @@ count_arena(const struct obm_heap *heap, const struct obm_arena_object *arena,
     stats->dirty_pages += arena->dirty_pages;
     for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
         stats->purged_pages += obm_count_bits(arena->runs[r].purged);
+        if (obm_is_medium_class(arena->runs[r].size_class)) {
+            count_medium_run(heap, (index << OBM_RUNS_SHIFT) | r, stats);
+        }
     }
     for (unsigned page = 0; page < arena->page_count; page++) {
         count_pool(heap, &arena->pools[page], stats);
@@ -73,12 +120,13 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
     stats->arena_size = heap->geometry.arena_size;
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         if (heap->arenas[i].address != 0) {
-            count_arena(heap, &heap->arenas[i], stats);
+            count_arena(heap, i, stats);
         }
     }
     stats->fresh_pages = stats->free_pages - stats->dirty_pages - stats->purged_pages;
     stats->resident_pages = stats->used_pages + stats->dirty_pages;
-    stats->metadata_bytes += heap->arena_capacity * sizeof(struct obm_arena_object)
+    stats->metadata_bytes += heap->arena_capacity
+                             * (sizeof(struct obm_arena_object) + obm_blocks_size(heap))
                              + heap->map.capacity * sizeof(struct obm_map_entry)
                              + (heap->secure.quarantine != NULL
                                 ? OBM_QUARANTINE_BLOCKS * sizeof(void *) : 0);
@@ -96,14 +144,30 @@ obm_stats_collect(const struct obm_heap *heap, struct obm_stats *stats)
     stats->system_blocks = heap->system_blocks;
 }
 
+/* Blocks of an arena that callers hold. */
+static size_t
+held_blocks(const struct obm_heap *heap, obm_arena_index index)
+{
+    const struct obm_arena_object *arena = &heap->arenas[index];
+    size_t blocks = 0;
+    for (unsigned page = 0; page < arena->page_count; page++) {
+        blocks += obm_pool_held(heap, &arena->pools[page]);
+    }
+    for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
+        if (obm_is_medium_class(arena->runs[r].size_class)) {
+            blocks += obm_run_held(heap, (index << OBM_RUNS_SHIFT) | r);
+        }
+    }
+    return blocks;
+}
+
 ptrdiff_t
 obm_allocated_blocks(const struct obm_heap *heap)
 {
     ptrdiff_t blocks = heap->system_blocks;
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
-        const struct obm_arena_object *arena = &heap->arenas[i];
-        for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
-            blocks += obm_pool_held(heap, &arena->pools[page]);
+        if (heap->arenas[i].address != 0) {
+            blocks += (ptrdiff_t)held_blocks(heap, i);
         }
     }
     return blocks;

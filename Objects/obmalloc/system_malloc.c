@@ -322,6 +322,21 @@ obm_processors(void)
 #endif
 }
 
+#if defined(__GLIBC__) && defined(M_ARENA_MAX)
+
+/* Raise the thresholds of glibc's malloc as it does by itself when the first block of this
+   size is freed, so that they still adapt: blocks up to OBM_MALLOC_MMAP_BYTES come from its
+   heap, the top of which shrinks when twice as much is free there.  mallopt() would fix
+   them, and with them the size from which on every block is a mapping of its own. */
+static void
+raise_thresholds(void)
+{
+    void *volatile block = malloc(OBM_MALLOC_MMAP_BYTES);   /* volatile: the pair must stay */
+    free(block);
+}
+
+#endif
+
 bool
 obm_malloc_one_arena(const struct obm_settings *settings)
 {
@@ -339,7 +354,11 @@ obm_malloc_one_arena(const struct obm_settings *settings)
                           && obm_processors() > OBM_ONE_ARENA_PROCESSORS)) {
         return false;
     }
-    return mallopt(M_ARENA_MAX, 1) == 1;
+    if (mallopt(M_ARENA_MAX, 1) != 1) {
+        return false;
+    }
+    raise_thresholds();
+    return true;
 #else
     (void)settings;
     return false;

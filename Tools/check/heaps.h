@@ -13,12 +13,14 @@
 #  include "obmalloc/alloc.h"
 #  include "obmalloc/arena.h"
 #  include "obmalloc/bits.h"
+#  include "obmalloc/blocks.h"
 #  include "obmalloc/buckets.h"
 #  include "obmalloc/check.h"
 #  include "obmalloc/dump.h"
 #  include "obmalloc/heap.h"
 #  include "obmalloc/heap_map.h"
 #  include "obmalloc/idle.h"
+#  include "obmalloc/medium.h"
 #  include "obmalloc/os.h"
 #  include "obmalloc/pool.h"
 #  include "obmalloc/purge.h"
@@ -43,7 +45,7 @@
 
 /* A size of block of which an arena holds few, so that tests are short. */
 #define LARGE OBM_SMALL_MAX
-#define LARGE_CLASS (OBM_SIZE_CLASSES - 1)
+#define LARGE_CLASS (OBM_SMALL_CLASSES - 1)
 #define SMALL OBM_ALIGNMENT
 #define SMALL_CLASS 0
 

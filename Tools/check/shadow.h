@@ -12,7 +12,7 @@
 #include "heaps.h"
 
 #define SHADOWS 30000u              /* blocks of a world at a time, at most */
-#define LARGEST (2 * OBM_SMALL_MAX) /* half of the sizes are the system's */
+#define LARGEST (2 * OBM_MEDIUM_MAX)    /* half of the sizes are the system's */
 
 /* A block that the program holds. */
 struct shadow {
@@ -117,8 +117,22 @@ world_check_overlap(const struct world *world)
 
 /* Operations, as an adapter does them ---------------------------------------------- */
 
-/* Memory for the block, from the heap or else from the system.  A small block
-   is not the heap's only if the machine refused it memory. */
+/* Whether requests of this size are the heap's. */
+static OBM_UNUSED bool
+world_serves(const struct world *world, size_t size)
+{
+    return size - 1 < (world->heap->settings.no_medium ? OBM_SMALL_MAX : OBM_MEDIUM_MAX);
+}
+
+/* The class of such a request. */
+static OBM_UNUSED unsigned
+class_of(size_t size)
+{
+    return size <= OBM_SMALL_MAX ? (unsigned)obm_size_class(size) : obm_medium_class(size);
+}
+
+/* Memory for the block, from the heap or else from the system.  A block of a size that the
+   heap serves is not the heap's only if the machine refused it memory. */
 static OBM_UNUSED void
 world_get_block(struct world *world, struct shadow *shadow, size_t size, bool cleared)
 {
@@ -127,16 +141,16 @@ world_get_block(struct world *world, struct shadow *shadow, size_t size, bool cl
     shadow->block = cleared ? obm_calloc(world->heap, size) : obm_malloc(world->heap, size);
     shadow->system = shadow->block == NULL;
     if (shadow->system) {
-        REQUIRE_SHADOW(size == 0 || size > OBM_SMALL_MAX || fake.refused != refused);
+        REQUIRE_SHADOW(!world_serves(world, size) || fake.refused != refused);
         shadow->block = cleared ? calloc(1, size) : malloc(size);
         REQUIRE_SHADOW(shadow->block != NULL);
         REQUIRE_SHADOW(obm_block_size(world->heap, shadow->block) == 0);
         return;
     }
     REQUIRE_SHADOW((uintptr_t)shadow->block % OBM_ALIGNMENT == 0);
-    REQUIRE_SHADOW(size <= OBM_SMALL_MAX);
+    REQUIRE_SHADOW(world_serves(world, size));
     REQUIRE_SHADOW(obm_block_size(world->heap, shadow->block)
-                   == obm_class_size(world->heap, (unsigned)obm_size_class(size)));
+                   == obm_class_size(world->heap, class_of(size)));
 }
 
 static OBM_UNUSED void
@@ -176,6 +190,7 @@ world_free(struct world *world, size_t number)
 
 /* What obm_realloc() asks for memory: the system's malloc, and whether it was right to. */
 struct elsewhere {
+    const struct world *world;
     size_t refused;             /* requests of the heap that the machine had refused before */
     bool asked;
 };
@@ -184,7 +199,7 @@ static OBM_UNUSED void *
 ask_elsewhere(void *context, size_t size)
 {
     struct elsewhere *elsewhere = context;
-    REQUIRE_SHADOW(size == 0 || size > OBM_SMALL_MAX || fake.refused != elsewhere->refused);
+    REQUIRE_SHADOW(!world_serves(elsewhere->world, size) || fake.refused != elsewhere->refused);
     elsewhere->asked = true;
     return malloc(size != 0 ? size : 1);
 }
@@ -194,7 +209,7 @@ world_reallocate(struct world *world, size_t number, size_t size, unsigned char 
 {
     struct shadow *shadow = &world->shadows[number];
     struct shadow old = *shadow;
-    struct elsewhere elsewhere = {fake.refused, false};
+    struct elsewhere elsewhere = {world, fake.refused, false};
     void *block = old.block;
     bool ours = obm_realloc(world->heap, &block, size, ask_elsewhere, &elsewhere);
     REQUIRE_SHADOW(ours == !old.system);

@@ -41,7 +41,7 @@ TEST(every_small_size_is_aligned_and_holds_what_is_written)
 TEST(zero_and_large_sizes_are_left_to_the_system)
 {
     struct obm_heap *heap = heap_new("");
-    const size_t sizes[] = {0, OBM_SMALL_MAX + 1, SIZE_MAX / 2, SIZE_MAX};
+    const size_t sizes[] = {0, OBM_MEDIUM_MAX + 1, SIZE_MAX / 2, SIZE_MAX};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         EXPECT_SAME(obm_malloc(heap, sizes[i]), NULL);
         EXPECT_SAME(obm_calloc(heap, sizes[i]), NULL);
@@ -527,14 +527,15 @@ TEST(realloc_stays_in_place_or_moves_with_the_contents)
 TEST(realloc_asks_elsewhere_for_what_the_heap_does_not_serve)
 {
     struct obm_heap *heap = heap_new("");
-    char large[OBM_SMALL_MAX + 1] = {0}, nothing[1] = {0};
-    void *place = obm_malloc(heap, OBM_SMALL_MAX);
-    memset(place, 'y', OBM_SMALL_MAX);
+    static char large[OBM_MEDIUM_MAX + 1];
+    char nothing[1] = {0};
+    void *place = obm_malloc(heap, OBM_MEDIUM_MAX);
+    memset(place, 'y', OBM_MEDIUM_MAX);
     REQUIRE(obm_realloc(heap, &place, sizeof(large), give_context, large));
     EXPECT_SAME(place, large);
     EXPECT_EQUAL(asked_elsewhere, sizeof(large));
-    EXPECT_EQUAL(large[OBM_SMALL_MAX - 1], 'y');
-    EXPECT_EQUAL(large[OBM_SMALL_MAX], 0);
+    EXPECT_EQUAL(large[OBM_MEDIUM_MAX - 1], 'y');
+    EXPECT_EQUAL(large[OBM_MEDIUM_MAX], 0);
     EXPECT_EQUAL(obm_allocated_blocks(heap), 0);
     place = obm_malloc(heap, SMALL);
     REQUIRE(obm_realloc(heap, &place, 0, give_context, nothing));
@@ -550,7 +551,7 @@ TEST(realloc_without_memory_leaves_the_block_as_it_was)
     char *block = obm_malloc(heap, SMALL);
     void *place = block;
     block[SMALL - 1] = 'z';
-    REQUIRE(obm_realloc(heap, &place, OBM_SMALL_MAX + 1, give_context, NULL));
+    REQUIRE(obm_realloc(heap, &place, OBM_MEDIUM_MAX + 1, give_context, NULL));
     EXPECT_SAME(place, NULL);
     EXPECT_EQUAL(block[SMALL - 1], 'z');
     EXPECT_EQUAL(obm_allocated_blocks(heap), 1);
@@ -751,6 +752,8 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"background=10", "background cannot be '10'"},
         {"malloc", "malloc cannot be ''"},
         {"malloc=1", "malloc cannot be '1': it is auto, leave or one"},
+        {"medium", "medium cannot be ''"},
+        {"medium=2", "medium cannot be '2': it is 0 or 1"},
         {"secure", "secure cannot be ''"},
         {"secure=2", "secure cannot be '2': it is 0 or 1"},
         {"check", "check cannot be ''"},
@@ -759,7 +762,7 @@ TEST(every_bad_setting_is_named_and_the_default_holds)
         {"check=11", "check cannot be '11'"},
         {"check=on", "check cannot be 'on'"},
         {"purge=1", "unknown setting 'purge' is ignored; there are: retain, hugepages, "
-                    "background, malloc, check, secure"},
+                    "background, malloc, medium, check, secure"},
         {"=1", "unknown setting ''"},
         {"retain:all", "unknown setting 'retain:all'"},
         {" retain=all", "unknown setting ' retain'"},

@@ -432,14 +432,14 @@ TEST(a_run_missing_from_the_buckets)
     struct scene scene = scene_new();
     struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
     buckets->head[scene.run->free_count] = 0;
-    buckets->nonempty &= ~(UINT64_C(1) << (scene.run->free_count - 1));
+    buckets->nonempty &= ~(UINT64_C(1) << scene.run->free_count);
     expect_found(&scene, 2, "", "");
 }
 
 TEST(a_bucket_of_runs_whose_bit_is_off)
 {
     struct scene scene = scene_new();
-    scene.heap->runs[LARGE_CLASS].nonempty &= ~(UINT64_C(1) << (scene.run->free_count - 1));
+    scene.heap->runs[LARGE_CLASS].nonempty &= ~(UINT64_C(1) << scene.run->free_count);
     expect_found(&scene, 2, "bit 0", says("run bucket ", scene.run->free_count));
 }
 
@@ -457,7 +457,7 @@ TEST(a_run_in_the_bucket_of_another_number)
     unsigned bucket = scene.run->free_count;
     buckets->head[bucket + 1] = buckets->head[bucket];
     buckets->head[bucket] = 0;
-    buckets->nonempty ^= UINT64_C(3) << (bucket - 1);
+    buckets->nonempty ^= UINT64_C(3) << bucket;
     expect_found(&scene, 2, says("bucket ", bucket + 1), says("", bucket));
 }
 

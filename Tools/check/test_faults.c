@@ -47,7 +47,7 @@ static void
 grow(void)
 {
     size_t run = world.heap->geometry.run_size;
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         allocate(2, obm_class_size(world.heap, c), c % 2 != 0);
     }
     allocate(2 * run / LARGE, LARGE, true);
@@ -103,12 +103,12 @@ play_arenas(size_t arenas)
         }
         taken[count].run = id;
         taken[count].page = obm_lowest_bit(run->free);
-        obm_page_take(heap, id, taken[count].page);
+        obm_pages_take(heap, id, UINT64_C(1) << taken[count].page);
         count++;
     }
     while (count > 0) {
         count--;
-        obm_page_give(heap, taken[count].run, taken[count].page);
+        obm_pages_give(heap, taken[count].run, UINT64_C(1) << taken[count].page);
     }
 }
 

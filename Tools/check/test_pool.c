@@ -188,7 +188,7 @@ TEST(retiring_gives_up_current_pages_without_a_block)
 TEST(carving_links_at_most_so_many_bytes_at_a_time)
 {
     struct obm_heap *heap = heap_new("");
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         size_t size = obm_class_size(heap, c);
         void *block = obm_malloc(heap, size);
         const struct obm_pool *pool = pool_of(heap, block);
@@ -203,7 +203,7 @@ TEST(carving_links_at_most_so_many_bytes_at_a_time)
 TEST(blocks_of_a_fresh_page_come_in_the_order_of_addresses)
 {
     struct obm_heap *heap = heap_new("");
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         size_t size = obm_class_size(heap, c);
         struct pages pages = pages_take(heap, 1, size);
         char *start = page_address(heap, &pages, 0);
@@ -218,7 +218,7 @@ TEST(blocks_of_a_fresh_page_come_in_the_order_of_addresses)
 TEST(live_is_counted_exactly_for_every_class)
 {
     struct obm_heap *heap = heap_new("");
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         struct pages pages = pages_take(heap, 1, obm_class_size(heap, c));
         const struct obm_pool *pool = pool_of(heap, page_block(&pages, 0));
         void *beyond = obm_malloc(heap, obm_class_size(heap, c));

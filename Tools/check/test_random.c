@@ -51,13 +51,16 @@ one_in(uint32_t count)
     return below(count) == 0;
 }
 
-/* Few sizes, used often, as in a program; now and then any. */
+/* Few sizes, used often, as in a program; now and then any, the larger the less. */
 static size_t
 random_size(void)
 {
     static const size_t common[] = {16, 24, 32, 48, 56, 64, 72, 120, 232, OBM_SMALL_MAX};
+    if (one_in(8)) {
+        return below(2 * OBM_SMALL_MAX << below(OBM_MEDIUM_DOUBLINGS + 1)) + 1;
+    }
     if (one_in(4)) {
-        return below(LARGEST) + 1;
+        return below(2 * OBM_SMALL_MAX) + 1;
     }
     return common[below(sizeof(common) / sizeof(common[0]))];
 }
@@ -159,7 +162,8 @@ worlds_open(void)
     static const char *const settings[] = {
         "", "", "retain=none", "retain=all", "retain=256k", "check=1", "check=2",
         "check=3", "retain=none,check=3", "hugepages=always", "hugepages=always,check=3",
-        "hugepages=always,retain=none", "secure=1", "secure=1,check=3", "secure=1,retain=none"
+        "hugepages=always,retain=none", "secure=1", "secure=1,check=3", "secure=1,retain=none",
+        "medium=0"
     };
     foreign_allocator_init(&foreign);
     for (unsigned w = 0; w < HEAPS; w++) {

@@ -7,9 +7,40 @@ TEST(every_size_gets_the_smallest_class_that_fits)
     struct obm_heap *heap = heap_new("");
     for (size_t size = 1; size <= OBM_SMALL_MAX; size++) {
         size_t size_class = obm_size_class(size);
-        REQUIRE(size_class < OBM_SIZE_CLASSES);
+        REQUIRE(size_class < OBM_SMALL_CLASSES);
         EXPECT_AT_LEAST(obm_class_size(heap, (unsigned)size_class), size);
         EXPECT_AT_MOST(obm_class_size(heap, (unsigned)size_class), size + OBM_ALIGNMENT - 1);
+    }
+    heap_end(heap);
+}
+
+TEST(every_medium_size_gets_the_smallest_class_that_fits)
+{
+    struct obm_heap *heap = heap_new("");
+    for (size_t size = OBM_SMALL_MAX + 1; size <= OBM_MEDIUM_MAX; size++) {
+        unsigned size_class = obm_medium_class(size);
+        REQUIRE(obm_is_medium_class(size_class));
+        REQUIRE(obm_class_size(heap, size_class) >= size);
+        REQUIRE(obm_class_size(heap, size_class - 1) < size);
+    }
+    EXPECT_EQUAL(obm_class_size(heap, OBM_SMALL_CLASSES), OBM_MEDIUM_MIN);
+    EXPECT_EQUAL(obm_class_size(heap, OBM_SIZE_CLASSES - 1), OBM_MEDIUM_MAX);
+    EXPECT(!obm_is_medium_class(OBM_SMALL_CLASSES - 1));
+    EXPECT(!obm_is_medium_class(OBM_SIZE_CLASSES));
+    EXPECT(!obm_is_medium_class(OBM_NO_CLASS));
+    heap_end(heap);
+}
+
+/* A multiplication stands for the division: see size_class.c. */
+TEST(the_number_of_a_medium_block_is_a_quotient)
+{
+    struct obm_heap *heap = heap_new("");
+    for (unsigned c = OBM_SMALL_CLASSES; c < OBM_SIZE_CLASSES; c++) {
+        const struct obm_size_class *row = &heap->geometry.classes[c];
+        EXPECT_EQUAL(row->capacity, heap->geometry.run_size / row->size);
+        for (size_t offset = 0; offset < heap->geometry.run_size; offset += 16) {
+            REQUIRE(obm_block_number(row, offset) == offset / row->size);
+        }
     }
     heap_end(heap);
 }
@@ -18,18 +49,18 @@ TEST(zero_and_large_sizes_have_no_class)
 {
     const size_t sizes[] = {0, OBM_SMALL_MAX + 1, 2 * OBM_SMALL_MAX, SIZE_MAX / 2, SIZE_MAX};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
-        EXPECT_AT_LEAST(obm_size_class(sizes[i]), OBM_SIZE_CLASSES);
+        EXPECT_AT_LEAST(obm_size_class(sizes[i]), OBM_SMALL_CLASSES);
     }
 }
 
 TEST(class_sizes_are_aligned_and_end_at_the_largest_small_size)
 {
     struct obm_heap *heap = heap_new("");
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         EXPECT_EQUAL(obm_class_size(heap, c) % OBM_ALIGNMENT, 0);
         EXPECT_EQUAL(obm_size_class(obm_class_size(heap, c)), c);
     }
-    EXPECT_EQUAL(obm_class_size(heap, OBM_SIZE_CLASSES - 1), OBM_SMALL_MAX);
+    EXPECT_EQUAL(obm_class_size(heap, OBM_SMALL_CLASSES - 1), OBM_SMALL_MAX);
     heap_end(heap);
 }
 
@@ -57,7 +88,7 @@ TEST(capacity_fills_the_page_but_for_less_than_a_block)
     struct obm_geometry geometry;
     size_t page = fake_os_page_size();
     REQUIRE(obm_geometry_init(&geometry, page));
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         size_t size = geometry.classes[c].size;
         size_t used = geometry.classes[c].capacity * size;
         EXPECT_AT_MOST(used, page);

@@ -14,6 +14,7 @@
 #define CHECK_EVERY 16u             /* operations */
 #define ABANDONED_MAX 2u            /* heaps a run, closed with blocks in use */
 #define SETTINGS_TEXT 128u
+#define BYTES_AT_ONCE ((size_t)4 << 20)     /* what one operation allocates, at most */
 
 struct place {
     struct world world;             /* heap == NULL: not open */
@@ -91,7 +92,9 @@ read_count(struct input *input, unsigned most_shift)
 static size_t
 read_size(struct input *input)
 {
-    size_t size = read_two(input) % (LARGEST + 1);
+    size_t number = read_two(input);
+    size_t size = number < 0xc000 ? number % (2 * OBM_SMALL_MAX + 1)
+                                  : (number - 0xc000) % (LARGEST / 4 + 1) * 4;
     tell(" %zu bytes", size);
     return size;
 }
@@ -168,7 +171,7 @@ keep_abandoned(struct place *place)
     left->heap = *heap;
     left->heap.secure.quarantine = NULL;    /* emptied, and closed with the heap */
     left->heap.front = &left->heap.own_front;
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         if (left->heap.own_front.current[c] == &heap->own_front.none) {
             left->heap.own_front.current[c] = &left->heap.own_front.none;
         }
@@ -200,12 +203,13 @@ run_open(struct place *place, struct input *input)
     settings.hugepages = (enum obm_huge_mode)((byte >> 4 & 3) % 3);
     settings.retain_bytes = (size_t)(size & 15) << (size >> 4) << 10;
     settings.secure = byte >> 6 & 1;
+    settings.no_medium = byte >> 7 & 1;
     if (settings.secure) {
         settings.hugepages = OBM_HUGE_NEVER;    /* as obm_settings_parse() has it */
     }
-    tell(" check=%d,retain=%s,hugepages=%d,secure=%d, size %zu", settings.check_level,
+    tell(" check=%d,retain=%s,hugepages=%d,secure=%d,medium=%d, size %zu", settings.check_level,
          retain_names[settings.retain], (int)settings.hugepages, settings.secure,
-         settings.retain_bytes);
+         !settings.no_medium, settings.retain_bytes);
     if (place->world.heap != NULL) {
         close_heap(place);
     }
@@ -244,9 +248,14 @@ allocate(struct world *world, size_t size, bool cleared)
 static size_t
 read_class_size(struct input *input)
 {
-    static const unsigned common[] = {0, 3, OBM_SIZE_CLASSES / 2 - 1, OBM_SIZE_CLASSES - 1};
+    static const unsigned common[] = {0, 3, OBM_SMALL_CLASSES / 2 - 1, OBM_SMALL_CLASSES - 1};
     unsigned byte = read_byte(input);
-    return ((byte < 128 ? common[byte % 4] : byte % OBM_SIZE_CLASSES) + 1) * OBM_ALIGNMENT;
+    if (byte >= 192) {
+        struct obm_geometry geometry;
+        obm_geometry_init(&geometry, fake_os_page_size());
+        return geometry.classes[OBM_SMALL_CLASSES + byte % OBM_MEDIUM_CLASSES].size;
+    }
+    return ((byte < 128 ? common[byte % 4] : byte % OBM_SMALL_CLASSES) + 1) * OBM_ALIGNMENT;
 }
 
 static void
@@ -266,7 +275,8 @@ allocate_many(struct world *world, struct input *input, bool cleared)
 {
     size_t size = read_class_size(input);
     tell(" blocks of %zu bytes, count", size);
-    for (size_t left = read_count(input, 7); left > 0; left--) {
+    size_t left = read_count(input, 7);
+    for (left = left * size < BYTES_AT_ONCE ? left : BYTES_AT_ONCE / size; left > 0; left--) {
         /* Not all of the block is asked for; and one in sixteen is less. */
         allocate(world, left % 16 == 0 ? size - OBM_ALIGNMENT + 1 : size, cleared);
     }
@@ -422,6 +432,13 @@ check_stats(const struct obm_heap *heap, const struct obm_stats *stats)
     REQUIRE_SHADOW((ptrdiff_t)stats->live_blocks == obm_allocated_blocks(heap));
 }
 
+/* How many of the live blocks of a page, by the map, start on the page before: 0 or 1. */
+static unsigned
+touch_from_before(const struct obm_heap *heap, const struct obm_pool *pool, const uint64_t *live)
+{
+    return obm_first_block(heap, pool) < obm_pool_address(heap, pool) && (live[0] & 1) != 0;
+}
+
 /* The map of the heap tells the same. */
 static void
 check_map(const struct obm_heap *heap, const struct obm_stats *stats)
@@ -439,7 +456,7 @@ check_map(const struct obm_heap *heap, const struct obm_stats *stats)
             }
             REQUIRE_SHADOW(bits == pages[page].live);
             kinds[pages[page].kind]++;
-            live += bits;
+            live += bits - touch_from_before(heap, &heap->arenas[i].pools[page], blocks);
         }
     }
     REQUIRE_SHADOW(kinds[OBM_PAGE_FRESH] == stats->fresh_pages);
@@ -511,7 +528,7 @@ free_inside(struct world *world, size_t number)
     const struct obm_pool *pool = obm_find_pool(heap, block);
     size_t size = obm_class_size(heap, pool->size_class);
     expect_fatal(world->heap, block + 1 + number % (size - 1), "is not the start of a block");
-    if (pool->carved * size < heap->geometry.page_size) {
+    if (pool->state != OBM_POOL_MEDIUM && pool->carved * size < heap->geometry.page_size) {
         expect_fatal(world->heap, obm_pool_address(heap, pool) + pool->carved * size,
                      "which has handed out only");
     }
@@ -619,7 +636,7 @@ run_front(struct place *place, struct input *input)
     obm_heap_use_front(heap, old == &place->front ? NULL : &place->front);
     REQUIRE_SHADOW(heap->front != old);
     REQUIRE_SHADOW(old->window_limit == 0);
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         REQUIRE_SHADOW(old->current[c] == &old->none);
     }
 }

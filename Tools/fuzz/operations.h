@@ -15,7 +15,8 @@
        1  close     HOW              modulo 3: 0 with all that is in use; 1 emptied, and
                                      all must go back: the system refuses nothing from
                                      here on; 2 what is in use stays for ever
-       2  malloc    SIZE16           modulo 1025; above 512 it is the system's
+       2  malloc    SIZE16           below 0xc000 modulo 1025; else 4 times what is above
+                                     it: half of those are the system's
        3  calloc    SIZE16
        4  realloc   BLOCK16 SIZE16
        5  free      BLOCK16
@@ -36,13 +37,13 @@
 
    BLOCK is a number among the blocks of the heap, modulo how many there are.
    CLASS is, below 128, one of four classes (the smallest, number 3, the middle one,
-   the largest; modulo 4), so that two operations often meet; else any, modulo the
-   number of classes.  COUNT means (1 + its lower four bits) << its upper four, of
-   which three count for blocks.
+   the largest small one; modulo 4), so that two operations often meet; below 192 any
+   small one, else any medium one, modulo their number.  COUNT means (1 + its lower four
+   bits) << its upper four, of which three count for blocks, and 4 MiB of them at most.
 
    SETTINGS: check level 3 minus bits 0 and 1; retain in bits 2 and 3 (auto, none,
    all, size), huge pages in bits 4 and 5 (auto, never, always, auto), secure mode
-   in bit 6.  The size is KIB's lower four bits << its upper four, in KiB.
+   in bit 6, medium requests left to the system in bit 7.  The size is KIB's lower four bits << its upper four, in KiB.
 
    WHAT: n is bits 0 to 4, 0 for none; bit 5: and all later ones; bits 6 and 7:
    map, purge, advice, or all three.
@@ -56,8 +57,8 @@
    out.
 
    What is verified: each block is aligned, has its size, overlaps no other, and
-   keeps its contents, also when the heap is abandoned; a small request is refused
-   only if the system refused memory; the invariants of types.h; the equations of
+   keeps its contents, also when the heap is abandoned; a request that is not
+   the system's is refused only if the system refused memory; the invariants of types.h; the equations of
    stats.c; the messages of misuse, which change nothing; in the end nothing is
    left mapped. */
 

@@ -81,9 +81,9 @@ class Background(Programs):
         self.wait_until_small(child, before - (24 << 20))
 
     def test_the_systems_malloc_shrinks_too(self):
-        # Blocks above 512 bytes; those that stay keep glibc from giving back by itself.
+        # Blocks above 32 KiB; those that stay keep glibc from giving back by itself.
         child, before = self.sleeper(
-            "background=1", "kept = [bytes(10_000) for _ in range(8000)][::20]; retain(4)")
+            "background=1", "kept = [b'x' * 40_000 for _ in range(2500)][::20]; retain(4)")
         self.wait_until_small(child, before - (60 << 20))
 
     def test_off(self):
@@ -158,7 +158,7 @@ class Background(Programs):
                     "threading.Event().wait(1000)"):
             with self.subTest(way):
                 child, before = self.sleeper(
-                    None, "retain(64); kept = [bytes(10_000) for _ in range(8000)][::20]",
+                    None, "retain(64); kept = [b'x' * 40_000 for _ in range(2500)][::20]",
                     f"import asyncio, select, threading; {way}")
                 self.wait_until_small(child, before - (80 << 20))
 
@@ -168,7 +168,7 @@ class Background(Programs):
             big, kept = [], []
             for i in range(1000):
                 big.append(bytes(b"x" * 100_000))
-                kept.append(bytes(1000))
+                kept.append(b'x' * 40_000)
             """, "del big; os.read(0, 1)")
         self.wait_until_small(child, before - (80 << 20))
 

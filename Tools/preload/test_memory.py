@@ -36,7 +36,7 @@ class Memory(Programs):
     def test_trim_reaches_the_systems_malloc(self):
         printed = self.run_preloaded("""
             import obmalloc
-            kept = [bytes(10_000) for _ in range(4000)][::20]
+            kept = [b'x' * 40_000 for _ in range(1000)][::20]
             before = resident()
             obmalloc.trim()
             print(before - resident())

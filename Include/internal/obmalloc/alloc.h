@@ -5,12 +5,24 @@
 
 #include "obmalloc/arena_map.h"
 #include "obmalloc/fast_path.h"
+#include "obmalloc/medium.h"
 
 /* A block of at least size bytes, aligned to OBM_ALIGNMENT; NULL if size is 0
-   or above OBM_SMALL_MAX, or if there is no memory: the caller asks the
+   or above OBM_MEDIUM_MAX, or if there is no memory: the caller asks the
    system's malloc then. */
 OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
+
+/* The same for a request that is small. */
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
+
+/* The same for a request that obm_malloc_fast() has refused: it is not small, and then
+   no time goes by, or the current pool of its class has no block. */
+OBM_INLINE void *
+obm_malloc_refused(struct obm_heap *heap, size_t size)
+{
+    return obm_size_class(size) < OBM_SMALL_CLASSES ? obm_malloc_slow(heap, size)
+                                                    : obm_medium_malloc(heap, size);
+}
 
 /* The same, with every byte 0. */
 OBM_API void *obm_calloc(struct obm_heap *heap, size_t size);

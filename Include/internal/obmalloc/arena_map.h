@@ -112,6 +112,27 @@ obm_page_id(const struct obm_heap *heap, const struct obm_pool *pool)
            + (size_t)(pool - obm_outside_first(heap, pool));
 }
 
+/* The run of a page, and the descriptors and the address of a run. */
+OBM_INLINE obm_run_id
+obm_pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (obm_run_id)(obm_page_id(heap, pool) >> (obm_run_shift(heap) - obm_page_shift(heap)));
+}
+
+OBM_INLINE struct obm_pool *
+obm_run_pools(const struct obm_heap *heap, obm_run_id id)
+{
+    return obm_run_arena(heap, id)->pools
+           + ((id & (OBM_RUNS_PER_ARENA - 1)) << (obm_run_shift(heap) - obm_page_shift(heap)));
+}
+
+OBM_INLINE uintptr_t
+obm_run_address(const struct obm_heap *heap, obm_run_id id)
+{
+    return obm_run_arena(heap, id)->first_page
+           + ((uintptr_t)(id & (OBM_RUNS_PER_ARENA - 1)) << obm_run_shift(heap));
+}
+
 OBM_INLINE obm_arena_index
 obm_pool_arena(const struct obm_heap *heap, const struct obm_pool *pool)
 {
@@ -123,6 +144,13 @@ OBM_INLINE unsigned
 obm_pool_page(const struct obm_heap *heap, const struct obm_pool *pool)
 {
     return (unsigned)obm_page_id(heap, pool) & (heap->geometry.arena_pages - 1u);
+}
+
+/* And in its run. */
+OBM_INLINE unsigned
+obm_pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (unsigned)obm_page_id(heap, pool) & (heap->geometry.run_pages - 1u);
 }
 
 OBM_INLINE char *

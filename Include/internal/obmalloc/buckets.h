@@ -23,8 +23,24 @@ OBM_API void obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index inde
 /* The arena with the fewest free pages of those that have a free run; 0: none. */
 OBM_API obm_arena_index obm_fullest_arena(const struct obm_heap *heap);
 
-/* Enter a run with a free page in the bucket of its class, or take it out; one without
-   a free page is in none.  Its free pages change while it is out. */
+/* Whether the class that has the run can take something from it: a page, or, a medium
+   class, a block. */
+OBM_INLINE bool
+obm_run_has_room(const struct obm_run *run)
+{
+    return (run->size_class < OBM_SMALL_CLASSES ? run->free_count : run->free_blocks) != 0;
+}
+
+/* The number of the bucket for a run that has room.  Only a run that was just lent may
+   have 64 free pages. */
+OBM_INLINE unsigned
+obm_run_bucket(const struct obm_run *run)
+{
+    return run->free_count < OBM_RUN_BUCKETS ? run->free_count : OBM_RUN_BUCKETS - 1;
+}
+
+/* Enter a run that has room in the bucket of its class, or take it out; one that has none
+   is in no bucket.  Its free pages change while it is out. */
 OBM_API void obm_run_link(struct obm_heap *heap, obm_run_id id);
 OBM_API void obm_run_unlink(struct obm_heap *heap, obm_run_id id);
 

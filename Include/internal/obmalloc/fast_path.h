@@ -10,7 +10,7 @@
 OBM_INLINE void *
 obm_malloc_fast(struct obm_front *front, size_t size)
 {
-    /* As obm_size_class(size) >= OBM_SIZE_CLASSES, but one instruction less. */
+    /* As obm_size_class(size) >= OBM_SMALL_CLASSES, but one instruction less. */
     size_t less = size - 1;
     if (OBM_UNLIKELY(less >= OBM_SMALL_MAX)) {
         return NULL;

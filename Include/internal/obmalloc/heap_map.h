@@ -9,22 +9,26 @@ enum obm_page_kind {
     OBM_PAGE_FRESH = 0,         /* free, never touched since its arena was mapped */
     OBM_PAGE_PURGED,            /* free, its memory was handed back */
     OBM_PAGE_DIRTY,             /* free, and maybe backed by memory */
-    OBM_PAGE_USED               /* a pool of size_class */
+    OBM_PAGE_USED               /* a pool of size_class, or of a run of a medium one */
 };
 
 struct obm_page_info {
     uint8_t kind;               /* enum obm_page_kind */
     uint8_t size_class;         /* OBM_NO_CLASS: free */
-    uint16_t live;              /* blocks */
+    uint16_t live;              /* blocks; of a medium class, that touch the page */
 };
 
 /* Describe each page of an arena that is mapped.  Returns how many it has. */
 OBM_API unsigned obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
                                     struct obm_page_info pages[OBM_MAX_ARENA_PAGES]);
 
-/* Which blocks of a pool are live: bit i % 64 of word i / 64 is block i, counted
-   from the start of its page.  false: the free list is damaged, and no bit is
-   set. */
+/* The block from which those of a pool are counted: at the start of its page; of a medium
+   class, the first that touches it, which may start on a page before. */
+OBM_API const char *obm_first_block(const struct obm_heap *heap, const struct obm_pool *pool);
+
+/* Which blocks of a pool, or of those that touch a page of a medium class, are live: bit
+   i % 64 of word i / 64 is block i, counted from obm_first_block().  false: the free list
+   is damaged, and no bit is set. */
 #define OBM_POOL_WORDS (((size_t)1 << OBM_MAX_PAGE_SHIFT) / OBM_ALIGNMENT / 64)
 OBM_API bool obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
                                   uint64_t live[OBM_POOL_WORDS]);

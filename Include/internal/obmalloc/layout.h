@@ -17,7 +17,7 @@
 
 /* Grows when the struct changes, or what a number means; a new number does not
    count. */
-#define OBM_LAYOUT_VERSION 4u
+#define OBM_LAYOUT_VERSION 5u
 #define OBM_LAYOUT_MAGIC "obmalloc layout"
 #define OBM_LAYOUT_SECTION ".obmalloc"
 #define OBM_LAYOUT_BYTE_ORDER 0x01020304u
@@ -30,6 +30,7 @@
    are in bytes from the start of the struct. */
 #define OBM_LAYOUT_NUMBERS(NUMBER, HEAP, ARENA) \
     NUMBER(size_classes, OBM_SIZE_CLASSES) \
+    NUMBER(small_classes, OBM_SMALL_CLASSES) \
     NUMBER(runs_per_arena, OBM_RUNS_PER_ARENA) \
     NUMBER(max_arena_pages, OBM_MAX_ARENA_PAGES) \
     NUMBER(refill_shift, OBM_REFILL_SHIFT) \
@@ -37,6 +38,7 @@
     NUMBER(PARTIAL, OBM_POOL_PARTIAL) \
     NUMBER(CURRENT, OBM_POOL_CURRENT) \
     NUMBER(FULL, OBM_POOL_FULL) \
+    NUMBER(MEDIUM, OBM_POOL_MEDIUM) \
     NUMBER(sizeof_heap, sizeof(struct obm_heap)) \
     NUMBER(sizeof_arena, sizeof(struct obm_arena_object)) \
     NUMBER(sizeof_run, sizeof(struct obm_run)) \
@@ -44,6 +46,7 @@
     NUMBER(sizeof_map_entry, sizeof(struct obm_map_entry)) \
     NUMBER(sizeof_class, sizeof(struct obm_size_class)) \
     HEAP(arenas, arenas) \
+    HEAP(blocks, blocks) \
     HEAP(arena_capacity, arena_capacity) \
     HEAP(arenas_ever, arenas_ever) \
     HEAP(map_capacity, map.capacity) \
@@ -53,6 +56,7 @@
     HEAP(arena_size, geometry.arena_size) \
     HEAP(arena_pages, geometry.arena_pages) \
     HEAP(run_pages, geometry.run_pages) \
+    HEAP(run_words, geometry.run_words) \
     HEAP(classes, geometry.classes) \
     HEAP(allowance_pages, retention.allowance) \
     HEAP(arenas_mapped, counters.arenas_mapped) \
@@ -77,6 +81,9 @@
     ARENA(arena_runs, runs) \
     NUMBER(run_dirty, offsetof(struct obm_run, dirty)) \
     NUMBER(run_purged, offsetof(struct obm_run, purged)) \
+    NUMBER(run_free_blocks, offsetof(struct obm_run, free_blocks)) \
+    NUMBER(run_size_class, offsetof(struct obm_run, size_class)) \
+    NUMBER(run_page_count, offsetof(struct obm_run, page_count)) \
     NUMBER(pool_countdown, offsetof(struct obm_pool, countdown)) \
     NUMBER(pool_size_class, offsetof(struct obm_pool, size_class)) \
     NUMBER(pool_state, OBM_LAYOUT_POOL_STATE) \

@@ -23,6 +23,19 @@ OBM_API size_t obm_secure_bits_size(const struct obm_heap *heap);
 /* All blocks of a pool on a page that was just taken can be handed out. */
 OBM_API void obm_secure_new_pool(const struct obm_heap *heap, struct obm_pool *pool);
 
+/* Callers hold no block of a run that was just lent to a medium class. */
+OBM_API void obm_secure_new_run(const struct obm_heap *heap, obm_run_id id);
+
+/* The number of a random free block of a run of a medium class, which has one. */
+OBM_API unsigned obm_secure_choose(struct obm_heap *heap, obm_run_id id);
+
+/* Such a block was handed out. */
+OBM_API void obm_secure_hold(const struct obm_heap *heap, const struct obm_pool *pool,
+                             const void *block);
+
+/* The blocks of such a run that callers hold: bit i % 64 of word i / 64 is block i. */
+OBM_API const uint64_t *obm_secure_held_in_run(const struct obm_heap *heap, obm_run_id id);
+
 /* Take a random block of a pool that has one to hand out, and count it. */
 OBM_API void *obm_secure_take(struct obm_heap *heap, struct obm_pool *pool);
 
@@ -34,9 +47,9 @@ OBM_API void obm_secure_put(const struct obm_heap *heap, const struct obm_pool *
 OBM_API void obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool,
                                void *block);
 
-/* Put a retired block into quarantine.  Returns the one that leaves it, maybe the
-   same; NULL: none. */
-OBM_API void *obm_secure_quarantine(struct obm_heap *heap, void *block);
+/* Put a retired block of so many bytes into quarantine.  Returns the one that leaves it,
+   maybe the same; NULL: none. */
+OBM_API void *obm_secure_quarantine(struct obm_heap *heap, void *block, size_t size);
 
 /* Take any block out of the place number i of the quarantine; NULL: it is empty. */
 OBM_API void *obm_secure_release(struct obm_heap *heap, unsigned i);
@@ -60,7 +73,13 @@ OBM_API size_t obm_secure_count_available(const struct obm_heap *heap,
 
 OBM_API void obm_secure_close(struct obm_heap *heap);
 
-/* Blocks that callers hold: the live ones, but for those in quarantine. */
+/* Blocks of a run of a medium class that callers hold: how many there are in all, whether
+   this one is, and how many touch this page, which is MEDIUM. */
+OBM_API unsigned obm_run_held(const struct obm_heap *heap, obm_run_id id);
+OBM_API bool obm_block_is_held(const struct obm_heap *heap, obm_run_id id, unsigned number);
+OBM_API unsigned obm_page_held(const struct obm_heap *heap, const struct obm_pool *pool);
+
+/* Blocks of a pool that callers hold: the live ones, but for those in quarantine. */
 OBM_INLINE unsigned
 obm_pool_held(const struct obm_heap *heap, const struct obm_pool *pool)
 {

@@ -3,6 +3,7 @@
 #ifndef OBM_SIZE_CLASS_H
 #define OBM_SIZE_CLASS_H
 
+#include "obmalloc/bits.h"
 #include "obmalloc/types.h"
 
 /* Bytes in a block of this class. */
@@ -12,13 +13,31 @@ obm_class_size(const struct obm_heap *heap, unsigned size_class)
     return heap->geometry.classes[size_class].size;
 }
 
-/* The class of a request: arithmetic, since the hot path has no instruction to
+/* The class of a small request: arithmetic, since the hot path has no instruction to
    spare for a table of requests.  For size 0, and for sizes above OBM_SMALL_MAX, the
-   result is not below OBM_SIZE_CLASSES: one comparison rules out both. */
+   result is not below OBM_SMALL_CLASSES: one comparison rules out both. */
 OBM_INLINE size_t
 obm_size_class(size_t size)
 {
     return (size - 1) >> OBM_ALIGNMENT_SHIFT;
+}
+
+/* The class of a medium request, of more than OBM_SMALL_MAX bytes and at most
+   OBM_MEDIUM_MAX: the highest bits of the size tell. */
+OBM_INLINE unsigned
+obm_medium_class(size_t size)
+{
+    uint32_t less = (uint32_t)size - 1;
+    unsigned top = obm_highest_bit(less);
+    unsigned step = less >> (top - OBM_MEDIUM_STEPS_SHIFT);
+    return (top << OBM_MEDIUM_STEPS_SHIFT) + step + OBM_SMALL_CLASSES
+           - ((OBM_SMALL_MAX_SHIFT + 1u) << OBM_MEDIUM_STEPS_SHIFT);
+}
+
+OBM_INLINE bool
+obm_is_medium_class(unsigned size_class)
+{
+    return size_class - OBM_SMALL_CLASSES < OBM_MEDIUM_CLASSES;
 }
 
 /* Fill in what follows from the page size in bytes (a power of two between
@@ -33,6 +52,17 @@ obm_page_shift(const struct obm_heap *heap)
     return OBM_FIXED_PAGE_SHIFT;
 #else
     return heap->geometry.page_shift;
+#endif
+}
+
+OBM_INLINE unsigned
+obm_run_shift(const struct obm_heap *heap)
+{
+#if OBM_FIXED_PAGE_SHIFT
+    (void)heap;
+    return OBM_MAX_RUN_SHIFT;
+#else
+    return heap->geometry.run_shift;
 #endif
 }
 

@@ -7,14 +7,14 @@
 
 struct obm_class_stats {
     size_t size;            /* bytes of a block */
-    size_t capacity;        /* blocks in a pool */
+    size_t capacity;        /* blocks in a pool; of a medium class, in a run */
     size_t pools;           /* with a live block or current */
     size_t live_blocks;
-    size_t free_blocks;     /* in those pools */
+    size_t free_blocks;     /* in those pools; of a medium class, that start there */
 };
 
 /* Grows when a field changes its meaning or goes; new fields do not count. */
-#define OBM_STATS_VERSION 1
+#define OBM_STATS_VERSION 2
 
 struct obm_stats {
     size_t page_size, run_size, arena_size;     /* bytes */

@@ -3,10 +3,11 @@
    history knows is marked (not checked).
 
    Words.  A *block* is what a caller gets.  A *pool* is one page of the
-   system, cut into blocks of one size class.  A *run* is a row of pages lent
-   to one size class.  An *arena* is what comes from the arena allocator; it
-   is cut into runs.  A page is *dirty* when it is free and may be backed by
-   memory, *purged* when it is free and its memory was handed back, *fresh*
+   system, cut into blocks of one small size class.  A *run* is a row of pages lent
+   to one size class; blocks of a medium class divide the run, and lie across its pages.
+   A block *touches* the pages on which it has a byte.  An *arena* is what comes from the
+   arena allocator; it is cut into runs.  A page is *dirty* when it is free and may be
+   backed by memory, *purged* when it is free and its memory was handed back, *fresh*
    when it was never touched since its arena was mapped. */
 
 #ifndef OBM_TYPES_H
@@ -35,6 +36,11 @@ typedef uint32_t obm_run_id;
    when its last block is freed, so that a program which holds one object of
    a size at a time does not give its page back each time.
 
+   A page of a run lent to a medium class is FREE or MEDIUM:
+
+       FREE --a block that touches it is handed out--> MEDIUM
+       MEDIUM --no live block touches it--> FREE --arena released--> ABSENT
+
    ABSENT must be 0: the descriptors of addresses at which no arena lies are
    all zeros. */
 enum obm_pool_state {
@@ -42,7 +48,8 @@ enum obm_pool_state {
     OBM_POOL_FREE,
     OBM_POOL_PARTIAL,
     OBM_POOL_CURRENT,
-    OBM_POOL_FULL
+    OBM_POOL_FULL,
+    OBM_POOL_MEDIUM
 };
 
 /* The low 16 bits of a block's address.  Since no page is larger than 64 KiB they
@@ -69,6 +76,8 @@ typedef uint16_t obm_link;
    secure heap  =>  free == OBM_NO_LINK, carved == capacity; bitmaps stand for the free
                     list, and live counts blocks in quarantine (secure.c)
    PARTIAL  =>  0 < live < capacity
+   MEDIUM   =>  free == OBM_NO_LINK, -countdown == number of live blocks that touch the
+                page, those in quarantine and the kept one of its class included, > 0
    countdown <= 0 whenever a free of one of its blocks needs more than a push:
    0 in a PARTIAL or CURRENT pool with one live block, in a FULL one that is due to
    be PARTIAL, and in all other states; -1 in a CURRENT pool without a live block. */
@@ -86,9 +95,13 @@ OBM_STATIC_ASSERT(descriptors_are_small, sizeof(struct obm_pool) == 8);
 
    free_count  ==  number of bits set in free
    dirty, purged  are subsets of free, and have no bit in common
-   size_class == OBM_NO_CLASS  =>  every page of the run is free
-   in a bucket of its class  <=>  size_class != OBM_NO_CLASS, free != 0
-   in the list heap->partial[size_class]  <=>  partial != 0 */
+   size_class == OBM_NO_CLASS  =>  every page of the run is free, free_blocks == 0
+   of a small class  =>  free_blocks == 0
+   of a medium class  =>  free_blocks  ==  number of bits set in obm_run_blocks(), none of
+                          them above obm_run_capacity()
+   in a bucket of its class  <=>  a small class has it and free != 0, or free_blocks != 0
+   in the list heap->partial[size_class]  <=>  a small class has it, partial != 0
+   of a medium class  =>  partial == 0 */
 struct obm_run {
     uint64_t free;          /* bit i: page i of the run is FREE */
     uint64_t dirty;         /* bit i: free, and may be resident */
@@ -102,6 +115,7 @@ struct obm_run {
     uint8_t page_count;
     uint8_t free_count;
     uint8_t unused;
+    uint16_t free_blocks;
 };
 #define OBM_NO_CLASS 0xffu
 
@@ -146,10 +160,10 @@ struct obm_arena_object {
     struct obm_run runs[OBM_RUNS_PER_ARENA];
 };
 
-/* What a page was before it was taken: see obm_page_take(). */
+/* What pages were before they were taken: see obm_pages_take(). */
 struct obm_page_history {
-    bool dirty;
-    bool clean;
+    uint64_t clean;         /* bit i: page i of the run is known to be zero */
+    unsigned dirty;         /* pages */
     unsigned refaults;      /* pages */
 };
 
@@ -173,8 +187,11 @@ struct obm_map {
 /* One size class, as the table says it. */
 struct obm_size_class {
     uint32_t size;          /* bytes of a block */
-    uint32_t capacity;      /* blocks in a pool */
+    uint32_t capacity;      /* blocks in a pool; of a medium class, in a whole run */
+    uint32_t reciprocal;    /* of a medium class: 2^OBM_RECIPROCAL_SHIFT divided by the
+                               granules of a block, rounded up */
 };
+#define OBM_RECIPROCAL_SHIFT 22
 
 /* Sizes that follow from the page size of the system. */
 struct obm_geometry {
@@ -188,7 +205,8 @@ struct obm_geometry {
     uint8_t arena_pages_shift;  /* arena_shift - page_shift */
     uint16_t run_pages;
     uint16_t arena_pages;
-    uint16_t bitmap_words;  /* 64-bit words with a bit for each block of any page */
+    uint16_t bitmap_words;  /* 64-bit words with a bit for each block of any page, */
+    uint16_t run_words;     /* and of any run of a medium class */
     struct obm_size_class classes[OBM_SIZE_CLASSES];
 };
 
@@ -262,6 +280,7 @@ struct obm_settings {
     enum obm_malloc_mode system_malloc;     /* for the adapter */
     int check_level;        /* 0 to 3, see check.c */
     bool secure;            /* see secure.c */
+    bool no_medium;         /* medium requests are the system's malloc's */
 };
 
 /* What retention knows, and only retention.c writes.  Pages are counted in pages.
@@ -362,10 +381,29 @@ struct obm_counters {
     size_t purge_failures;
 };
 
-/* The list of runs of one class that have free pages, by their number. */
+/* The runs of one class that have room, by the number of their free pages.  A run of a
+   medium class may have room without one. */
+#define OBM_RUN_BUCKETS 64u
 struct obm_run_buckets {
-    uint64_t nonempty;                          /* bit i: head[i + 1] != 0 */
-    obm_run_id head[OBM_MAX_RUN_PAGES + 1];     /* by free_count; [0] unused */
+    uint64_t nonempty;                          /* bit i: head[i] != 0 */
+    obm_run_id head[OBM_RUN_BUCKETS];           /* by obm_run_bucket() */
+};
+
+/* A block of a medium class that was freed, and counts as live. */
+struct obm_kept_block {
+    void *block;            /* valid unless run == 0: none */
+    obm_run_id run;
+    unsigned number;
+};
+
+/* What medium requests are served from.
+
+   kept[m].run != 0  =>  its run is of medium class m, and its bit in obm_run_blocks() is not
+                         set */
+struct obm_medium {
+    size_t max;             /* bytes; larger requests take the long way, see medium.c */
+    obm_run_id current[OBM_MEDIUM_CLASSES];     /* 0: none; may have no free block left */
+    struct obm_kept_block kept[OBM_MEDIUM_CLASSES];     /* freed last */
 };
 
 /* Arenas that have a free run, by their number of free pages, to a 64th of an
@@ -389,8 +427,8 @@ struct obm_front {
     size_t window_limit;        /* bytes from window_base with descriptors; 0:
                                    frees must take the slow way */
     struct obm_pool *window_pools;
-    struct obm_pool *current[OBM_SIZE_CLASSES];
-    uintptr_t region[OBM_SIZE_CLASSES]; /* what a link into the current pool leaves out:
+    struct obm_pool *current[OBM_SMALL_CLASSES];
+    uintptr_t region[OBM_SMALL_CLASSES]; /* what a link into the current pool leaves out:
                                            its address without the low 16 bits */
     struct obm_pool none;       /* stands for none in current: never has a block */
 };
@@ -401,9 +439,9 @@ struct obm_front {
     item, item, item, item, item, item, item, item, \
     item, item, item, item, item, item, item, item, \
     item, item, item, item, item, item, item, item
-#if OBM_SIZE_CLASSES == 32
+#if OBM_SMALL_CLASSES == 32
 #  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none)
-#elif OBM_SIZE_CLASSES == 64
+#elif OBM_SMALL_CLASSES == 64
 #  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none), OBM_TIMES_32(&(front).none)
 #endif
 #define OBM_CLOSED_FRONT(front) \
@@ -418,12 +456,14 @@ struct obm_heap {
 
     /* The list of runs with a PARTIAL pool; at its head the run that got its
        first one last. */
-    obm_run_id partial[OBM_SIZE_CLASSES];
+    obm_run_id partial[OBM_SMALL_CLASSES];
     struct obm_run_buckets runs[OBM_SIZE_CLASSES];
+    struct obm_medium medium;
     struct obm_arena_buckets usable;
     struct obm_dirty_queue dirty_queue;
 
     struct obm_arena_object *arenas;    /* arena_capacity objects, [0] unused */
+    uint64_t *blocks;                   /* behind them: a bitmap a run, see blocks.h */
     size_t arena_capacity;
     size_t arena_count;                 /* with address != 0 */
     unsigned populate_pages;            /* with one call at most; 1: the kernel cannot */

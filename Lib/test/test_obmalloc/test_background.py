@@ -88,7 +88,7 @@ class BackgroundTests(ChildTest):
                 self.check_it_shrinks('''
                     import select, threading
                     retain(64)
-                    kept = [bytes(10_000) for _ in range(8000)][::20]
+                    kept = [b'x' * 40_000 for _ in range(2500)][::20]
                     ''', last, 80 << 20, PYTHONOBMALLOC='')
 
     def test_only_what_malloc_holds(self):
@@ -97,7 +97,7 @@ class BackgroundTests(ChildTest):
             big, kept = [], []
             for i in range(1000):
                 big.append(bytes(b'x' * 100_000))
-                kept.append(bytes(1000))
+                kept.append(b'x' * 40_000)
             ''', 'del big; os.read(0, 1)', 80 << 20, PYTHONOBMALLOC='')
 
     def test_what_threads_leave(self):
@@ -116,7 +116,7 @@ class BackgroundTests(ChildTest):
 
     def test_malloc_is_left_alone(self):
         self.check_child('''
-            kept = [bytes(10_000) for _ in range(8000)][::20]
+            kept = [b'x' * 40_000 for _ in range(2500)][::20]
             for _ in range(20):
                 time.sleep(0.01)
                 assert threads() == 1

@@ -53,13 +53,12 @@ obm_python_front_is_open(void)
 }
 
 /* What obm_python_malloc() has refused, though the front is open: the current pool has
-   no block, or the request is the system's, and goes there at once. */
+   no block, or the request is medium, or the system's. */
 static inline void *
 obm_python_malloc_slow(size_t size)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
-    bool ours = obm_size_class(size) < OBM_SIZE_CLASSES && !obm_pymalloc_steps_aside();
-    void *block = ours ? obm_malloc_slow(heap, size) : NULL;
+    void *block = obm_pymalloc_steps_aside() ? NULL : obm_malloc_refused(heap, size);
     return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
 }
 

@@ -1,4 +1,4 @@
-/* obmalloc: what pymalloc is besides small blocks, the same for every CPython
+/* obmalloc: what pymalloc is besides blocks of the heap, the same for every CPython
    that has PyMem_RawMalloc(): requests that the heap does not serve go to the
    system's malloc, and are counted for sys.getallocatedblocks().
 

@@ -9,8 +9,11 @@
 static OBM_NOINLINE void *
 malloc_slow(const PyMemAllocatorEx *other, size_t size)
 {
-    void *block = obm_malloc_slow(main_heap, size);
+    void *block = obm_malloc_refused(main_heap, size);
     if (block != NULL) {
+        if (size > OBM_SMALL_MAX) {
+            medium_served();
+        }
         return block;
     }
     pass_on(size);
@@ -39,7 +42,7 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
     if (is_served(many)) {
         /* Python has made sure that the product does not overflow; but extensions
            can call this function without Python. */
-        bool fits = size == 0 || count <= OBM_SMALL_MAX / size;
+        bool fits = size == 0 || count <= OBM_MEDIUM_MAX / size;
         void *block = fits ? obm_calloc(main_heap, count * size) : NULL;
         if (block != NULL) {
             return block;

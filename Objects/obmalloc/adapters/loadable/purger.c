@@ -68,6 +68,9 @@ static void
 on_surplus(struct obm_heap *heap)
 {
     (void)heap;
+    if (OBM_UNLIKELY(watch == UNASKED)) {
+        ask_to_be_told();
+    }
     if (purger_may_start()) {
         obm_background_start();
     }
@@ -166,5 +169,29 @@ pass_on(size_t size)
     passed_on(size);
     if (obm_background.events % OBM_CALLS_PER_CLOCK == 0) {
         obm_before_blocking(main_heap);
+    }
+}
+
+/* The heap served a medium request.  A program that requests nothing larger has such
+   moments too: one in OBM_MEDIUM_PER_LOOK. */
+#define OBM_MEDIUM_PER_LOOK 1024u
+
+static OBM_NOINLINE void
+look_about(void)
+{
+    if (watch == UNASKED) {
+        ask_to_be_told();
+    }
+    else if (obm_background.state != OBM_BACKGROUND_RUNNING && purger_may_start()) {
+        look_at_malloc();
+    }
+}
+
+static void
+medium_served(void)
+{
+    static unsigned served;
+    if (OBM_UNLIKELY(++served % OBM_MEDIUM_PER_LOOK == 0)) {
+        look_about();
     }
 }

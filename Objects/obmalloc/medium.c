@@ -1,0 +1,334 @@
+/* obmalloc: blocks of the medium classes, 513 bytes to 32 KiB.
+
+   A run that is lent to a medium class is cut into blocks from its start, one after the
+   other, across the pages.  A bitmap of the run says which blocks are free, and the
+   descriptor of each page how many live blocks touch it: minus that number is its
+   countdown, so that the hot path of free refuses the page with the test that it makes
+   anyway.  A page enters use when that number leaves 0, and is given back when it is 0
+   again, also between two live blocks.
+
+   malloc takes the lowest free block of the class's current run, and when that has none,
+   of the fullest run with one.  So blocks gather at the starts of few runs.  The block of a
+   class that was freed last is *kept*: it counts as live until the next one is freed, and
+   is the next one that malloc hands out if it lies in the current run, or is larger
+   than half a page and so had most of its pages for itself.  So a program that frees and
+   asks in turn takes no page and gives none back.
+
+   A page in use is never clean, but those that a block takes are: calloc need not
+   clear them.
+
+   Out of memory: obm_run_with_room() fails before anything has changed, and
+   nothing fails after it. */
+
+#include "obmalloc/medium.h"
+#include "obmalloc/bits.h"
+#include "obmalloc/blocks.h"
+#include "obmalloc/buckets.h"
+#include "obmalloc/check.h"
+#include "obmalloc/retention.h"
+#include "obmalloc/run.h"
+#include "obmalloc/secure.h"
+#include "obmalloc/trim.h"
+
+#include <string.h>
+
+void
+obm_medium_init(struct obm_heap *heap)
+{
+    const struct obm_settings *settings = &heap->settings;
+    bool at_once = !settings->no_medium && !settings->secure && settings->check_level == 0;
+    heap->medium.max = at_once ? OBM_MEDIUM_MAX : 0;
+}
+
+/* Pages -------------------------------------------------------------------------- */
+
+/* Take free pages of the run into use.  Returns those that are known to be zero. */
+static OBM_NOINLINE uint64_t
+take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+{
+    struct obm_pool *pools = obm_run_pools(heap, id);
+    uint8_t size_class = obm_run_at(heap, id)->size_class;
+    struct obm_page_history history = obm_pages_take(heap, id, pages);
+    for (; pages != 0; pages &= pages - 1) {
+        struct obm_pool *pool = &pools[obm_lowest_bit(pages)];
+        pool->size_class = size_class;
+        pool->carved = 0;
+        pool->clean = 0;
+        pool->state = OBM_POOL_MEDIUM;
+    }
+    obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
+    return history.clean;
+}
+
+/* Give back pages that no block needs any more. */
+static OBM_NOINLINE void
+give_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+{
+    struct obm_pool *pools = obm_run_pools(heap, id);
+    for (uint64_t left = pages; left != 0; left &= left - 1) {
+        pools[obm_lowest_bit(left)].state = OBM_POOL_FREE;
+    }
+    struct obm_run *run = obm_run_at(heap, id);
+    unsigned m = run->size_class - OBM_SMALL_CLASSES;
+    obm_pages_give(heap, id, pages);
+    if (run->size_class == OBM_NO_CLASS && heap->medium.current[m] == id) {
+        heap->medium.current[m] = 0;
+    }
+    obm_retention_page_freed(heap);
+}
+
+/* Count one more block on each page that it touches.  Returns those that had none. */
+OBM_INLINE uint64_t
+count_in(struct obm_pool *pools, struct obm_page_range range)
+{
+    uint64_t entered = 0;
+    for (unsigned page = range.first; page <= range.last; page++) {
+        if (pools[page].countdown-- == 0) {
+            entered |= UINT64_C(1) << page;
+        }
+    }
+    return entered;
+}
+
+/* Count one less.  Returns those that have none now. */
+OBM_INLINE uint64_t
+count_out(struct obm_pool *pools, struct obm_page_range range)
+{
+    uint64_t left = 0;
+    for (unsigned page = range.first; page <= range.last; page++) {
+        if (++pools[page].countdown == 0) {
+            left |= UINT64_C(1) << page;
+        }
+    }
+    return left;
+}
+
+/* Blocks ------------------------------------------------------------------------- */
+
+/* Make the fullest run with a free block current; 0: no memory. */
+static OBM_NOINLINE obm_run_id
+next_run(struct obm_heap *heap, unsigned size_class)
+{
+    obm_run_id id;
+    size_t arenas = heap->counters.arenas_mapped;
+    if (obm_run_with_room(heap, size_class, &id) == NULL) {
+        return 0;
+    }
+    heap->medium.current[size_class - OBM_SMALL_CLASSES] = id;
+    if (arenas != heap->counters.arenas_mapped) {
+        obm_check_at_arena_event(heap);
+    }
+    return id;
+}
+
+/* Hand out a free block.  *clean: those of its pages that are known to be zero. */
+OBM_INLINE void *
+take_block(struct obm_heap *heap, unsigned size_class, obm_run_id id, unsigned number,
+           uint64_t *clean)
+{
+    struct obm_run *run = obm_run_at(heap, id);
+    size_t size = obm_class_size(heap, size_class);
+    uintptr_t address = obm_run_address(heap, id);
+    uint64_t *blocks = obm_run_blocks(heap, id);
+    uint64_t entered = count_in(obm_run_pools(heap, id), obm_pages_touched(heap, size, number));
+    *clean = 0;
+    if (entered != 0) {
+        *clean = take_pages(heap, id, entered);
+    }
+    blocks[number / 64] &= ~(UINT64_C(1) << (number % 64));
+    if (OBM_UNLIKELY(run->free_blocks == 1)) {
+        obm_run_unlink(heap, id);
+    }
+    run->free_blocks--;
+    return (void *)(address + number * size);
+}
+
+/* A block can be handed out again. */
+static OBM_NOINLINE void
+put_block(struct obm_heap *heap, obm_run_id id, unsigned number)
+{
+    struct obm_run *run = obm_run_at(heap, id);
+    size_t size = obm_class_size(heap, run->size_class);
+    uint64_t left = count_out(obm_run_pools(heap, id), obm_pages_touched(heap, size, number));
+    obm_run_blocks(heap, id)[number / 64] |= UINT64_C(1) << (number % 64);
+    if (OBM_UNLIKELY(run->free_blocks++ == 0)) {
+        obm_run_link(heap, id);
+    }
+    if (left != 0) {
+        give_pages(heap, id, left);
+    }
+}
+
+/* The lowest free block of the current run, or of the next one. */
+OBM_INLINE void *
+take_lowest(struct obm_heap *heap, unsigned size_class, uint64_t *clean)
+{
+    obm_run_id id = heap->medium.current[size_class - OBM_SMALL_CLASSES];
+    if (OBM_UNLIKELY(id == 0 || obm_run_at(heap, id)->free_blocks == 0)) {
+        id = next_run(heap, size_class);
+        if (id == 0) {
+            return NULL;
+        }
+    }
+    return take_block(heap, size_class, id, obm_lowest_block(heap, id), clean);
+}
+
+/* The block that the class keeps, if it has one and this is its turn: see the top. */
+OBM_INLINE void *
+take_kept(struct obm_heap *heap, unsigned size_class)
+{
+    struct obm_kept_block *kept = &heap->medium.kept[size_class - OBM_SMALL_CLASSES];
+    obm_run_id id = kept->run;
+    if (id == 0 || (id != heap->medium.current[size_class - OBM_SMALL_CLASSES]
+                    && 2 * obm_class_size(heap, size_class) <= heap->geometry.page_size)) {
+        return NULL;
+    }
+    kept->run = 0;
+    return kept->block;
+}
+
+/* In a secure heap. */
+static void *
+take_random(struct obm_heap *heap, unsigned size_class, uint64_t *clean)
+{
+    obm_run_id id = heap->medium.current[size_class - OBM_SMALL_CLASSES];
+    if (id == 0 || obm_run_at(heap, id)->free_blocks == 0) {
+        id = next_run(heap, size_class);
+        if (id == 0) {
+            return NULL;
+        }
+    }
+    void *block = take_block(heap, size_class, id, obm_secure_choose(heap, id), clean);
+    obm_secure_hold(heap, obm_find_pool(heap, block), block);
+    return block;
+}
+
+/* With checks, or in a secure heap. */
+static OBM_NOINLINE void *
+take_carefully(struct obm_heap *heap, size_t size, uint64_t *clean)
+{
+    *clean = 0;
+    if (size - 1 >= OBM_MEDIUM_MAX || heap->settings.no_medium || heap->geometry.page_size == 0) {
+        return NULL;
+    }
+    unsigned size_class = obm_medium_class(size);
+    void *block = take_kept(heap, size_class);
+    if (block == NULL) {
+        block = heap->settings.secure ? take_random(heap, size_class, clean)
+                                      : take_lowest(heap, size_class, clean);
+    }
+    if (block != NULL && heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, obm_find_pool(heap, block), block);
+    }
+    return block;
+}
+
+OBM_INLINE void *
+take(struct obm_heap *heap, size_t size, uint64_t *clean)
+{
+    if (OBM_UNLIKELY(size - 1 >= heap->medium.max)) {
+        return take_carefully(heap, size, clean);
+    }
+    unsigned size_class = obm_medium_class(size);
+    void *block = take_kept(heap, size_class);
+    *clean = 0;
+    return block != NULL ? block : take_lowest(heap, size_class, clean);
+}
+
+OBM_NOINLINE void *
+obm_medium_malloc(struct obm_heap *heap, size_t size)
+{
+    uint64_t clean;
+    return take(heap, size, &clean);
+}
+
+/* Clear what of the block does not lie on a clean page. */
+static void
+clear_but(const struct obm_heap *heap, char *block, size_t size, uint64_t clean)
+{
+    uintptr_t page_size = heap->geometry.page_size;
+    unsigned page = obm_pool_page_in_run(heap, obm_find_pool(heap, block));
+    for (char *end = block + size; block < end; page++) {
+        size_t part = page_size - ((uintptr_t)block & (page_size - 1));
+        part = part < (size_t)(end - block) ? part : (size_t)(end - block);
+        if (!(clean >> page & 1)) {
+            memset(block, 0, part);
+        }
+        block += part;
+    }
+}
+
+void *
+obm_medium_calloc(struct obm_heap *heap, size_t size)
+{
+    uint64_t clean;
+    void *block = take(heap, size, &clean);
+    if (block != NULL && clean == 0) {
+        memset(block, 0, size);
+    }
+    else if (block != NULL) {
+        clear_but(heap, block, size, clean);
+    }
+    return block;
+}
+
+/* Free a block of a run, so many bytes from its start. */
+OBM_INLINE void
+free_block(struct obm_heap *heap, struct obm_pool *pool, obm_run_id id, size_t offset, void *block)
+{
+    unsigned size_class = pool->size_class;
+    const struct obm_size_class *row = &heap->geometry.classes[size_class];
+    struct obm_kept_block *kept = &heap->medium.kept[size_class - OBM_SMALL_CLASSES];
+    unsigned number = obm_block_number(row, offset);
+    obm_run_id last_run = kept->run;
+    unsigned last_number = kept->number;
+    if (OBM_UNLIKELY(number * row->size != offset || obm_block_is_free(heap, id, number)
+                     || number >= row->capacity || (last_run != 0 && kept->block == block))) {
+        obm_must_be_live(heap, pool, block, 1);
+    }
+    kept->block = block;
+    kept->run = id;
+    kept->number = number;
+    if (last_run != 0) {
+        put_block(heap, last_run, last_number);
+    }
+}
+
+OBM_NOINLINE bool
+obm_medium_free_in_window(struct obm_heap *heap, void *block)
+{
+    uintptr_t offset = (uintptr_t)block - heap->window_base;
+    struct obm_pool *pool = &heap->window_pools[offset >> obm_page_shift(heap)];
+    size_t in_run = offset & (((size_t)1 << obm_run_shift(heap)) - 1);
+    free_block(heap, pool, (obm_run_id)(offset >> obm_run_shift(heap)), in_run, block);
+    return true;
+}
+
+void
+obm_medium_free(struct obm_heap *heap, struct obm_pool *pool, void *block)
+{
+    obm_run_id id = obm_pool_run(heap, pool);
+    size_t offset = (uintptr_t)block - obm_run_address(heap, id);
+    if (heap->settings.secure) {    /* what leaves the quarantine has waited */
+        put_block(heap, id, obm_block_number(&heap->geometry.classes[pool->size_class], offset));
+        return;
+    }
+    if (obm_block_number(&heap->geometry.classes[pool->size_class], offset)
+        >= obm_run_capacity(heap, obm_run_at(heap, id))) {
+        obm_must_be_live(heap, pool, block, 1);
+    }
+    free_block(heap, pool, id, offset, block);
+}
+
+void
+obm_medium_retire(struct obm_heap *heap)
+{
+    for (unsigned m = 0; m < OBM_MEDIUM_CLASSES; m++) {
+        struct obm_kept_block kept = heap->medium.kept[m];
+        heap->medium.kept[m].run = 0;
+        heap->medium.current[m] = 0;
+        if (kept.run != 0) {
+            put_block(heap, kept.run, kept.number);
+        }
+    }
+}
