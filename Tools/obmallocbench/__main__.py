@@ -47,8 +47,8 @@ from . import (allocators, bars, callgrind, comparison, comparison_page, compari
                instructions_report, journal, machine, memory, memory_report, picture, recording,
                replay, replay_report, service, service_report, table)
 from .errors import BenchmarkError
-from .scenarios import (FIELD_GROUPS, FIELD_OPTIONS, FIELD_PROGRAMS, MEMORY_SCENARIOS, MIXED,
-                        PROGRAM_NAMES, PROGRAMS, REPORTED_PROGRAMS, REST_SCENARIOS, SCENARIOS,
+from .scenarios import (FIELD_GROUPS, FIELD_OPTIONS, FIELD_PROGRAMS, LARGER_NAMES, MEMORY_SCENARIOS,
+                        MIXED, PROGRAM_NAMES, PROGRAMS, REPORTED_PROGRAMS, REST_SCENARIOS, SCENARIOS,
                         TRACED, FieldProgram, MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED = 1, 2
@@ -190,7 +190,7 @@ def memory_command(name: str, scenarios: list[MemoryScenario], words: str) -> Co
 def commands() -> list[Command]:
     """Return all commands in the order of --help."""
     in_memory = list(MEMORY_SCENARIOS.values())
-    counted = (*PROGRAM_NAMES, MIXED)
+    counted = (*PROGRAM_NAMES, MIXED, *LARGER_NAMES)
     arms = allocators.names_with(library=True, patched=True)
     return [
         *map(scenario_command, SCENARIOS.values()),
@@ -202,8 +202,8 @@ def commands() -> list[Command]:
                     **COMPARISON,
                     "--size": number("objects that each program allocates",
                                      PROGRAMS.options["size"]),
-                    "--programs": some_of(counted, rest="; without all of the first ten their means "
-                                                        "are of those that ran"),
+                    "--programs": some_of(counted, rest="; without all of the first ten, or of the "
+                                                        "last, their means are of those that ran"),
                     "--whole": switch("compare whole programs only: for interpreters built without "
                                       "-g, such as a distribution's, and a library preloaded into "
                                       "one")}),

@@ -50,7 +50,7 @@ PROFILE = {"total": int, "allocator": int, "functions": dict, "files": dict}
 PROGRAM_ARM = {**PROFILE, "peak_rss_bytes": [int]}
 INSTRUCTIONS_FORM = {
     **CIRCUMSTANCES, "valgrind": str, "parameters": {"size": int, "peak_size": int},
-    "start_up": {"stock": PROFILE, "patched": PROFILE},
+    "start_up": [{"workload": str, "arms": {"stock": PROFILE, "patched": PROFILE}}],
     "idle_rss_bytes": {"stock": [int], "patched": [int]},
     "programs": [{"name": str, "arms": {"stock": PROGRAM_ARM, "patched": PROGRAM_ARM}}],
 }

@@ -289,9 +289,19 @@ FIELD_GROUPS = {"reported": tuple(REPORTED_PROGRAMS), "medium": tuple(MEDIUM_PRO
 PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",
                  "closures", "bytes")
 MIXED = "mixed"
+# These allocate above 512 bytes, and are judged together too.
+LARGER_NAMES = ("joins", "json", "growth", "sets", "slices", "deques", "buffers", "expressions",
+                "sorting", "reads")
 # What traces are recorded from: scripts with the defaults of their options.
 TRACED = {path.stem: path for path in (
     *(FOLDER / "traced" / f"{name}.py" for name in (
         "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite")),
     WORKLOADS / "churn.py", WORKLOADS / "sessions.py")}
 PROGRAMS = Workload("programs", "allocation-heavy programs", {"program": "tuples", "size": 200_000})
+LARGER_PROGRAMS = Workload("larger_programs", "programs that allocate above 512 bytes",
+                           {"program": "joins", "size": 200_000})
+
+
+def workload_of_program(name: str) -> Workload:
+    """Return the workload that has the program called name."""
+    return LARGER_PROGRAMS if name in LARGER_NAMES else PROGRAMS
