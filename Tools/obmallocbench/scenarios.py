@@ -295,7 +295,8 @@ LARGER_NAMES = ("joins", "json", "growth", "sets", "slices", "deques", "buffers"
 # What traces are recorded from: scripts with the defaults of their options.
 TRACED = {path.stem: path for path in (
     *(FOLDER / "traced" / f"{name}.py" for name in (
-        "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite")),
+        "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite",
+        "threads_of_buffers", "large_sessions", "documents", "tables")),
     WORKLOADS / "churn.py", WORKLOADS / "sessions.py")}
 PROGRAMS = Workload("programs", "allocation-heavy programs", {"program": "tuples", "size": 200_000})
 LARGER_PROGRAMS = Workload("larger_programs", "programs that allocate above 512 bytes",

@@ -5,8 +5,9 @@
 
    with the requests of LEAST to MOST bytes.
 
-   As a program would, each new block is written to at both ends, and each
-   block that goes is written to once more, as its reference count falls to 0.
+   As a program would, each new block is written to at both ends and on the pages
+   between, and each block that goes is written to once more, as its reference
+   count falls to 0.
    Each thread of the program is one of the replayer's, since some arms serve each
    thread from another place.  They take turns: one runs, the others wait, as
    under the interpreter's lock.  They are there from the start, so that what
@@ -52,7 +53,10 @@ fail(int status, const char *what, const char *detail)
 
 /* Blocks ------------------------------------------------------------------------------ */
 
-/* Write the tag at the start of the block, and at its end if both have room. */
+#define STRIDE 4096u        /* bytes; the least page size */
+
+/* Write the tag at the start of the block, and at its end if both have room; a
+   byte on each page between. */
 static inline void
 mark_block(const struct slot *slot)
 {
@@ -60,6 +64,9 @@ mark_block(const struct slot *slot)
     memcpy(slot->block, &slot->tag, slot->size < width ? slot->size : width);
     if (slot->size >= 2 * width) {
         memcpy(slot->block + slot->size - width, &slot->tag, width);
+    }
+    for (size_t offset = STRIDE; offset + width < slot->size; offset += STRIDE) {
+        slot->block[offset] = 1;
     }
 }
 
