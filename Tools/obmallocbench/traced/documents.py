@@ -10,8 +10,8 @@ import random
 import re
 
 SEED = 2005
-DOCUMENTS = 180
-KEPT = 60                   # the oldest goes first
+DOCUMENTS = 240
+KEPT = 120                  # the oldest goes first
 WORD = re.compile("[a-z]+[0-9]*")
 
 

@@ -6,9 +6,9 @@ import collections
 import random
 
 SEED = 2005
-BATCHES = 300
+BATCHES = 700
 ROWS = 900
-KEPT = 40                   # summaries; the oldest goes first
+KEPT = 300                  # summaries; the oldest goes first
 
 
 def main():
