@@ -139,8 +139,20 @@ class PageFloor(unittest.TestCase):
                                                 "live_bytes": self.page // 16 + 3})
 
     def test_large_blocks_are_apart(self):
-        self.floor.add_block(self.page, live.SMALL_MAX + 1)
-        self.assertEqual((self.floor.pages, self.floor.large_bytes), ({}, live.SMALL_MAX + 1))
+        self.assertEqual(self.floor.largest, 512)
+        self.floor.add_block(self.page, 513)
+        self.assertEqual((self.floor.pages, self.floor.large_bytes), ({}, 513))
+
+    def test_what_obmalloc_serves_is_in_the_floor(self):
+        module = mock.Mock()
+        module.stats.return_value = {"classes": [{"size": 16}, {"size": 32768}]}
+        with mock.patch.dict(sys.modules, {"_obmalloc": module}):
+            for settings, largest in (({"medium": 1}, 32768), ({"medium": 0}, 512), ({}, 512)):
+                module.settings.return_value = settings
+                floor = live.Floor()
+                floor.add_block(self.page, 2 * self.page)
+                self.assertEqual((floor.largest, sorted(floor.pages)),
+                                 (largest, [1, 2] if largest > 512 else []))
 
     def test_what_the_interpreter_shares_is_not_counted(self):
         for item in (None, 0, 256, -5, "", "a"):
