@@ -183,7 +183,7 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
                     Demand("peak / stock", "", 1.04), Demand("resident", "light", 22.0),
                     Demand("CPU / medium=0", "light", 1.03)),
     medium_scenario("streams", "asyncio streams", {"connections": 160},
-                    Demand("peak / stock", "", 1.03), Demand("resident", "light", 22.0),
+                    Demand("peak / stock", "", 1.03), Demand("kept", "light", 3.0),
                     Demand("CPU / medium=0", "light", 1.03)),
     medium_scenario("archives", "gzip and zip in memory", {"files": 480},
                     Demand("peak / stock", "", 1.02), Demand("resident", "light", 15.0),

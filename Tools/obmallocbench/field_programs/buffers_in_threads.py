@@ -10,8 +10,8 @@ import phases
 
 THREADS = 16
 SEED = 2005
-HELD = 120                  # buffers that a thread has at a time, each replaced at random
-LARGE = 0.01               # of them are of up to 4 MB, and dropped at once
+HELD = 80                   # buffers that a thread has at a time, each replaced at random
+LARGE = 0.004              # of them are of up to 4 MB, and dropped at once
 LONG_SHARE = 0.01
 ITEMS = range(100)          # small numbers, which are no objects of their own
 LONG_PLACES = 8             # of a thread, for those that stay longer
