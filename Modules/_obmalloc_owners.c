@@ -185,17 +185,20 @@ owners_describe_page(const struct obm_heap *heap, const struct obm_pool *pool,
                      struct owners_page *page)
 {
     uintptr_t start = (uintptr_t)obm_pool_address(heap, pool);
-    page->address = (uintptr_t)obm_first_block(heap, pool);
     page->block_size = (unsigned)obm_class_size(heap, pool->size_class);
-    page->slot_count = pool->carved;
-    unsigned before = page->address < start;
-    if (owners_is_medium(pool)) {
-        unsigned first, end;
-        obm_blocks_touching(heap, obm_run_at(heap, obm_pool_run(heap, pool)),
-                            obm_pool_page_in_run(heap, pool), &first, &end);
-        page->address += before * page->block_size;
-        page->slot_count = end - first - before;
+    if (!owners_is_medium(pool)) {
+        page->address = start;
+        page->slot_count = pool->carved;
+        return 0;
     }
+    obm_run_id run = obm_pool_run(heap, pool);
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, run), obm_pool_page_in_run(heap, pool), &first,
+                        &end);
+    page->address = (uintptr_t)obm_run_address(heap, run) + (uintptr_t)first * page->block_size;
+    unsigned before = page->address < start;
+    page->address += before * page->block_size;
+    page->slot_count = end - first - before;
     return before;
 }
 

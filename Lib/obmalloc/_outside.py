@@ -217,6 +217,7 @@ class Reader:
         if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
                 or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
                 or at['classes'] + at['size_classes'] * at['sizeof_class'] > at['sizeof_heap']
+                or not at['small_classes'] <= at['size_classes']
                 or at['max_arena_pages'] >= 1 << 16 or at['size_classes'] > 1 << 8):
             raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'
@@ -290,14 +291,28 @@ class Reader:
         return bytes(pages)
 
     def _free_blocks(self, number, heap):
-        """The bitmap of each run of an arena, of the blocks of a medium class that are free, as
-        a number."""
+        """The bitmap of each run of an arena, of the blocks of a medium class that nobody holds,
+        as a number."""
         runs, words = self._at['runs_per_arena'], self._field(heap, 'run_words', '=H')
         data = self._read_some(self._field(heap, 'blocks') + number * runs * words * 8,
                                runs * words * 8)
         bits = struct.unpack(f'={runs * words}Q', data)
-        return [sum(word << 64 * place for place, word in enumerate(bits[run * words:][:words]))
+        free = [sum(word << 64 * place for place, word in enumerate(bits[run * words:][:words]))
                 for run in range(runs)]
+        for run, block in self._kept_blocks(heap):
+            if run // runs == number and block < 64 * words:
+                free[run % runs] |= 1 << block
+        return free
+
+    def _kept_blocks(self, heap):
+        """(number of its run, number in it) of the block of each medium class that was freed
+        last, and is kept for the next request."""
+        at = self._at
+        starts = [at['kept_blocks'] + number * at['sizeof_kept']
+                  for number in range(at['size_classes'] - at['small_classes'])]
+        found = [tuple(struct.unpack_from('=I', heap, start + at[name])[0]
+                       for name in ('kept_run', 'kept_number')) for start in starts]
+        return [(run, block) for run, block in found if run]
 
     def _arena(self, number, heap, objects, run_pages, table):
         """An arena as _obmalloc.heap_map() tells it."""
