@@ -59,9 +59,10 @@ PyDoc_STRVAR(heap_map_doc,
 "heap_map() -> list of (number, address, purgeable, pages)\n"
 "\n"
 "What every page of every arena of this interpreter is.  address is that of\n"
-"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
-"2 dirty or 3 used; the size class, of a used page; and the number of live\n"
-"blocks as an unsigned short.  All as of one moment.");
+"the first page (int), pages has six bytes for each: 0 fresh, 1 purged,\n"
+"2 dirty or 3 used; the size class, of a used page; the number of live blocks\n"
+"that touch it, as an unsigned short; 1 if one of these begins on a page before,\n"
+"else 0; and an unused one.  All as of one moment.");
 
 static PyObject *
 obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -212,7 +213,8 @@ PyDoc_STRVAR(owners_doc,
 "memory which objects of that type have beside themselves; holder is the type\n"
 "of an object that refers to them, or None; pages is the number of pages with\n"
 "such a block; held (float, bytes) is their share of these pages, each divided\n"
-"evenly among its live blocks.\n"
+"among its live blocks by the bytes that they have there.  A block that lies on\n"
+"several pages is listed on the one where it begins.\n"
 "\n"
 "arenas: a list of (number, address, pages, used pages, live blocks, live bytes,\n"
 "shown), those with the fewest live bytes first.  shown is a list of (page\n"

@@ -88,7 +88,7 @@ PyDoc_STRVAR(stats_doc,
 "\n"
 "The keys, whose values are integers unless it says otherwise:\n"
 "\n"
-"    version                                 of this structure: 1\n"
+"    version                                 of this structure: 2\n"
 "    page_size, run_size, arena_size         bytes\n"
 "    arenas, arena_bytes                     mapped now; bytes of their whole pages\n"
 "    arenas_mapped, arenas_released          ever\n"
@@ -100,7 +100,9 @@ PyDoc_STRVAR(stats_doc,
 "    dirty_pages, purged_pages, fresh_pages  maybe resident; given back; never touched\n"
 "    resident_pages                          used + dirty pages: what should be resident\n"
 "    live_blocks, live_bytes                 in used pages; bytes of blocks\n"
-"    free_block_bytes, tail_bytes            the rest of the used pages, in bytes\n"
+"    free_block_bytes, tail_bytes            the rest of the used pages, in bytes: of\n"
+"                                            free blocks, and behind the last block of\n"
+"                                            a page, or of a run\n"
 "    metadata_bytes                          mapped for descriptors and arrays\n"
 "    purge_calls, pages_purged               ever\n"
 "    pages_released                          dirty pages that went with their arena, ever\n"
@@ -109,16 +111,21 @@ PyDoc_STRVAR(stats_doc,
 "    allowance_pages                         dirty pages that may stay\n"
 "    system_blocks                           blocks of the system's malloc in use\n"
 "    classes                                 a list with a dict for each size class:\n"
-"                                            size in bytes, capacity (blocks in a\n"
-"                                            page), pools, live_blocks, free_blocks\n"
+"                                            size in bytes, capacity, pools (used\n"
+"                                            pages), live_blocks, free_blocks\n"
+"\n"
+"The blocks of a class of up to 512 bytes divide a page, and capacity is how many\n"
+"a page has.  Those of a larger one divide a run, and may lie on several of its\n"
+"pages: capacity is how many a run has, a page is used while a live block touches\n"
+"it, and free_blocks are those that begin on a used page.\n"
 "\n"
 "What adds up:\n"
 "\n"
 "    arena_bytes            == (used_pages + free_pages) * page_size\n"
 "    used_pages * page_size == live_bytes + free_block_bytes + tail_bytes\n"
 "    arenas                 == arenas_mapped - arenas_released\n"
-"    used_pages, live_blocks, live_bytes and free_block_bytes are the sums over\n"
-"    the classes");
+"    used_pages, live_blocks and live_bytes are the sums over the classes, and so is\n"
+"    free_block_bytes as far as blocks divide pages");
 
 static PyObject *
 obmalloc_stats(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -137,7 +144,7 @@ PyDoc_STRVAR(trim_doc,
 "\n"
 "Give back to the system what can go now: the free pages and empty arenas of\n"
 "this interpreter, after the free lists of the basic types were emptied, and\n"
-"then what the system's malloc holds free, which serves blocks above 512 bytes.\n"
+"then what the system's malloc holds free, which serves larger blocks.\n"
 "What retention had learned is forgotten.\n"
 "\n"
 "Returns the number of bytes that obmalloc released.  What the system's malloc\n"
@@ -210,7 +217,7 @@ PyDoc_STRVAR(settings_doc,
 "The settings in force, as PYTHONOBMALLOC spells them: retain is 'auto', 'none'\n"
 "or 'all' (str), or a number of bytes (int); hugepages is 'auto', 'never' or\n"
 "'always' (str); background is 'auto' (str), 0 or 1 (int); malloc is 'auto',\n"
-"'leave' or 'one' (str); check is 0 to 3, secure 0 or 1 (int).");
+"'leave' or 'one' (str); check is 0 to 3, medium and secure are 0 or 1 (int).");
 
 static PyObject *
 obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -230,10 +237,11 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
         Py_XDECREF(background);
         return NULL;
     }
-    return Py_BuildValue("{s:N,s:s,s:N,s:s,s:i,s:i}", "retain", retain,
+    return Py_BuildValue("{s:N,s:s,s:N,s:s,s:i,s:i,s:i}", "retain", retain,
                          "hugepages", hugepages[settings->hugepages],
                          "background", background,
                          "malloc", mallocs[settings->system_malloc],
+                         "medium", (int)!settings->no_medium,
                          "check", settings->check_level,
                          "secure", (int)settings->secure);
 }

@@ -35,6 +35,7 @@
 #if WITH_OBMALLOC_ARENAS
 
 #include "obmalloc/python.h"
+#include "obmalloc/blocks.h"
 #include "pycore_hashtable.h"       // _Py_hashtable_t
 
 /* Who the owner of a block is, with a bit for memory that the owner has beside its
@@ -49,13 +50,14 @@ struct owners_slot {
 };
 
 /* A page.  Nothing here points to its descriptor, which may change once
-   Python code runs. */
+   Python code runs.  A block that lies on several pages is listed where it begins. */
 struct owners_page {
-    uintptr_t address;
-    struct owners_slot *slots;  /* one for each of the blocks that were handed out */
-    unsigned slot_count;        /* 0: the page is free, or not shown */
+    uintptr_t address;          /* of the first block that begins there */
+    struct owners_slot *slots;  /* one for each of the blocks that may be handed out */
+    unsigned slot_count;        /* 0: the page is free, or not shown, or none begins there */
     unsigned block_size;        /* bytes */
-    unsigned live;
+    unsigned live;              /* blocks that begin there */
+    unsigned live_bytes;        /* of all live blocks, as far as they lie on it */
 };
 
 /* All zeros: no arena has this index. */
@@ -81,7 +83,7 @@ struct owners_row {
     bool beside;
     size_t blocks, bytes, pages;
     double held;                /* bytes: of each page, its share of the live blocks */
-    const struct owners_page *last_page;
+    const struct owners_page *last_page;    /* that is counted in pages; NULL: none */
 };
 
 struct owners {
@@ -117,6 +119,24 @@ owners_is_same_row(const void *left, const void *right)
     return a->type == b->type && a->holder == b->holder && a->beside == b->beside;
 }
 
+/* Whether a page belongs to a run whose blocks may lie on several pages. */
+static bool
+owners_is_medium(const struct obm_pool *pool)
+{
+    return pool->state == OBM_POOL_MEDIUM;
+}
+
+/* At least as many blocks as begin on a page. */
+static unsigned
+owners_most_blocks(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    if (owners_is_medium(pool)) {
+        size_t size = obm_class_size(heap, pool->size_class);
+        return (unsigned)(heap->geometry.page_size / size) + 1;
+    }
+    return pool->state != OBM_POOL_FREE ? pool->carved : 0;
+}
+
 /* Memory for all of which the size follows from the descriptors, and the tables. */
 static bool
 owners_reserve(struct owners *owners)
@@ -128,7 +148,7 @@ owners_reserve(struct owners *owners)
         const struct obm_arena_object *arena = &heap->arenas[i];
         for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
             owners->page_count++;
-            blocks += arena->pools[page].state != OBM_POOL_FREE ? arena->pools[page].carved : 0;
+            blocks += owners_most_blocks(heap, &arena->pools[page]);
         }
     }
     owners->arena_count = heap->arenas_ever;
@@ -158,6 +178,42 @@ owners_free(struct owners *owners)
     }
 }
 
+/* Fill in address, slot_count and block_size of a page that is in use.  Returns how many
+   blocks lie on it before the first that begins there. */
+static unsigned
+owners_describe_page(const struct obm_heap *heap, const struct obm_pool *pool,
+                     struct owners_page *page)
+{
+    uintptr_t start = (uintptr_t)obm_pool_address(heap, pool);
+    page->block_size = (unsigned)obm_class_size(heap, pool->size_class);
+    if (!owners_is_medium(pool)) {
+        page->address = start;
+        page->slot_count = pool->carved;
+        return 0;
+    }
+    obm_run_id run = obm_pool_run(heap, pool);
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, run), obm_pool_page_in_run(heap, pool), &first,
+                        &end);
+    page->address = (uintptr_t)obm_run_address(heap, run) + (uintptr_t)first * page->block_size;
+    unsigned before = page->address < start;
+    page->address += before * page->block_size;
+    page->slot_count = end - first - before;
+    return before;
+}
+
+/* The bytes of a block, of the size of the page's, that lie on the page that begins at
+   start. */
+static unsigned
+owners_bytes_on_page(const struct owners *owners, const struct owners_page *page,
+                     uintptr_t block, uintptr_t start)
+{
+    uintptr_t block_end = block + page->block_size;
+    uintptr_t page_end = start + owners->heap->geometry.page_size;
+    return (unsigned)((block_end < page_end ? block_end : page_end)
+                      - (block > start ? block : start));
+}
+
 /* Fill in the slots of a page.  false: its free list is damaged. */
 static bool
 owners_enter_page(struct owners *owners, struct owners_arena *arena, unsigned number,
@@ -172,16 +228,21 @@ owners_enter_page(struct owners *owners, struct owners_arena *arena, unsigned nu
     if (!_PyObmalloc_LiveBlocks(pool, live)) {
         return false;
     }
-    page->slot_count = pool->carved;
-    page->address = (uintptr_t)obm_pool_address(owners->heap, pool);
-    page->block_size = (unsigned)obm_class_size(owners->heap, pool->size_class);
+    unsigned before = owners_describe_page(owners->heap, pool, page);
     page->slots = *slots;
-    for (unsigned i = 0; i < pool->carved; i++) {
-        bool is_live = live[i / 64] >> (i % 64) & 1;
+    uintptr_t start = (uintptr_t)obm_pool_address(owners->heap, pool);
+    if (before != 0 && (live[0] & 1)) {
+        page->live_bytes = owners_bytes_on_page(owners, page, page->address - page->block_size,
+                                                start);
+    }
+    for (unsigned i = 0; i < page->slot_count; i++) {
+        bool is_live = live[(i + before) / 64] >> ((i + before) % 64) & 1;
         page->slots[i].owner = is_live ? OWNER_UNKNOWN : OWNER_NOT_LIVE;
         page->live += is_live;
+        page->live_bytes += !is_live ? 0 : owners_bytes_on_page(
+            owners, page, page->address + (uintptr_t)i * page->block_size, start);
     }
-    *slots += pool->carved;
+    *slots += page->slot_count;
     arena->used_pages++;
     arena->live_blocks += page->live;
     arena->live_bytes += (size_t)page->live * page->block_size;
@@ -226,6 +287,11 @@ owners_slot(const struct owners *owners, const void *address)
     }
     const struct owners_arena *arena = &owners->arenas[obm_pool_arena(owners->heap, pool)];
     const struct owners_page *page = &arena->pages[obm_pool_page(owners->heap, pool)];
+    while (owners_is_medium(pool) && page > arena->pages
+           && (page->slot_count == 0 || (uintptr_t)address < page->address)) {
+        pool--;                 /* the block begins on a page before */
+        page--;
+    }
     if (page->slot_count == 0) {
         return NULL;
     }
@@ -487,9 +553,17 @@ owners_count_block(struct owners *owners, const struct owners_page *page,
     }
     row->blocks++;
     row->bytes += page->block_size;
-    row->held += (double)owners->heap->geometry.page_size / page->live;
-    row->pages += row->last_page != page;
-    row->last_page = page;
+    size_t page_size = owners->heap->geometry.page_size;
+    uintptr_t block = page->address + (uintptr_t)(slot - page->slots) * page->block_size;
+    uintptr_t end = block + page->block_size;
+    for (uintptr_t start = block - block % page_size; start < end; start += page_size, page++) {
+        double part = owners_bytes_on_page(owners, page, block, start);
+        row->held += (double)page_size * part / page->live_bytes;
+        if (row->last_page == NULL || row->last_page < page) {
+            row->pages++;
+            row->last_page = page;
+        }
+    }
     return true;
 }
 

@@ -54,6 +54,7 @@ class _Settings(TypedDict):
     hugepages: Literal['auto', 'never', 'always']
     background: Literal['auto'] | int
     malloc: Literal['auto', 'leave', 'one']
+    medium: int
     check: int
     secure: int
 

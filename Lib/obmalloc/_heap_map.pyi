@@ -1,4 +1,5 @@
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from struct import Struct
 from typing import Any, NamedTuple
 
 VERSION: int
@@ -7,6 +8,8 @@ PURGED: str
 DIRTY: str
 USED: str
 KINDS: tuple[str, str, str, str]
+PAGE: Struct
+NO_CLASS: int
 
 class Page(NamedTuple):
     kind: str
@@ -14,8 +17,18 @@ class Page(NamedTuple):
     live: int
     capacity: int
     resident: bool | None = None
+    continues: bool = False
+    @property
+    def live_blocks(self) -> int: ...
     @property
     def live_bytes(self) -> int: ...
+
+class Room(NamedTuple):
+    touch: int
+    begin: int
+    tail: int
+
+def room_of(size: int, capacity: int, page_size: int, run_pages: int, page: int) -> Room: ...
 
 class Arena:
     number: int
@@ -25,6 +38,7 @@ class Arena:
     def __init__(self, heap: HeapMap, number: int, address: int, purgeable: bool, pages: bytes,
                  resident: bytes | None = None) -> None: ...
     def __iter__(self) -> Iterator[Page]: ...
+    def rooms(self) -> list[Room]: ...
     def kinds(self) -> dict[str, int]: ...
     @property
     def live_blocks(self) -> int: ...
@@ -46,6 +60,7 @@ class HeapMap:
     def __init__(self, *, page_size: int, run_size: int, arena_size: int,
                  classes: Iterable[tuple[int, int]], arenas: Iterable[tuple[int, int, bool, bytes]],
                  resident: Callable[[int, int], bytes] | None = None) -> None: ...
+    def room_of(self, size_class: int, page: int, page_count: int) -> Room: ...
     def kinds(self) -> dict[str, int]: ...
     def as_dict(self) -> dict[str, Any]: ...
 

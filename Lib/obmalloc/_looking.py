@@ -10,8 +10,9 @@ def heap_map(*, kernel=False):
     """What every page of every arena is: an obmalloc._heap_map.HeapMap.
 
     Its `arenas` are a list; iterating over an arena gives its pages, each with
-    `kind` ('used', 'dirty', 'purged' or 'fresh'), `block_size`, `live` and
-    `capacity`.  as_dict() gives all of it, fit for JSON.
+    `kind` ('used', 'dirty', 'purged' or 'fresh'), `block_size`, `live` (blocks that
+    lie on it), `capacity` and `continues` (one of them begins on a page before).
+    as_dict() gives all of it, fit for JSON.
 
     kernel: ask Linux too which pages are resident (`resident` of each page).
     Raises OSError if it does not tell.

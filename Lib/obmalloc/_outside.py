@@ -16,7 +16,7 @@ import sys
 
 from obmalloc import _kernel
 
-LAYOUT_VERSION = 4
+LAYOUT_VERSION = 5
 SECTION = '.obmalloc'
 MAGIC = b'obmalloc layout\0'
 
@@ -217,6 +217,7 @@ class Reader:
         if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
                 or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
                 or at['classes'] + at['size_classes'] * at['sizeof_class'] > at['sizeof_heap']
+                or not at['small_classes'] <= at['size_classes']
                 or at['max_arena_pages'] >= 1 << 16 or at['size_classes'] > 1 << 8):
             raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'
@@ -244,36 +245,76 @@ class Reader:
         return heap, self._read_some(arenas, ever * at['sizeof_arena']) if arenas else b''
 
     def _classes(self, heap):
-        """[(bytes of a block, blocks in a page)] of each size class."""
+        """[(bytes of a block, blocks in a page or run)] of each size class."""
         at, page_size = self._at, self._field(heap, 'page_size')
         starts = [number * at['sizeof_class'] + at['classes'] for number in range(at['size_classes'])]
         classes = [tuple(self._field(heap, name, '=I', start)
                          for name in ('class_size', 'class_capacity')) for start in starts]
-        if any(not 0 < size <= size * capacity <= page_size for size, capacity in classes):
+        small = at['small_classes']
+        limits = [page_size] * small + [self._field(heap, 'run_size')] * (len(classes) - small)
+        if any(not 0 < size <= size * capacity <= limit
+               for (size, capacity), limit in zip(classes, limits)):
             raise ValueError(classes)
         return classes
 
-    def _describe(self, kinds, classes, live, run_dirty, run_purged, run_pages, table):
-        """The pages of an arena, four bytes each, as _heap_map.HeapMap takes them."""
-        at = self._at
+    def _describe(self, kinds, classes, live, runs, run_pages, table, page_size):
+        """The pages of an arena, as _heap_map.HeapMap takes them."""
+        at, pack = self._at, _heap_map.PAGE.pack
         pages = bytearray()
         for number, (state, size_class) in enumerate(zip(kinds, classes)):
             run, bit = divmod(number, run_pages)
+            dirty, purged, free_blocks = runs[run]
             if state == at['FREE']:
-                kind = (2 if run_dirty[run] >> bit & 1 else 1 if run_purged[run] >> bit & 1 else 0)
-                pages += struct.pack('=BBH', kind, 0xff, 0)
+                kind = 2 if dirty >> bit & 1 else 1 if purged >> bit & 1 else 0
+                pages += pack(kind, _heap_map.NO_CLASS, 0, False)
                 continue
             if size_class >= at['size_classes']:
+                raise Torn
+            if state == at['MEDIUM']:
+                if size_class < at['small_classes']:
+                    raise Torn
+                size, in_run = table[size_class][0], min(run_pages, len(kinds) - run * run_pages)
+                room = _heap_map.room_of(*table[size_class], page_size, in_run, bit)
+                first = bit * page_size // size
+                held = ~free_blocks >> first & (1 << room.touch) - 1
+                pages += pack(3, size_class, bin(held).count('1'),
+                              room.begin < room.touch and bool(held & 1))
+                continue
+            if size_class >= at['small_classes']:
                 raise Torn
             capacity = table[size_class][1]
             count = live[number] + (capacity - (capacity >> at['refill_shift'])
                                     if state == at['FULL'] else 1)
             if state not in (at['PARTIAL'], at['CURRENT'], at['FULL']) or not 0 <= count <= capacity:
                 raise Torn
-            pages += struct.pack('=BBH', 3, size_class, count)
+            pages += pack(3, size_class, count, False)
         return bytes(pages)
 
-    def _arena(self, number, objects, run_pages, table):
+    def _free_blocks(self, number, heap):
+        """The bitmap of each run of an arena, of the blocks of a medium class that nobody holds,
+        as a number."""
+        runs, words = self._at['runs_per_arena'], self._field(heap, 'run_words', '=H')
+        data = self._read_some(self._field(heap, 'blocks') + number * runs * words * 8,
+                               runs * words * 8)
+        bits = struct.unpack(f'={runs * words}Q', data)
+        free = [sum(word << 64 * place for place, word in enumerate(bits[run * words:][:words]))
+                for run in range(runs)]
+        for run, block in self._kept_blocks(heap):
+            if run // runs == number and block < 64 * words:
+                free[run % runs] |= 1 << block
+        return free
+
+    def _kept_blocks(self, heap):
+        """(number of its run, number in it) of the block of each medium class that was freed
+        last, and is kept for the next request."""
+        at = self._at
+        starts = [at['kept_blocks'] + number * at['sizeof_kept']
+                  for number in range(at['size_classes'] - at['small_classes'])]
+        found = [tuple(struct.unpack_from('=I', heap, start + at[name])[0]
+                       for name in ('kept_run', 'kept_number')) for start in starts]
+        return [(run, block) for run, block in found if run]
+
+    def _arena(self, number, heap, objects, run_pages, table):
         """An arena as _obmalloc.heap_map() tells it."""
         at = self._at
         base = number * at['sizeof_arena']
@@ -291,8 +332,10 @@ class Reader:
             return [self._field(objects, name, '=Q',
                                 base + at['arena_runs'] + run * at['sizeof_run'])
                     for run in range(at['runs_per_arena'])]
-        pages = self._describe(states, classes, countdowns, run_words('run_dirty'),
-                               run_words('run_purged'), run_pages, table)
+        runs = list(zip(run_words('run_dirty'), run_words('run_purged'),
+                        self._free_blocks(number, heap)))
+        pages = self._describe(states, classes, countdowns, runs, run_pages, table,
+                               self._field(heap, 'page_size'))
         return (number, self._field(objects, 'arena_first_page', base=base),
                 self._field(objects, 'arena_purgeable', '=B', base) != 0, pages)
 
@@ -312,13 +355,13 @@ class Reader:
                 table = self._classes(heap)
                 arenas, total = [], 0
                 for number in self._mapped_arenas(heap, objects):
-                    arenas.append(self._arena(number, objects, run_pages, table))
+                    arenas.append(self._arena(number, heap, objects, run_pages, table))
                     total += len(arenas[-1][-1])
                     if total > _MOST_BYTES:
                         raise ValueError(total)
                 again, _ = self._head()
                 if all(self._field(heap, name) == self._field(again, name)
-                       for name in ('arenas', 'arenas_mapped', 'arenas_released')):
+                       for name in ('arenas', 'blocks', 'arenas_mapped', 'arenas_released')):
                     return heap, objects, arenas
             except Torn:
                 pass
@@ -378,7 +421,8 @@ class Reader:
         arena_pages = self._field(heap, 'arena_pages', '=H')
         inside = arena_pages * at['sizeof_pool']
         outside = 4 * inside        # aligned memory, with room for more than descriptors
-        total = (self._field(heap, 'arena_capacity') * at['sizeof_arena']
+        bitmaps = at['runs_per_arena'] * self._field(heap, 'run_words', '=H') * 8
+        total = (self._field(heap, 'arena_capacity') * (at['sizeof_arena'] + bitmaps)
                  + self._field(heap, 'map_capacity') * at['sizeof_map_entry'])
         for number in self._mapped_arenas(heap, objects):
             in_window = self._field(objects, 'arena_in_window', '=B', number * at['sizeof_arena'])
@@ -406,20 +450,20 @@ def stats_of_map(heap_map):
     classes = [{'size': size, 'capacity': capacity, 'pools': 0, 'live_blocks': 0, 'free_blocks': 0}
                for size, capacity in heap_map.classes]
     by_size = {row['size']: row for row in classes}
-    floor = 0
+    floor = tail = 0
     for arena in heap_map.arenas:
-        for page in arena:
+        for page, room in zip(arena, arena.rooms()):
             if page.kind == _heap_map.USED:
                 row = by_size[page.block_size]
                 row['pools'] += 1
-                row['live_blocks'] += page.live
-                row['free_blocks'] += page.capacity - page.live
+                row['live_blocks'] += page.live_blocks
+                row['free_blocks'] += room.begin - page.live_blocks
                 floor += page.live != 0
+                tail += room.tail
     live = sum(row['live_blocks'] * row['size'] for row in classes)
-    free = sum(row['free_blocks'] * row['size'] for row in classes)
     used = kinds['used']
     return {
-        'version': 1,
+        'version': 2,
         'page_size': heap_map.page_size, 'run_size': heap_map.run_size,
         'arena_size': heap_map.arena_size,
         'arenas': len(heap_map.arenas),
@@ -429,7 +473,7 @@ def stats_of_map(heap_map):
         'dirty_pages': kinds['dirty'], 'purged_pages': kinds['purged'],
         'fresh_pages': kinds['fresh'], 'resident_pages': used + kinds['dirty'],
         'live_blocks': sum(row['live_blocks'] for row in classes), 'live_bytes': live,
-        'free_block_bytes': free, 'tail_bytes': used * heap_map.page_size - live - free,
+        'free_block_bytes': used * heap_map.page_size - live - tail, 'tail_bytes': tail,
         'classes': classes,
     }
 

@@ -19,6 +19,7 @@ INK, FAINT = '#222222', '#bbbbbb'
 
 STYLE = '\n'.join(
     ['rect { shape-rendering: crispEdges }'] + [f'.u{step} {{ fill: {colour} }}' for step, colour in enumerate(SHADES)]
+    + [f'.joint {{ stroke: {INK}; stroke-width: 1.5; pointer-events: none }}']
     + [f'.dirty {{ fill: {DIRTY} }}', f'.purged {{ fill: {PURGED} }}', f'.fresh {{ fill: {FRESH} }}'])
 
 
@@ -35,7 +36,8 @@ def css_class(page):
 def page_text(page):
     """What a page is, in words."""
     if page.kind == _heap_map.USED:
-        return f'{page.live} of {page.capacity} blocks of {page.block_size} bytes in use'
+        before = ', one of them begins before' if page.continues else ''
+        return f'{page.live} of {page.capacity} blocks of {page.block_size} bytes in use{before}'
     return {'dirty': 'free, kept resident', 'purged': 'free, given back',
             'fresh': 'free, never touched'}[page.kind]
 
@@ -62,7 +64,14 @@ def arena_rectangles(arena):
                 f'<rect class="{css_class(page)}" x="{(first - row) * CELL}" '
                 f'y="{row // COLUMNS * CELL}" width="{len(numbers) * CELL}" height="{CELL}">'
                 f'<title>{where}: {page_text(page)}</title></rect>')
-    return ''.join(parts)
+    return ''.join(parts) + joints(page for _, page in pages)
+
+
+def joints(pages):
+    """SVG of a line from each page to the next where a block lies on both."""
+    lines = [f'M{number % COLUMNS * CELL - CELL // 3} {number // COLUMNS * CELL + CELL // 2}h{CELL // 3 * 2}'
+             for number, page in enumerate(pages) if page.continues]
+    return f'<path class="joint" d="{"".join(lines)}"/>' if lines else ''
 
 
 def arena_height(arena):
@@ -89,6 +98,7 @@ def map_svg(heap_map, title):
         keys.append(f'<rect class="{name} frame-key" x="{x}" y="20" width="8" height="8"/>'
                     f'<text x="{x + 11}" y="27">{text}</text>')
         x += 20 + 5 * len(text)
+    keys.append(f'<path class="joint" d="M{x} 24h8"/><text x="{x + 11}" y="27">a block goes on</text>')
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {y}" '
             f'width="{2 * whole}" role="img">\n<title>{html.escape(title)}</title>\n<style>'
             f'text {{ font: 8px sans-serif; fill: {INK} }} .frame, .frame-key {{ stroke: {FAINT} }} '
@@ -121,16 +131,22 @@ def _png(rows, title):
 
 def map_png(heap_map, title, cell=6):
     """The map as a PNG file: the arenas one below the other, cell pixels a page,
-    a line between them.  The title goes into the file, not into the picture."""
+    a line between them, and one across the border of two pages on which a block lies.  The title goes into the file, not into the picture."""
     numbers = {f'u{step}': step for step in range(STEPS)}
     numbers.update(dirty=STEPS, purged=STEPS + 1, fresh=STEPS + 2)
     line = bytes([STEPS + 3]) * (COLUMNS * cell)
     rows = [line]
     for arena in heap_map.arenas:
-        cells = bytes(numbers[css_class(page)] for page in arena)
+        pages = list(arena)
+        cells = bytes(numbers[css_class(page)] for page in pages)
         for start in range(0, len(cells), COLUMNS):
             row = cells[start:start + COLUMNS].ljust(COLUMNS, bytes([numbers['fresh']]))
-            rows += [b''.join(row[i:i + 1] * cell for i in range(COLUMNS))] * cell
+            plain = b''.join(row[i:i + 1] * cell for i in range(COLUMNS))
+            joined = bytearray(plain)
+            for column, page in enumerate(pages[start:start + COLUMNS]):
+                if page.continues:
+                    joined[max(column * cell - 1, 0):column * cell + 1] = line[:1 if column == 0 else 2]
+            rows += [bytes(joined) if cell // 3 <= i < cell - cell // 3 else plain for i in range(cell)]
         rows += [line] * 2
     return _png(rows, title)
 

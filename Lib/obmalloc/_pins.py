@@ -17,7 +17,8 @@ class TypePins(NamedTuple):
     blocks      how many there are
     bytes       of these blocks
     pages       in which at least one of them lies
-    held_bytes  of these pages: each is divided evenly among its live blocks
+    held_bytes  of these pages: each is divided among its live blocks, by the bytes
+                that they have there
     """
     type: str
     beside: bool
@@ -53,7 +54,7 @@ class Block(NamedTuple):
 
 class PinnedPage(NamedTuple):
     """A used page: its number in the arena, its address, the bytes of its blocks,
-    and those that are live."""
+    and those of the live ones that begin there."""
     number: int
     address: int
     block_size: int

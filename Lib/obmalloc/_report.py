@@ -85,7 +85,8 @@ def _key():
     colours = dict(zip(('u0', 'u1', 'u2', 'u3'), _picture.SHADES), dirty=_picture.DIRTY,
                    purged=_picture.PURGED, fresh=_picture.FRESH)
     return '<ul class="key">' + ''.join(
-        f'<li><i style="background:{colours[name]}"></i>{text}</li>' for name, text in items) + '</ul>'
+        f'<li><i style="background:{colours[name]}"></i>{text}</li>' for name, text in items) + (
+        '<li>a line between two pages: a block lies on both</li></ul>')
 
 
 def _map(heap_map):

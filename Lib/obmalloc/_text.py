@@ -11,6 +11,8 @@ FILLED = '▁▂▃▄▅▆▇█'
 FILLED_ASCII = '12345678'
 FREE = {'dirty': '▒', 'purged': '·', 'fresh': ' '}
 FREE_ASCII = {'dirty': '~', 'purged': '.', 'fresh': ' '}
+# A page with nothing but a part of a block that begins on a page before.
+CONTINUED, CONTINUED_ASCII = '═', '='
 
 _ORANGE, _GREY, _BLUE, _BOLD, _RESET = (
     '\x1b[38;5;208m', '\x1b[38;5;244m', '\x1b[38;5;33m', '\x1b[1m', '\x1b[0m')
@@ -135,6 +137,8 @@ def _cell(page, style):
     """(text, colour) of one page."""
     if page.kind != _heap_map.USED:
         return (FREE if style.unicode else FREE_ASCII)[page.kind], _COLOURS[page.kind]
+    if page.live and not page.live_blocks:
+        return CONTINUED if style.unicode else CONTINUED_ASCII, _COLOURS['used']
     eighth = -(-8 * page.live // page.capacity) - 1 if page.live else 0
     return (FILLED if style.unicode else FILLED_ASCII)[eighth], _COLOURS['used']
 
@@ -155,7 +159,9 @@ def legend(style):
     """What the signs of the map mean."""
     filled = FILLED if style.unicode else FILLED_ASCII
     free = FREE if style.unicode else FREE_ASCII
+    continued = CONTINUED if style.unicode else CONTINUED_ASCII
     parts = [style.paint(filled, _COLOURS['used']) + ' used, by how full',
+             style.paint(continued, _COLOURS['used']) + ' a block goes on',
              style.paint(free['dirty'], _COLOURS['dirty']) + ' free, resident',
              style.paint(free['purged'], _COLOURS['purged']) + ' given back',
              'blank: never touched']

@@ -24,6 +24,18 @@ free_page_kind(const struct obm_run *run, unsigned page)
     return run->purged >> page & 1 ? OBM_PAGE_PURGED : OBM_PAGE_FRESH;
 }
 
+/* Whether a live block of a medium class lies on this page and starts on a page before. */
+static bool
+block_continues(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    obm_run_id id = obm_pool_run(heap, pool);
+    unsigned page = obm_pool_page_in_run(heap, pool), first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, id), page, &first, &end);
+    size_t size = obm_class_size(heap, pool->size_class);
+    return first < end && obm_pages_touched(heap, size, first).first < page
+           && obm_block_is_held(heap, id, first);
+}
+
 unsigned
 obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
                    struct obm_page_info pages[OBM_MAX_ARENA_PAGES])
@@ -33,16 +45,19 @@ obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
     for (unsigned page = 0; page < arena->page_count; page++) {
         const struct obm_pool *pool = &arena->pools[page];
         struct obm_page_info *info = &pages[page];
+        info->unused = 0;
         if (pool->state == OBM_POOL_FREE) {
             info->kind = (uint8_t)free_page_kind(&arena->runs[page / per_run], page % per_run);
             info->size_class = OBM_NO_CLASS;
             info->live = 0;
+            info->continues = 0;
         }
         else {
             info->kind = OBM_PAGE_USED;
             info->size_class = pool->size_class;
             info->live = (uint16_t)(pool->state == OBM_POOL_MEDIUM ? obm_page_held(heap, pool)
                                                                    : obm_pool_held(heap, pool));
+            info->continues = pool->state == OBM_POOL_MEDIUM && block_continues(heap, pool);
         }
     }
     return arena->page_count;

@@ -19,7 +19,7 @@ expect_map_agrees(const struct obm_heap *heap)
         for (unsigned page = 0; page < count; page++) {
             REQUIRE(pages[page].kind <= OBM_PAGE_USED);
             kinds[pages[page].kind]++;
-            live += pages[page].live;
+            live += pages[page].live - pages[page].continues;
             if (pages[page].kind == OBM_PAGE_USED) {
                 REQUIRE(pages[page].size_class < OBM_SIZE_CLASSES);
                 pools[pages[page].size_class]++;
@@ -73,6 +73,67 @@ TEST(a_page_is_fresh_used_dirty_and_purged)
     EXPECT_EQUAL(info_of(heap, address).kind, OBM_PAGE_PURGED);
     EXPECT_EQUAL(fake_os_resident_pages(address, heap->geometry.page_size), 0);
     expect_map_agrees(heap);
+    heap_end(heap);
+}
+
+TEST(a_block_goes_on_from_page_to_page)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t page_size = heap->geometry.page_size;
+    unsigned class_of = obm_medium_class(OBM_MEDIUM_MAX);
+    char *blocks[3];
+    for (size_t i = 0; i < 3; i++) {
+        blocks[i] = obm_malloc(heap, OBM_MEDIUM_MAX);
+        REQUIRE(blocks[i] != NULL);
+        EXPECT_EQUAL(blocks[i], blocks[0] + i * OBM_MEDIUM_MAX);
+    }
+    expect_map_agrees(heap);
+    REQUIRE(obm_free(heap, blocks[1]));
+    expect_map_agrees(heap);
+    for (size_t offset = 0; offset < 3 * OBM_MEDIUM_MAX; offset += page_size) {
+        struct obm_page_info info = info_of(heap, blocks[0] + offset);
+        /* A page of the run that malloc takes from stays with it though nothing is live there. */
+        bool live = offset < OBM_MEDIUM_MAX || offset + page_size > 2 * OBM_MEDIUM_MAX;
+        /* On pages of 64 KiB two blocks share one. */
+        bool starts = offset % OBM_MEDIUM_MAX == 0 || page_size > OBM_MEDIUM_MAX;
+        EXPECT_EQUAL(info.live, live);
+        EXPECT_EQUAL(info.continues, live && !starts);
+        if (live) {
+            EXPECT_EQUAL(info.kind, OBM_PAGE_USED);
+            EXPECT_EQUAL(info.size_class, class_of);
+        }
+    }
+    REQUIRE(obm_free(heap, blocks[0]) && obm_free(heap, blocks[2]));
+    expect_map_agrees(heap);
+    heap_end(heap);
+}
+
+TEST(blocks_of_all_medium_classes_are_in_the_map)
+{
+    struct obm_heap *heap = heap_new("");
+    static void *blocks[OBM_MEDIUM_CLASSES][20];
+    for (unsigned c = 0; c < OBM_MEDIUM_CLASSES; c++) {
+        for (size_t i = 0; i < 20; i++) {
+            blocks[c][i] = obm_malloc(heap, obm_class_size(heap, OBM_SMALL_CLASSES + c));
+            REQUIRE(blocks[c][i] != NULL);
+        }
+    }
+    expect_map_agrees(heap);
+    for (unsigned c = 0; c < OBM_MEDIUM_CLASSES; c++) {
+        for (size_t i = 0; i < 20; i++) {
+            if ((i + c) % 3 != 0) {
+                REQUIRE(obm_free(heap, blocks[c][i]));
+            }
+        }
+    }
+    expect_map_agrees(heap);
+    for (unsigned c = 0; c < OBM_MEDIUM_CLASSES; c++) {
+        for (size_t i = 0; i < 20; i++) {
+            if ((i + c) % 3 == 0) {
+                REQUIRE(obm_free(heap, blocks[c][i]));
+            }
+        }
+    }
     heap_end(heap);
 }
 

@@ -47,8 +47,9 @@ from . import (allocators, bars, callgrind, comparison, comparison_page, compari
                instructions_report, journal, machine, memory, memory_report, picture, recording,
                replay, replay_report, service, service_report, table)
 from .errors import BenchmarkError
-from .scenarios import (FIELD_OPTIONS, FIELD_PROGRAMS, MEMORY_SCENARIOS, MIXED, PROGRAM_NAMES,
-                        PROGRAMS, REST_SCENARIOS, SCENARIOS, TRACED, MemoryScenario, Scenario)
+from .scenarios import (FIELD_GROUPS, FIELD_OPTIONS, FIELD_PROGRAMS, LARGER_NAMES, MEMORY_SCENARIOS,
+                        MIXED, PROGRAM_NAMES, PROGRAMS, REPORTED_PROGRAMS, REST_SCENARIOS, SCENARIOS,
+                        TRACED, FieldProgram, MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED = 1, 2
 LIMIT_SECONDS = 600.0
@@ -189,7 +190,7 @@ def memory_command(name: str, scenarios: list[MemoryScenario], words: str) -> Co
 def commands() -> list[Command]:
     """Return all commands in the order of --help."""
     in_memory = list(MEMORY_SCENARIOS.values())
-    counted = (*PROGRAM_NAMES, MIXED)
+    counted = (*PROGRAM_NAMES, MIXED, *LARGER_NAMES)
     arms = allocators.names_with(library=True, patched=True)
     return [
         *map(scenario_command, SCENARIOS.values()),
@@ -201,8 +202,8 @@ def commands() -> list[Command]:
                     **COMPARISON,
                     "--size": number("objects that each program allocates",
                                      PROGRAMS.options["size"]),
-                    "--programs": some_of(counted, rest="; without all of the first ten their means "
-                                                        "are of those that ran"),
+                    "--programs": some_of(counted, rest="; without all of the first ten, or of the "
+                                                        "last, their means are of those that ran"),
                     "--whole": switch("compare whole programs only: for interpreters built without "
                                       "-g, such as a distribution's, and a library preloaded into "
                                       "one")}),
@@ -223,9 +224,12 @@ def commands() -> list[Command]:
                                         "repeated)"},
                     "--arms": {"nargs": "+", "type": arm, "metavar": "ARM",
                                "default": [arm(name) for name in REPLAY_ARMS],
-                               "help": "core[@TREE or COMMIT][,OBM_NAME=VALUE][,retain=...] or "
-                                       "malloc; the first is compared with (default "
-                                       f"{' '.join(REPLAY_ARMS)})"},
+                               "help": "core[@TREE or COMMIT][,OBM_NAME=VALUE][,retain=...], "
+                                       f"malloc, {', '.join(allocators.LIBRARIES)}; the first is "
+                                       f"compared with (default {' '.join(REPLAY_ARMS)})"},
+                    "--sizes": {"choices": tuple(replay.SIZES), "default": "both",
+                                "help": "the requests that are replayed: small, up to 512 bytes; "
+                                        "medium, above that and up to 32768; by default both"},
                     "--runs": number("processes of each arm and trace", ROUNDS),
                     "--samples": number("moments at which pages are counted", SAMPLES),
                     "--instructions": switch("count instructions as well (needs valgrind, takes a "
@@ -256,7 +260,11 @@ def commands() -> list[Command]:
                     **of_workload(service.OPTIONS)}),
         Command(picture.FIELD, "run programs on libraries that people use", run_field, {
                     **preloading(field.ARMS, "runs them"), **LIMIT,
-                    "--programs": some_of(FIELD_PROGRAMS), **of_workload(FIELD_OPTIONS), **AGAIN}),
+                    "--programs": some_of(
+                        (*FIELD_PROGRAMS, *FIELD_GROUPS), tuple(FIELD_PROGRAMS),
+                        f"; {' and '.join(FIELD_GROUPS)} stand for the first "
+                        f"{len(REPORTED_PROGRAMS)} and the others; by default all"),
+                    **of_workload(FIELD_OPTIONS), **AGAIN}),
         Command("draw", "draw the picture of a report again", run_draw, FILE),
         Command("check", "say PASS or FAIL for each bar of a report", run_check, FILE),
     ]
@@ -419,7 +427,7 @@ def run_replay(options: argparse.Namespace) -> int:
     if len(set(names)) < len(names):
         raise BenchmarkError("two arms have the same name")
     valgrind = callgrind.find_valgrind() if options.instructions else None
-    parameters = {"rounds": options.runs, "samples": options.samples}
+    parameters = {"rounds": options.runs, "samples": options.samples, "sizes": options.sizes}
     result, report = write_report(options.report, "replay", lambda progress: (
         replay.run_replay(traces, options.arms, parameters, options.traces, valgrind,
                           options.limit, progress)))
@@ -485,6 +493,12 @@ def preloading_sources(options: argparse.Namespace) -> allocators.Sources:
     return allocators.Sources({"stock": interpreter}, options.packages, options.library)
 
 
+def field_programs_of(names: Iterable[str]) -> list[FieldProgram]:
+    """Return the programs that names stand for, of programs and of groups, each once."""
+    wanted = [one for name in names for one in FIELD_GROUPS.get(name, (name,))]
+    return [program for name, program in FIELD_PROGRAMS.items() if name in wanted]
+
+
 def run_field(options: argparse.Namespace) -> int:
     """Run the field's programs, show what they keep, return the exit status."""
     sources = preloading_sources(options)
@@ -493,7 +507,7 @@ def run_field(options: argparse.Namespace) -> int:
         with document.report_folder(options.packages), \
                 journal.Journal(options.report / "field.journal") as done:
             return field.run_field(
-                [FIELD_PROGRAMS[name] for name in options.programs], options.arms, sources,
+                field_programs_of(options.programs), options.arms, sources,
                 options.runs, {name: getattr(options, name) for name in FIELD_OPTIONS}, done,
                 options.limit, options.again, progress)
     result, report = write_report(options.report, picture.FIELD, work)

@@ -18,6 +18,7 @@ from shared import packages, processes
 
 from . import machine, running
 from .errors import BenchmarkError
+from .scenarios import MEDIUM_OFF
 
 STOCK, PATCHED, AGAIN = "stock", "patched", "stock-again"
 OURS = "obmalloc"                   # the arm, and the library, of an interpreter built without it
@@ -74,11 +75,15 @@ ALLOCATORS = {allocator.name: allocator for allocator in (
     Allocator(PATCHED, "obmalloc, default settings", PATCHED),
     Allocator("retain=all", "obmalloc, nothing is given back", PATCHED,
               {"PYTHONOBMALLOC": "retain=all"}),
+    Allocator(MEDIUM_OFF, "obmalloc, requests above 512 bytes are left to the system's malloc",
+              PATCHED, {"PYTHONOBMALLOC": MEDIUM_OFF}),
     Allocator("background=1", "obmalloc, a thread gives back when a process is about to block",
               PATCHED, {"PYTHONOBMALLOC": "background=1"}),
     Allocator("patched+jemalloc", "obmalloc, default settings, and jemalloc preloaded for the rest",
               PATCHED, libraries=("jemalloc",)),
     Allocator(OURS, "obmalloc preloaded, default settings", STOCK, libraries=(OURS,)),
+    Allocator(f"{OURS},{MEDIUM_OFF}", "obmalloc preloaded, requests above 512 bytes are left to the "
+              "system's malloc", STOCK, {"PYTHONOBMALLOC": MEDIUM_OFF}, (OURS,)),
     Allocator("obmalloc,background=1", "obmalloc preloaded, its thread is there from the start", STOCK,
               {"PYTHONOBMALLOC": "background=1"}, (OURS,)),
     Allocator("obmalloc+jemalloc", "obmalloc preloaded, and jemalloc for the rest", STOCK,
@@ -205,7 +210,7 @@ def find(allocator: Allocator, sources: Sources) -> Found:
     preloaded = [library_path(name, sources, interpreter) for name in allocator.libraries]
     if preloaded:
         environment["LD_PRELOAD"] = ":".join(preloaded)
-    if OURS in allocator.libraries:
+    if OURS in allocator.libraries or "PYTHONOBMALLOC" in environment:
         refuse_a_refusal(path, environment)
     maps = processes.output_of([*machine.interpreter_command(path), "-c", PROBE], allocator.name,
                                PROBE_SECONDS, machine.clean_environment(environment))
@@ -229,8 +234,8 @@ def version_of(name: str, path: str) -> str:
 
 
 def refuse_a_refusal(path: str, environment: dict[str, str]) -> None:
-    """Raise BenchmarkError if our library, preloaded, says that it leaves an interpreter as it
-    is."""
+    """Raise BenchmarkError if an interpreter, or our library preloaded into it, says that it does
+    not do what the environment asks for."""
     try:
         run = subprocess.run([*machine.interpreter_command(path), "-c", "pass"],
                              env=machine.clean_environment(environment), timeout=PROBE_SECONDS,
@@ -238,7 +243,7 @@ def refuse_a_refusal(path: str, environment: dict[str, str]) -> None:
     except (OSError, subprocess.TimeoutExpired) as error:
         raise BenchmarkError(f"{path} cannot be run: {error}") from error
     if run.returncode or run.stderr:
-        raise BenchmarkError(f"{path} with the library: "
+        raise BenchmarkError(f"{path} does not run as it is asked to: "
                              f"{run.stderr.strip() or f'status {run.returncode}'}")
 
 

@@ -12,7 +12,7 @@ import statistics
 import textwrap
 from typing import Callable, Sequence
 
-from .allocators import AGAIN, OURS, PATCHED, STOCK
+from .allocators import AGAIN, MEDIUM_OFF, OURS, PATCHED, STOCK
 from .figures import (MEBIBYTE, busy, counted_runs, cpu_seconds, machine_of, mark_of, paired_ratios,
                       stock_of, unlike)
 from .table import NOTHING, Column, decimals, fitting, render
@@ -26,7 +26,7 @@ WITHIN = "~"                        # after a ratio that is not shown to differ 
 IMPORTANT = (STOCK, PATCHED, OURS, "jemalloc-tuned", "malloc_trim", "jemalloc", "mimalloc3-purge",
              "malloc", "thresholds", "arena-max=1", "mimalloc3", "tcmalloc", "jemalloc+thread",
              "jemalloc-beside", "mimalloc2", "mimalloc2-purge", "own-mimalloc", "arena-max=2",
-             "obmalloc+jemalloc", "patched+jemalloc", "background=1", "obmalloc,background=1",
+             f"{OURS},{MEDIUM_OFF}", MEDIUM_OFF, "obmalloc+jemalloc", "patched+jemalloc", "background=1", "obmalloc,background=1",
              "retain=all", AGAIN)
 MEANINGS = (
     "MiB: medians of the runs. released: after the work, when what is not needed was dropped. "
@@ -60,12 +60,14 @@ def wall(run: dict) -> float:
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """A figure of a run. value: from a run to MiB, or to seconds if it is a time."""
+    """A figure of a run. value: from a run to MiB, or to seconds if it is a time, which is shown
+    as its ratio to the arm called base."""
 
     key: str
     title: str
     value: Callable[[dict], float]
     is_time: bool = False
+    base: str = STOCK
 
 
 def measures_of(document: dict) -> list[Measure]:
@@ -94,8 +96,9 @@ def values_of(scenario: dict, measure: Measure, name: str) -> list[float]:
 
 
 def ratios_of(scenario: dict, measure: Measure, name: str) -> tuple[float, ...]:
-    """Return an arm's paired ratios to stock."""
-    return paired_ratios(values_of(scenario, measure, name), values_of(scenario, measure, STOCK))
+    """Return an arm's paired ratios to the measure's base."""
+    return paired_ratios(values_of(scenario, measure, name),
+                         values_of(scenario, measure, measure.base))
 
 
 def deviation(ratios: Sequence[float]) -> float:
@@ -108,7 +111,8 @@ def noise_of(scenario: dict, measure: Measure) -> float:
     once a round."""
     if all(arm["name"] != AGAIN for arm in scenario["arms"]):
         return 0.0
-    return deviation(ratios_of(scenario, measure, AGAIN))
+    return deviation(paired_ratios(values_of(scenario, measure, AGAIN),
+                                   values_of(scenario, measure, STOCK)))
 
 
 def mean_ratios(document: dict, measure: Measure, name: str) -> list[float]:

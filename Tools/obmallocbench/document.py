@@ -41,7 +41,7 @@ FORM = {
               "curve": CURVE}],
 }
 MEMORY_FORM = {
-    **CIRCUMSTANCES,
+    **CIRCUMSTANCES, "skipped": list,
     "cases": [{"scenario": str, "case": str, "parameters": dict,
                "arms": [{"name": str, "interpreter": str, "environment": dict,
                          "runs": [{**RUN, "figures": dict}]}]}],
@@ -50,15 +50,16 @@ PROFILE = {"total": int, "allocator": int, "functions": dict, "files": dict}
 PROGRAM_ARM = {**PROFILE, "peak_rss_bytes": [int]}
 INSTRUCTIONS_FORM = {
     **CIRCUMSTANCES, "valgrind": str, "parameters": {"size": int, "peak_size": int},
-    "start_up": {"stock": PROFILE, "patched": PROFILE},
+    "start_up": [{"workload": str, "arms": {"stock": PROFILE, "patched": PROFILE}}],
     "idle_rss_bytes": {"stock": [int], "patched": [int]},
     "programs": [{"name": str, "arms": {"stock": PROGRAM_ARM, "patched": PROGRAM_ARM}}],
 }
 REPLAY_FORM = {
     **{key: form for key, form in CIRCUMSTANCES.items() if key != "interpreters"},
-    "compiler": str, "valgrind": OPTIONAL_TEXT, "parameters": {"rounds": int, "samples": int},
-    "arms": [{"name": str, "kind": str, "tree": str, "macros": list, "settings": str}],
-    "traces": [{"name": str, "calls": int, "calls_of_program": int, "slots": int,
+    "compiler": str, "valgrind": OPTIONAL_TEXT,
+    "parameters": {"rounds": int, "samples": int, "sizes": str},
+    "arms": [{"name": str, "kind": str, "tree": str, "macros": list, "settings": str, "library": str}],
+    "traces": [{"name": str, "calls": int, "calls_of_program": int, "slots": int, "threads": int,
                 "arms": [{"name": str, "cpu_nanoseconds": [[int]],
                           "instructions": (int, type(None)), "samples": [[int]],
                           "purge_calls": int, "purged_pages": int, "refaults": int,

@@ -7,18 +7,17 @@ import platform
 from typing import Callable, Sequence
 
 from . import machine, running
-from .scenarios import Scenario, Workload
+from .scenarios import RETAIN_ALL, Scenario, Workload
 
 FORMAT = "obmallocbench 1"
 DISCARDED = 1                       # rounds at the start that warm caches and are not counted
-RETAIN_ALL = {"PYTHONOBMALLOC": "retain=all"}
 
 
 def arms_of(stock: dict, patched: dict) -> list[running.Arm]:
     """Return the arms; the first is what the others are compared with."""
     return [running.Arm("stock", "stock", stock["path"], {}),
             running.Arm("patched", "patched", patched["path"], {}),
-            running.Arm("retain=all", "patched", patched["path"], RETAIN_ALL)]
+            running.Arm(RETAIN_ALL, "patched", patched["path"], {"PYTHONOBMALLOC": RETAIN_ALL})]
 
 
 def run_rounds(arms: Sequence[running.Arm], workload: Workload, parameters: dict[str, int | str],

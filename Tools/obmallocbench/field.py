@@ -14,8 +14,8 @@ from .scenarios import FIELD_OPTIONS, FieldProgram
 
 START, DROPPED, SLEPT, LIGHT = "start", "dropped", "slept", "light"
 REQUEST_SECONDS = 0.02      # between two small requests, as in field_programs/phases.py
-ARMS = (allocators.STOCK, allocators.OURS, "arena-max=1", "thresholds", "malloc_trim",
-        "jemalloc-beside", "jemalloc-tuned", "mimalloc3-purge")
+ARMS = (allocators.STOCK, allocators.OURS, f"{allocators.OURS},{allocators.MEDIUM_OFF}",
+        "arena-max=1", "thresholds", "malloc_trim", "jemalloc-beside", "jemalloc-tuned", "mimalloc3-purge")
 
 
 def run_field(programs: Sequence[FieldProgram], names: Sequence[str], sources: allocators.Sources,

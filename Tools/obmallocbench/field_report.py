@@ -7,7 +7,7 @@ import textwrap
 from typing import Callable, Sequence
 
 from . import kept
-from .allocators import AGAIN, OURS, STOCK
+from .allocators import AGAIN, MEDIUM_OFF, OURS, STOCK
 from .comparison_report import (LEAST_PAIRS, WITHIN, Cell, Measure, Table, arm_of, circumstances,
                                 columns_of, deviation, markdown_table, mean_ratios, medians_of,
                                 memory_row, noise_of, ratio_cell, ratios_of)
@@ -29,6 +29,7 @@ PARTS_MEANINGS = (
     "malloc, free: all other anonymous memory, stacks too; where another malloc serves, all that it "
     "has; files: mapped files.")
 PICTURED = (STOCK, "malloc_trim", "thresholds", "jemalloc-tuned", "mimalloc3-purge", OURS)
+OURS_WITHOUT = f"{OURS},{MEDIUM_OFF}"
 OURS_COLOUR = "#0072b2"
 COLOURS = ("#4d4d4d", "#a0a0a0", "#cc79a7", "#d55e00", "#009e73")     # of the others, in turn
 BAR = 0.8                   # of a program's height that its bars take
@@ -57,6 +58,8 @@ def measures_of(document: dict) -> list[Measure]:
                 lambda run: (run["peak_rss_bytes"] - mark_of(run, START)["rss_bytes"]) / MEBIBYTE),
         Measure("start", "Start, MiB", lambda run: mark_of(run, START)["rss_bytes"] / MEBIBYTE),
         Measure("cpu", "CPU time, × stock", cpu, True),
+        *(Measure(f"cpu / {name}", f"CPU time, × {name}", cpu, True, name)
+          for name in (OURS_WITHOUT,) if any(arm["name"] == name for arm in document["arms"])),
     ]
 
 
@@ -86,7 +89,7 @@ def table_of(document: dict, measure: Measure) -> Table:
     rows = []
     for program in document["scenarios"]:
         cells = (memory_row(document, program, measure) if not measure.is_time else
-                 [Cell("1") if name == STOCK else
+                 [Cell("1") if name == measure.base else
                   ratio_cell(ratios_of(program, measure, name), noise_of(program, measure))
                   for name in names])
         rows.append([Cell(program["title"]), *cells])
@@ -95,7 +98,7 @@ def table_of(document: dict, measure: Measure) -> Table:
     elif len(rows) > 1:
         noise = deviation(mean_ratios(document, measure, AGAIN)) if AGAIN in names else 0.0
         rows.append([Cell("geometric mean"), *(
-            Cell("1") if name == STOCK else ratio_cell(mean_ratios(document, measure, name), noise)
+            Cell("1") if name == measure.base else ratio_cell(mean_ratios(document, measure, name), noise)
             for name in names)])
     return Table(measure.title, ["program", *names], rows)
 

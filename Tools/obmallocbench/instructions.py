@@ -8,9 +8,9 @@ from typing import Callable, Sequence
 from . import callgrind, experiment, machine, running
 from .callgrind import Profile
 from .errors import BenchmarkError
-from .scenarios import PROGRAMS
+from .scenarios import LARGER_NAMES, workload_of_program
 
-FORMAT = "obmallocbench instructions 1"
+FORMAT = "obmallocbench instructions 2"
 PEAK_FACTOR = 5             # objects of a run whose peak is read, for each one under valgrind
 PEAK_RUNS = 3
 IDLE_RUNS = 7
@@ -42,10 +42,13 @@ def described(profile: Profile) -> dict:
 def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Profile],
                 valgrind: str, size: int, limit: float, whole: bool) -> dict:
     """Return the document's part about one program. start_up: each arm's profile without it;
-    whole: a profile need not tell the allocator's lines from others."""
+    whole: a profile need not tell the allocator's lines from others. It does not of a program that
+    allocates above 512 bytes: stock's malloc for these is not among those lines."""
+    whole = whole or name in LARGER_NAMES
+    workload = workload_of_program(name)
     result = {"name": name, "arms": {}}
     for arm in arms:
-        profile = callgrind.count(valgrind, arm.path, PROGRAMS, {"program": name, "size": size},
+        profile = callgrind.count(valgrind, arm.path, workload, {"program": name, "size": size},
                                   limit)
         own = profile.minus(start_up[arm.name])
         if whole:
@@ -56,7 +59,7 @@ def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Prof
                                  "--whole compares whole programs only")
         result["arms"][arm.name] = described(own)
     parameters = {"program": name, "size": size * PEAK_FACTOR}
-    for arm in experiment.run_rounds(arms, PROGRAMS, parameters, PEAK_RUNS, 0, limit,
+    for arm in experiment.run_rounds(arms, workload, parameters, PEAK_RUNS, 0, limit,
                                      lambda line: None):
         result["arms"][arm["name"]]["peak_rss_bytes"] = [run["peak_rss_bytes"]
                                                          for run in arm["runs"]]
@@ -71,13 +74,18 @@ def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int,
     facts = experiment.circumstances(interpreters)
     arms = experiment.arms_of(interpreters["stock"], interpreters["patched"])[:2]
     progress("start-up")
-    start_up = {arm.name: callgrind.count(valgrind, arm.path, PROGRAMS,
-                                          {"program": names[0], "size": 0}, limit)
-                for arm in arms}
+    start_up: dict[str, dict[str, Profile]] = {}
+    for name in names:
+        workload = workload_of_program(name)
+        if workload.name not in start_up:
+            start_up[workload.name] = {
+                arm.name: callgrind.count(valgrind, arm.path, workload,
+                                          {"program": name, "size": 0}, limit) for arm in arms}
     programs = []
     for number, name in enumerate(names):
         progress(f"program {number + 1} of {len(names)}: {name}")
-        programs.append(run_program(name, arms, start_up, valgrind, size, limit, whole))
+        programs.append(run_program(name, arms, start_up[workload_of_program(name).name], valgrind,
+                                    size, limit, whole))
     progress("at rest")
     idle = {arm.name: [idle_rss_bytes(arm.path) for _ in range(IDLE_RUNS)] for arm in arms}
     return {
@@ -85,7 +93,9 @@ def run_programs(names: Sequence[str], interpreters: dict[str, dict], size: int,
         **experiment.finish_circumstances(facts),
         "valgrind": callgrind.version_of(valgrind),
         "parameters": {"size": size, "peak_size": size * PEAK_FACTOR, "whole": whole},
-        "start_up": {name: described(profile) for name, profile in start_up.items()},
+        "start_up": [{"workload": workload,
+                      "arms": {name: described(profile) for name, profile in profiles.items()}}
+                     for workload, profiles in start_up.items()],
         "idle_rss_bytes": idle,
         "programs": programs,
     }

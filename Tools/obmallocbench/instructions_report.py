@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import collections
 import statistics
-from typing import Callable
+from typing import Callable, Sequence
 
 from .bars import ARM, Bar
 from .figures import MEBIBYTE
-from .scenarios import MIXED, PROGRAM_NAMES
+from .scenarios import LARGER_NAMES, MIXED, PROGRAM_NAMES
 from .table import NOTHING, Column, columns_from, decimals, page
 
 STOCK = "stock"
@@ -15,13 +15,15 @@ ALLOCATOR_LIMIT = 0.45      # of the ten, geometric mean
 MIXED_LIMIT = 0.6           # of the program of tuples, strings, floats and dicts
 WHOLE_LIMIT, WHOLE_WORST = 0.90, 0.98
 LIBRARY_LIMIT = 1.00        # of whole programs, where that is all that is compared
+LARGER_LIMIT, LARGER_WORST = 0.98, 1.01     # of whole programs that allocate above 512 bytes
 PEAK_LIMIT, PEAK_WORST = 1.00, 1.02
 IDLE_LIMIT = 0.5            # MiB above stock
 TOP = 12                    # functions shown
 ABOUT_WHOLE = "Instructions under callgrind, start-up subtracted. whole: patched against stock."
 ABOUT_ALLOCATOR = (
     "share: the allocator's part of stock's instructions. allocator: malloc, free and what they "
-    "call, patched against stock, by source file, inlined lines too."
+    "call, patched against stock, by source file, inlined lines too; not told of the programs that "
+    "allocate above 512 bytes, since stock's malloc for these is in other files."
 )
 ABOUT_PEAK = (
     "peak: the largest RSS, measured natively with more objects, medians. The kernel's work is in "
@@ -57,20 +59,23 @@ def is_whole(document: dict) -> bool:
     return bool(document["parameters"].get("whole"))
 
 
-def the_ten(document: dict) -> list[dict]:
-    """Return the programs that are judged together, as many as the document has."""
-    return [program for program in document["programs"] if program["name"] in PROGRAM_NAMES]
+def programs_of(document: dict, names: Sequence[str] = PROGRAM_NAMES) -> list[dict]:
+    """Return the programs of these names, by default the ten, as many as the document has."""
+    return [program for program in document["programs"] if program["name"] in names]
 
 
-def mean(document: dict, measure: Measure) -> float | None:
-    """Return the geometric mean of the ratios of the ten, None when one is missing."""
-    ratios = [ratio(program, measure) for program in the_ten(document)]
+def mean(document: dict, measure: Measure, names: Sequence[str] = PROGRAM_NAMES) -> float | None:
+    """Return the geometric mean of the ratios of the ten, or of others, None when one is
+    missing."""
+    ratios = [ratio(program, measure) for program in programs_of(document, names)]
     return statistics.geometric_mean(ratios) if ratios and all(ratios) else None
 
 
-def worst(document: dict, measure: Measure) -> tuple[str, float | None]:
-    """Return name and ratio of the program of the ten with the highest ratio."""
-    ratios = {program["name"]: ratio(program, measure) for program in the_ten(document)}
+def worst(document: dict, measure: Measure, names: Sequence[str] = PROGRAM_NAMES
+          ) -> tuple[str, float | None]:
+    """Return name and ratio of the program of the ten, or of others, with the highest ratio."""
+    ratios = {program["name"]: ratio(program, measure)
+              for program in programs_of(document, names)}
     if not ratios or None in ratios.values():
         return NOTHING, None
     name = max(ratios, key=ratios.get)
@@ -87,9 +92,11 @@ def idle_growth(document: dict) -> float:
 def check(document: dict) -> list[Bar]:
     """Return the bars of a document, those whose programs it has."""
     if is_whole(document):
-        return [Bar("whole program, geometric mean", mean(document, total), LIBRARY_LIMIT, "")]
+        whole = programs_of(document) and [
+            Bar("whole program, geometric mean", mean(document, total), LIBRARY_LIMIT, "")]
+        return [*whole, *larger_bars(document)]
     bars = []
-    if the_ten(document):
+    if programs_of(document):
         slowest, whole = worst(document, total)
         largest, most = worst(document, peak)
         bars += [
@@ -102,8 +109,18 @@ def check(document: dict) -> list[Bar]:
     bars += [Bar("allocator, tuples with strings, floats and dicts", ratio(program, allocator),
                  MIXED_LIMIT, "")
              for program in document["programs"] if program["name"] == MIXED]
-    return [*bars, Bar("python -c pass, RSS above stock's", idle_growth(document), IDLE_LIMIT,
+    return [*bars, *larger_bars(document), Bar("python -c pass, RSS above stock's", idle_growth(document), IDLE_LIMIT,
                        "MiB")]
+
+
+def larger_bars(document: dict) -> list[Bar]:
+    """Return the bars of the programs that allocate above 512 bytes, none without any of them."""
+    if not programs_of(document, LARGER_NAMES):
+        return []
+    slowest, whole = worst(document, total, LARGER_NAMES)
+    return [Bar("above 512 bytes, whole program, geometric mean",
+                mean(document, total, LARGER_NAMES), LARGER_LIMIT, ""),
+            Bar(f"above 512 bytes, whole program, the worst, {slowest}", whole, LARGER_WORST, "")]
 
 
 def millions(count: float) -> str:
@@ -112,18 +129,25 @@ def millions(count: float) -> str:
 
 
 def program_columns(document: dict) -> list[Column]:
-    """Return the table of the programs, the mean last."""
+    """Return the table of the programs, the means last."""
     rows = []
     for program in document["programs"]:
         stock, patched = program["arms"][STOCK], program["arms"][ARM]
         share = allocator(stock) / total(stock) if total(stock) else None
+        if program["name"] in LARGER_NAMES:
+            own = (NOTHING,) * 4
+        else:
+            own = (decimals(share, 3), millions(allocator(stock)), millions(allocator(patched)),
+                   decimals(ratio(program, allocator), 3))
         rows.append((program["name"], millions(total(stock)), millions(total(patched)),
-                     decimals(ratio(program, total), 3), decimals(share, 3),
-                     millions(allocator(stock)), millions(allocator(patched)),
-                     decimals(ratio(program, allocator), 3), decimals(ratio(program, peak), 3)))
-    if the_ten(document):
+                     decimals(ratio(program, total), 3), *own,
+                     decimals(ratio(program, peak), 3)))
+    if programs_of(document):
         rows.append(("the ten", "", "", decimals(mean(document, total), 3), "", "", "",
                      decimals(mean(document, allocator), 3), decimals(mean(document, peak), 3)))
+    if programs_of(document, LARGER_NAMES):
+        rows.append(("above 512 bytes", "", "", decimals(mean(document, total, LARGER_NAMES), 3),
+                     *("",) * 4, decimals(mean(document, peak, LARGER_NAMES), 3)))
     layout = (("program", 0, True), ("stock, M", 2, False), ("patched, M", 2, False),
               ("whole", 0, False), ("share", 1, False), ("stock, M", 3, False),
               ("patched, M", 3, False), ("allocator", 0, False), ("peak", 0, False))

@@ -2,20 +2,24 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from typing import Callable, Iterator
 
 from .bars import ARM, Bar
-from .figures import MEBIBYTE, busy, mark_of, rss_at
-from .scenarios import MEMORY_SCENARIOS, Demand, MemoryScenario
+from .figures import MEBIBYTE, busy, cpu_seconds, mark_of, paired_ratios, rss_at
+from .scenarios import MEDIUM_OFF, MEMORY_SCENARIOS, RETAIN_ALL, Demand, MemoryScenario
 from .table import NOTHING, Column, columns_from, decimals, page
 
-STOCK, RETAIN_ALL = "stock", "retain=all"
+STOCK = "stock"
 PASS, FAIL = "PASS", "FAIL"
 MEANINGS = (
     "kept: RSS above that before (base). floor: the pages that hold a live block of what survives, "
     "from the objects' addresses. apart: less what the system's malloc holds more than before, "
     "used and free (its live blocks are not in the floor either). Of several runs the greatest "
-    "counts; CPU: the best of each arm, against the best of patched with retain=all."
+    "counts; CPU / retain=all: the best of each arm, against the best of patched with retain=all. "
+    "peak: the most that was ever resident. resident: the whole process. /: for peak and CPU of "
+    "the programs above 512 bytes, the median of the ratios of the same round to stock, or to "
+    "patched with medium=0, which leaves these requests to the system's malloc."
 )
 
 
@@ -56,22 +60,34 @@ def kept_apart_over_floor(run: dict, before: str, phase: str) -> float | None:
     return (kept(run, before, phase) - growth / MEBIBYTE) / least
 
 
+def resident(run: dict, before: str, phase: str) -> float:
+    """Return the resident set at a mark, in MiB."""
+    return rss_at(run, phase)
+
+
+def peak(run: dict, before: str, phase: str) -> float:
+    """Return the most that was resident at any time, in MiB."""
+    return run["peak_rss_bytes"] / MEBIBYTE
+
+
 def cpu_between(run: dict, before: str, phase: str) -> float:
     """Return the CPU seconds between two marks."""
-    first, last = (mark_of(run, name) for name in (before, phase))
-    return sum(last[key] - first[key] for key in ("user_seconds", "system_seconds"))
+    first, last = (cpu_seconds(mark_of(run, name)) for name in (before, phase))
+    return last - first
 
 
 @dataclasses.dataclass(frozen=True)
 class Figure:
     """A figure that a demand names. value: from run, mark before and mark to a number or None.
-    against: the arm whose best the best is divided by, None for the greatest value itself."""
+    against: the arm that it is divided by, None for the greatest value itself. paired: by the
+    run of the same round, and the median counts; else the best by the best."""
 
     label: str
     unit: str
     places: int
     value: Callable[[dict, str, str], float | None]
     against: str | None = None
+    paired: bool = False
 
 
 FIGURES = {
@@ -79,16 +95,22 @@ FIGURES = {
     "kept / floor": Figure("kept / floor", "", 3, kept_over_floor),
     "kept apart / floor": Figure("kept apart / floor", "", 3, kept_apart_over_floor),
     "cpu": Figure("CPU / retain=all", "", 3, cpu_between, RETAIN_ALL),
+    "resident": Figure("resident", "MiB", 1, resident),
+    "peak": Figure("peak", "MiB", 1, peak),
+    "peak / stock": Figure("peak / stock", "", 3, peak, STOCK, True),
+    "CPU / stock": Figure("CPU / stock", "", 3, cpu_between, STOCK, True),
+    "CPU / medium=0": Figure("CPU / medium=0", "", 3, cpu_between, MEDIUM_OFF, True),
 }
 
 
 def runs_of(case: dict, name: str) -> list[dict]:
-    """Return the runs of the arm called name in a document's case."""
-    return next(arm["runs"] for arm in case["arms"] if arm["name"] == name)
+    """Return the runs of the arm called name in a document's case, none if it has no such arm."""
+    return next((arm["runs"] for arm in case["arms"] if arm["name"] == name), [])
 
 
 def measured(case: dict, demand: Demand, name: str) -> float | None:
-    """Return what an arm measured of a demand, None when any of its runs could not."""
+    """Return what an arm measured of a demand, None when any of its runs could not, or what it is
+    divided by is not there."""
     scenario, figure = MEMORY_SCENARIOS[case["scenario"]], FIGURES[demand.figure]
 
     def values(arm: str) -> list[float | None]:
@@ -98,7 +120,11 @@ def measured(case: dict, demand: Demand, name: str) -> float | None:
         return None
     if figure.against is None:
         return max(own)
-    least = min(values(figure.against))
+    base = values(figure.against)
+    if figure.paired:
+        ratios = paired_ratios(own, base) if len(base) == len(own) else ()
+        return statistics.median(ratios) if ratios else None
+    least = min(base, default=None)
     return min(own) / least if least else None
 
 
@@ -110,7 +136,7 @@ def demands_of(document: dict) -> Iterator[tuple[str, dict, Demand]]:
             if known.label == case["case"]:
                 title = f"{scenario.title} {known.label}".rstrip()
                 for demand in known.demands:
-                    yield f"{title}, {demand.phase}", case, demand
+                    yield f"{title}, {demand.phase}".removesuffix(", "), case, demand
 
 
 def check(document: dict) -> list[Bar]:
@@ -150,7 +176,7 @@ def memory_columns(document: dict) -> list[Column]:
             first = arm is case["arms"][0]
             rows.append((
                 f"{scenario.title} {case['case']}".rstrip() if first else "", arm["name"],
-                *(mebibytes(mark_of(run, phase)["rss_bytes"])
+                *(mebibytes(mark_of(run, phase)["rss_bytes"] if phase else run["peak_rss_bytes"])
                   for phase in (scenario.before, scenario.peak, last)),
                 mebibytes(run["figures"].get("floor_bytes")),
                 mebibytes(run["figures"].get("live_bytes")),
@@ -164,5 +190,6 @@ def memory_columns(document: dict) -> list[Column]:
 
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
+    skipped = [f"left out: {arm['name']}: {arm['reason']}" for arm in document["skipped"]]
     return page(width, verdict_columns(document), memory_columns(document), MEANINGS,
-                busy(document))
+                [*skipped, *busy(document)])

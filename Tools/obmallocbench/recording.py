@@ -16,7 +16,7 @@ from shared.forms import problems
 from . import machine, native
 from .errors import BenchmarkError
 
-FORMAT = "obmallocbench trace 1"
+FORMAT = "obmallocbench trace 2"
 FACTS = {"format": str, "script_sha256": str, "python": str}
 
 

@@ -1,9 +1,10 @@
 """Replaying: every trace against every arm, in turn, gathered in one document.
 
 An arm is written as the user types it: ``core`` is this tree's, ``core@TREE`` that of a folder,
-``core@COMMIT`` that of a commit, ``malloc`` the C library's. Behind it, separated by commas,
-``OBM_NAME=VALUE`` defines a macro for the core's compilation, and ``retain=none`` or the like is
-a setting as in PYTHONOBMALLOC.
+``core@COMMIT`` that of a commit, ``malloc`` the C library's; ``jemalloc`` and the other libraries
+of allocators.py are preloaded in its place. Behind a core, separated by commas, ``OBM_NAME=VALUE``
+defines a macro for the core's compilation, and ``retain=none`` or the like is a setting as in
+PYTHONOBMALLOC.
 """
 from __future__ import annotations
 
@@ -12,18 +13,22 @@ import io
 import json
 import re
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 from typing import Callable, Sequence
 
 from shared import processes
 
-from . import callgrind, experiment, machine, native
+from . import allocators, callgrind, experiment, machine, native
 from .errors import BenchmarkError
 
-FORMAT = "obmallocbench replay 1"
+FORMAT = "obmallocbench replay 2"
 CORE, MALLOC, NONE = "core", "malloc", "none"
 CORE_FOLDERS = ("Include/internal/obmalloc", "Objects/obmalloc")
+# Least and most bytes of the requests that are replayed: those that pymalloc serves, those above
+# that obmalloc serves, or all of these.
+SIZES = {"small": (1, 512), "medium": (513, 32768), "both": (1, 32768)}
 REPLAYS = 3                 # in one process; the first warms caches and is not counted
 MACRO = re.compile(r"OBM_[A-Z0-9_]+=-?\w+")
 # What a sample of the replayer holds, in bytes.
@@ -35,7 +40,8 @@ class Arm:
     """What is replayed against.
 
     name: as typed. kind: core, malloc or none. tree: whose core (a folder's path or a commit), ""
-    for ours. macros: NAME=VALUE. settings: as in PYTHONOBMALLOC.
+    for ours. macros: NAME=VALUE. settings: as in PYTHONOBMALLOC. library: the name in
+    allocators.LIBRARIES of what is preloaded, "" for nothing.
     """
 
     name: str
@@ -43,14 +49,18 @@ class Arm:
     tree: str = ""
     macros: tuple[str, ...] = ()
     settings: str = ""
+    library: str = ""
 
 
 def parse_arm(text: str) -> Arm:
     """Return the arm that text stands for; ValueError with the reason when there is none."""
     head, *changes = text.split(",")
+    if text in allocators.LIBRARIES:
+        return Arm(text, MALLOC, library=text)
     kind, at, tree = head.partition("@")
     if kind not in (CORE, MALLOC) or (at and (kind != CORE or not tree)) or "" in changes:
-        raise ValueError(f"no arm {text!r}: it is malloc, or core[@TREE or COMMIT][,CHANGE...]")
+        raise ValueError(f"no arm {text!r}: it is malloc, {', '.join(allocators.LIBRARIES)}, or "
+                         "core[@TREE or COMMIT][,CHANGE...]")
     macros = tuple(change for change in changes if change.startswith("OBM_"))
     wrong = [macro for macro in macros if MACRO.fullmatch(macro) is None]
     if wrong or (changes and kind != CORE):
@@ -107,63 +117,88 @@ def build(arm: Arm, folder: Path) -> Path:
     return native.build(CORE, files, options, inputs, folder)
 
 
-def command(program: Path, what: str, count: int, arm: Arm, trace: Path) -> list[str]:
-    """Return the words that replay a trace: what is ``time`` or ``pages``, count how often."""
-    return [str(program), what, str(count), arm.settings, str(trace)]
+@dataclasses.dataclass(frozen=True)
+class Replayer:
+    """An arm that can be run. program: the path of its replayer. environment: of it."""
+
+    arm: Arm
+    program: Path
+    environment: dict[str, str]
+
+    def command(self, what: str, count: int, sizes: str, trace: Path) -> list[str]:
+        """Return the words that replay a trace: what is ``time`` or ``pages``, count how often,
+        sizes a name in SIZES."""
+        return [str(self.program), what, str(count), self.arm.settings, *map(str, SIZES[sizes]),
+                str(trace)]
+
+    def run(self, what: str, count: int, sizes: str, trace: Path, limit: float) -> dict:
+        """Replay a trace in a process of its own and return what it says."""
+        name = f"arm {self.arm.name}"
+        text = processes.output_of(self.command(what, count, sizes, trace), name, limit,
+                                   self.environment)
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise BenchmarkError(f"{name} wrote {text[:60]!r}") from error
+
+    def instructions(self, valgrind: str, sizes: str, trace: Path, limit: float) -> int:
+        """Return the instructions of a process that replays a trace once, reading it included."""
+        return callgrind.profile_of(valgrind, self.command("time", 1, sizes, trace),
+                                    self.environment, limit).total
 
 
-def run(program: Path, what: str, count: int, arm: Arm, trace: Path, limit: float) -> dict:
-    """Replay a trace in a process of its own and return what it says."""
-    text = processes.output_of(command(program, what, count, arm, trace), f"arm {arm.name}", limit)
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise BenchmarkError(f"arm {arm.name} wrote {text[:60]!r}") from error
+def replayer_of(arm: Arm, folder: Path) -> Replayer:
+    """Return what replays against an arm. folder: where programs and packages of PyPI go.
+    BenchmarkError says why a library cannot be preloaded."""
+    environment = {}
+    if arm.library:
+        interpreter = machine.describe_interpreter(sys.executable)
+        environment["LD_PRELOAD"] = allocators.library_path(
+            arm.library, allocators.Sources({}, folder), interpreter)
+    return Replayer(arm, build(arm, folder), machine.clean_environment(environment))
 
 
-def count_instructions(valgrind: str, programs: dict[str, Path], arm: Arm, trace: Path,
-                       limit: float) -> int:
-    """Return the instructions of a process that replays a trace once, reading it included."""
-    words = command(programs[arm.name], "time", 1, arm, trace)
-    return callgrind.profile_of(valgrind, words, machine.clean_environment({}), limit).total
-
-
-def replay_trace(trace: Path, arms: Sequence[Arm], programs: dict[str, Path],
-                 parameters: dict[str, int], valgrind: str | None, limit: float,
+def replay_trace(trace: Path, replayers: Sequence[Replayer], nothing: Replayer,
+                 parameters: dict[str, int | str], valgrind: str | None, limit: float,
                  progress: Callable[[str], None]) -> dict:
-    """Return the document's part about one trace. programs: of the arms, by name, and of "none".
-    parameters: rounds, samples. valgrind: None when instructions are not wanted."""
-    results = {arm.name: {"name": arm.name, "cpu_nanoseconds": [], "instructions": None}
-               for arm in arms}
+    """Return the document's part about one trace. nothing: the replayer of the arm that does
+    nothing. parameters: rounds, samples, sizes. valgrind: None when instructions are not
+    wanted."""
+    results = {one.arm.name: {"name": one.arm.name, "cpu_nanoseconds": [], "instructions": None}
+               for one in replayers}
+    sizes = parameters["sizes"]
     for number in range(parameters["rounds"]):
         progress(f"{trace.stem}, round {number + 1} of {parameters['rounds']}")
-        for arm in arms:
-            said = run(programs[arm.name], "time", REPLAYS, arm, trace, limit)
-            results[arm.name]["cpu_nanoseconds"].append(said["cpu_nanoseconds"])
-    for arm in arms:
-        progress(f"{trace.stem}, pages: {arm.name}")
-        said = run(programs[arm.name], "pages", parameters["samples"], arm, trace, limit)
-        facts = {name: said.pop(name) for name in ("calls_of_program", "calls", "slots")}
-        results[arm.name].update(said)
+        for one in replayers:
+            said = one.run("time", REPLAYS, sizes, trace, limit)
+            results[one.arm.name]["cpu_nanoseconds"].append(said["cpu_nanoseconds"])
+    for one in replayers:
+        progress(f"{trace.stem}, pages: {one.arm.name}")
+        said = one.run("pages", parameters["samples"], sizes, trace, limit)
+        facts = {name: said.pop(name) for name in ("calls_of_program", "calls", "slots", "threads")}
+        if facts["calls"] == 0:
+            raise BenchmarkError(f"{trace} has no {sizes} request: replay it with other --sizes")
+        results[one.arm.name].update(said)
     if valgrind is not None:
         progress(f"{trace.stem}, instructions: the replaying itself")
-        nothing = count_instructions(valgrind, programs, Arm(NONE, NONE), trace, limit)
-        for arm in arms:
-            progress(f"{trace.stem}, instructions: {arm.name}")
-            counted = count_instructions(valgrind, programs, arm, trace, limit)
-            results[arm.name]["instructions"] = counted - nothing
+        base = nothing.instructions(valgrind, sizes, trace, limit)
+        for one in replayers:
+            progress(f"{trace.stem}, instructions: {one.arm.name}")
+            counted = one.instructions(valgrind, sizes, trace, limit)
+            results[one.arm.name]["instructions"] = counted - base
     return {"name": trace.stem, **facts, "arms": list(results.values())}
 
 
-def run_replay(traces: Sequence[Path], arms: Sequence[Arm], parameters: dict[str, int],
+def run_replay(traces: Sequence[Path], arms: Sequence[Arm], parameters: dict[str, int | str],
                folder: Path, valgrind: str | None, limit: float,
                progress: Callable[[str], None]) -> dict:
-    """Replay all traces against all arms and return the document. folder: for the programs."""
+    """Replay all traces against all arms and return the document. folder: for the programs, and
+    packages of PyPI."""
     facts = experiment.circumstances({})
     del facts["interpreters"]
     progress("compiling")
-    programs = {arm.name: build(arm, folder) for arm in (*arms, Arm(NONE, NONE))}
-    results = [replay_trace(trace, arms, programs, parameters, valgrind, limit, progress)
+    *replayers, nothing = [replayer_of(arm, folder) for arm in (*arms, Arm(NONE, NONE))]
+    results = [replay_trace(trace, replayers, nothing, parameters, valgrind, limit, progress)
                for trace in traces]
     return {"format": FORMAT, **experiment.finish_circumstances(facts),
             "compiler": native.compiler_version(), "parameters": parameters,

@@ -4,16 +4,17 @@ from __future__ import annotations
 import statistics
 
 from .figures import MEBIBYTE, busy
-from .replay import SAMPLE
+from .replay import SAMPLE, SIZES
 from .table import Column, decimals, page
 
 MEANINGS = (
-    "ns: CPU time of a malloc, realloc or free of at most 512 bytes, replaying it included; "
+    "ns: CPU time of a malloc, realloc or free, replaying it included; "
     "best and median of all replays but the first of each process. ×: the median over rounds of "
     "the paired ratios to the first arm. instructions: the same without what replaying costs. "
     "MiB, means and greatest over moments evenly apart in calls: asked: bytes that the live blocks "
     "were asked for; floor: pages that hold a live block; held: anonymous memory resident, "
-    "metadata included. purged: pages given back; refaults: pages of these taken again."
+    "metadata included; at peak: held/asked at the moment at which most was asked for. purged: "
+    "pages given back; refaults: pages of these taken again."
 )
 MEAN = "mean"
 
@@ -27,6 +28,13 @@ def mean_bytes(arm: dict, name: str) -> float:
     """Return the mean over all samples of one of SAMPLE."""
     place = SAMPLE.index(name)
     return statistics.fmean(sample[place] for sample in arm["samples"])
+
+
+def ratio_at_peak(arm: dict) -> float | None:
+    """Return what is held against what is asked for, in the sample in which most is asked for."""
+    asked, held = (SAMPLE.index(name) for name in ("live", "resident"))
+    most = max(arm["samples"], key=lambda sample: sample[asked])
+    return most[held] / most[asked] if most[asked] else None
 
 
 def figures_of(trace: dict, arm: dict, first: dict) -> dict[str, float | None]:
@@ -45,6 +53,7 @@ def figures_of(trace: dict, arm: dict, first: dict) -> dict[str, float | None]:
         "peak": max(sample[SAMPLE.index("resident")] for sample in arm["samples"]) / MEBIBYTE,
         "held / floor": held / floor if floor else None,
         "held / asked": held / asked if asked else None,
+        "at peak": ratio_at_peak(arm),
         "purged": arm["purged_pages"], "refaults": arm["refaults"],
     }
 
@@ -55,6 +64,7 @@ COLUMNS = {
     "instructions": ("instructions", 1, 1, True), "asked": ("asked", 1, 5, False),
     "floor": ("floor", 1, 1, False), "held": ("held", 1, 0, False), "peak": ("peak", 1, 2, False),
     "held / floor": ("held/floor", 3, 0, True), "held / asked": ("held/asked", 3, 0, True),
+    "at peak": ("at peak", 3, 1, True),
     "purged": ("purged", 0, 2, False), "refaults": ("refaults", 0, 2, False),
 }
 
@@ -97,5 +107,7 @@ def columns_of(report: dict) -> list[Column]:
 def text(report: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
     calls = ", ".join(f"{trace['name']} {trace['calls'] / 1e6:.1f}" for trace in report["traces"])
-    return page(width, columns_of(report), f"Million calls replayed: {calls}. {MEANINGS}",
+    least, most = SIZES[report["parameters"]["sizes"]]
+    return page(width, columns_of(report),
+                f"Million calls replayed, of {least} to {most} bytes: {calls}. {MEANINGS}",
                 busy(report))

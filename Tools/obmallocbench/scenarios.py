@@ -11,6 +11,8 @@ from pathlib import Path
 FOLDER = Path(__file__).resolve().parent
 WORKLOADS = FOLDER / "workloads"
 FIELD = FOLDER / "field_programs"
+MEDIUM_OFF = "medium=0"     # requests above 512 bytes are left to the system's malloc
+RETAIN_ALL = "retain=all"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,16 +81,39 @@ class Case:
 class MemoryScenario(Workload):
     """A workload that is asked what it holds. Its name is also the command's word.
 
-    before: the mark that everything is compared with. peak: the mark at which most is held.
+    before: the mark that everything is compared with. peak: the mark at which most is held, ""
+    where the work has none: then it is the most that the process ever held.
     cases: the ways to run it. runs: how often each arm runs by default.
-    with_retain_all: whether a third arm runs, patched with retain=all.
+    settings: what PYTHONOBMALLOC is in the arm that runs besides stock and patched, and that arm's
+    name, "" for none.
     """
 
     before: str
     peak: str
     cases: tuple[Case, ...]
     runs: int
-    with_retain_all: bool
+    settings: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class MediumScenario(MemoryScenario):
+    """A program of the folder field_programs that allocates above 512 bytes: it does its work, drops it
+    and answers small requests for a second."""
+
+    @property
+    def script(self) -> Path:
+        """The path of the program."""
+        return FIELD / f"{self.name}.py"
+
+
+SECOND_OF_LIGHT_WORK = {"sleep": 0, "light": 50}
+
+
+def medium_scenario(name: str, title: str, size: dict[str, int], *demands: Demand) -> MediumScenario:
+    """Return a medium scenario that must meet demands. size: the program's option."""
+    return MediumScenario(name=name, title=title, options={**size, **SECOND_OF_LIGHT_WORK},
+                          before="start", peak="", cases=(Case("", {}, demands),), runs=3,
+                          settings=MEDIUM_OFF)
 
 
 SCENARIOS = {scenario.name: scenario for scenario in (
@@ -119,7 +144,6 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
             for label, permille, limit in (("0.1 %", 1, 1.10), ("1 %", 10, 1.08),
                                            ("10 %", 100, 1.03))),
         runs=1,
-        with_retain_all=False,
     ),
     MemoryScenario(
         name="sessions",
@@ -129,7 +153,6 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
         peak="peak",
         cases=(Case("", {}, (Demand("kept apart / floor", "drained", 1.5),)),),
         runs=1,
-        with_retain_all=False,
     ),
     MemoryScenario(
         name="burst",
@@ -139,7 +162,6 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
         peak="allocated",
         cases=(Case("", {}, (Demand("kept", "asleep", 8.0),)),),
         runs=3,
-        with_retain_all=False,
     ),
     MemoryScenario(
         name="cycles",
@@ -149,8 +171,25 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
         peak="cycled",
         cases=(Case("", {}, (Demand("cpu", "cycled", 1.05), Demand("kept", "quiet", 8.0))),),
         runs=5,
-        with_retain_all=True,
+        settings=RETAIN_ALL,
     ),
+    medium_scenario("buffers_in_threads", "buffers in 16 threads", {"buffers": 12_000},
+                    Demand("peak", "", 45.0), Demand("resident", "light", 17.0),
+                    Demand("CPU / medium=0", "light", 0.9), Demand("CPU / stock", "light", 0.8)),
+    medium_scenario("blobs", "sessions of blobs", {"sessions": 12_000},
+                    Demand("peak / stock", "", 1.05), Demand("resident", "dropped", 45.0),
+                    Demand("resident", "light", 32.0), Demand("CPU / medium=0", "light", 1.03)),
+    medium_scenario("pickled_buffers", "pickle of small buffers", {"parts": 16_000},
+                    Demand("peak / stock", "", 1.04), Demand("resident", "light", 22.0),
+                    Demand("CPU / medium=0", "light", 1.03)),
+    medium_scenario("streams", "asyncio streams", {"connections": 160},
+                    Demand("peak / stock", "", 1.03), Demand("kept", "light", 3.0),
+                    Demand("CPU / medium=0", "light", 1.03)),
+    medium_scenario("archives", "gzip and zip in memory", {"files": 480},
+                    Demand("peak / stock", "", 1.02), Demand("resident", "light", 15.0),
+                    Demand("CPU / medium=0", "light", 1.05)),
+    medium_scenario("growth", "growth of a list and a bytearray", {"megabytes": 100},
+                    Demand("peak / stock", "", 1.01), Demand("CPU / medium=0", "light", 1.02)),
 )}
 
 
@@ -215,7 +254,7 @@ class FieldProgram(RestScenario):
 
 
 FIELD_OPTIONS = {"sleep": 3, "light": 150}      # seconds, and small requests, 20 ms apart
-FIELD_PROGRAMS = {program.key: program for program in (
+REPORTED_PROGRAMS = {program.key: program for program in (
     FieldProgram("nested_json", "nested JSON", {"documents": 9_000}, "json"),
     FieldProgram("buffers", "buffers in threads", {"answers": 160}, "buffers"),
     FieldProgram("arrays", "numpy in threads", {"rounds": 320}, "arrays", ("numpy",)),
@@ -231,13 +270,39 @@ FIELD_PROGRAMS = {program.key: program for program in (
     FieldProgram("figures", "Matplotlib in threads", {"figures": 12}, "figures", ("matplotlib",)),
 )}
 
+MEDIUM_PROGRAMS = {program.key: program for program in (
+    FieldProgram("buffers_in_threads", "buffers in 16 threads", {"buffers": 12_000}, "threads"),
+    FieldProgram("libraries_in_threads", "lxml, zlib, sqlite in 16 threads", {"documents": 640},
+                 "libraries", ("lxml",)),
+    FieldProgram("blobs", "sessions of blobs", {"sessions": 12_000}, "blobs"),
+    FieldProgram("pickled_buffers", "pickle of small buffers", {"parts": 16_000}, "pickle"),
+    FieldProgram("rows", "SQLAlchemy, rows of some KB", {"articles": 12_000}, "rows",
+                 ("sqlalchemy",)),
+    FieldProgram("streams", "asyncio streams", {"connections": 160}, "streams"),
+    FieldProgram("archives", "gzip and zip in memory", {"files": 480}, "archives"),
+    FieldProgram("growth", "growth of a list, a bytearray", {"megabytes": 100}, "growth"),
+)}
+FIELD_PROGRAMS = {**REPORTED_PROGRAMS, **MEDIUM_PROGRAMS}
+FIELD_GROUPS = {"reported": tuple(REPORTED_PROGRAMS), "medium": tuple(MEDIUM_PROGRAMS)}
+
 # The ten are judged together; the eleventh is a bar of its own.
 PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",
                  "closures", "bytes")
 MIXED = "mixed"
+# These allocate above 512 bytes, and are judged together too.
+LARGER_NAMES = ("joins", "json", "growth", "sets", "slices", "deques", "buffers", "expressions",
+                "sorting", "reads")
 # What traces are recorded from: scripts with the defaults of their options.
 TRACED = {path.stem: path for path in (
     *(FOLDER / "traced" / f"{name}.py" for name in (
-        "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite")),
+        "json_documents", "syntax_trees", "pickles", "templates", "web_service", "test_suite",
+        "threads_of_buffers", "large_sessions", "documents", "tables")),
     WORKLOADS / "churn.py", WORKLOADS / "sessions.py")}
 PROGRAMS = Workload("programs", "allocation-heavy programs", {"program": "tuples", "size": 200_000})
+LARGER_PROGRAMS = Workload("larger_programs", "programs that allocate above 512 bytes",
+                           {"program": "joins", "size": 200_000})
+
+
+def workload_of_program(name: str) -> Workload:
+    """Return the workload that has the program called name."""
+    return LARGER_PROGRAMS if name in LARGER_NAMES else PROGRAMS

@@ -16,7 +16,10 @@ struct obm_page_info {
     uint8_t kind;               /* enum obm_page_kind */
     uint8_t size_class;         /* OBM_NO_CLASS: free */
     uint16_t live;              /* blocks; of a medium class, that touch the page */
+    uint8_t continues;          /* 1: one of them starts on a page before */
+    uint8_t unused;
 };
+OBM_STATIC_ASSERT(readers_know_how_long_it_is, sizeof(struct obm_page_info) == 6);
 
 /* Describe each page of an arena that is mapped.  Returns how many it has. */
 OBM_API unsigned obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,

@@ -45,8 +45,10 @@
     NUMBER(sizeof_pool, sizeof(struct obm_pool)) \
     NUMBER(sizeof_map_entry, sizeof(struct obm_map_entry)) \
     NUMBER(sizeof_class, sizeof(struct obm_size_class)) \
+    NUMBER(sizeof_kept, sizeof(struct obm_kept_block)) \
     HEAP(arenas, arenas) \
     HEAP(blocks, blocks) \
+    HEAP(kept_blocks, medium.kept) \
     HEAP(arena_capacity, arena_capacity) \
     HEAP(arenas_ever, arenas_ever) \
     HEAP(map_capacity, map.capacity) \
@@ -84,6 +86,8 @@
     NUMBER(run_free_blocks, offsetof(struct obm_run, free_blocks)) \
     NUMBER(run_size_class, offsetof(struct obm_run, size_class)) \
     NUMBER(run_page_count, offsetof(struct obm_run, page_count)) \
+    NUMBER(kept_run, offsetof(struct obm_kept_block, run)) \
+    NUMBER(kept_number, offsetof(struct obm_kept_block, number)) \
     NUMBER(pool_countdown, offsetof(struct obm_pool, countdown)) \
     NUMBER(pool_size_class, offsetof(struct obm_pool, size_class)) \
     NUMBER(pool_state, OBM_LAYOUT_POOL_STATE) \

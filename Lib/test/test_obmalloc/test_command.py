@@ -15,7 +15,7 @@ import zlib
 from html.parser import HTMLParser
 from test.support import LONG_TIMEOUT
 
-from obmalloc import _heap_map, _process, _report, _text
+from obmalloc import _heap_map, _picture, _process, _report, _text
 
 from .compat import temp_dir
 from .helpers import ChildTest
@@ -166,7 +166,7 @@ class ProgramTests(CommandTest):
     def test_map_for_programs(self):
         out = self.command('map', '--json', 'program.py').stdout
         data = json.loads(out.split('\n', 1)[1])
-        self.assertEqual(data['version'], 1)
+        self.assertEqual(data['version'], 2)
         self.assertIn(data['arenas'][0]['pages'][0][0], ('used', 'dirty', 'purged', 'fresh'))
 
     def test_pins_names_the_culprits(self):
@@ -538,7 +538,7 @@ class TextTests(unittest.TestCase):
 
     def heap_map(self, count):
         """Arenas of 512 pages: full, half full, free, given back, never touched."""
-        pages = b''.join(struct.pack('=BBH', *page) * 100 for page in
+        pages = b''.join(_heap_map.PAGE.pack(*page, False) * 100 for page in
                          [(3, 3, 64), (3, 3, 32), (2, 255, 0), (1, 255, 0), (0, 255, 0)])
         return _heap_map.HeapMap(
             page_size=4096, run_size=1 << 17, arena_size=1 << 21, classes=[(16 * n, 256 // n) for n in range(1, 33)],
@@ -566,6 +566,51 @@ class TextTests(unittest.TestCase):
             self.assertGreaterEqual(whole.count(sign), 96, whole)
         compact = self.lines(10, 24, unicode=True)[1]
         self.assertRegex(compact, r'^arena +1 █+.▄+▒+·+ *$')
+
+    def medium_map(self):
+        """An arena with a run of 20 480 bytes a block, of which the first two and the last of
+        six are live, and a run of 1536."""
+        def page(live, continues=False):
+            return _heap_map.PAGE.pack(3, 1, live, continues)
+        block = page(1) + page(1, True) * 4
+        free, small = _heap_map.PAGE.pack(1, 255, 0, False), _heap_map.PAGE.pack(3, 0, 2, True)
+        first = block * 2 + free * 15 + block + free * 2
+        return _heap_map.HeapMap(
+            page_size=4096, run_size=1 << 17, arena_size=1 << 21, classes=[(1536, 85), (20480, 6)],
+            arenas=[(1, 1 << 21, True, first + small * 32)])
+
+    def test_a_block_goes_on_from_page_to_page(self):
+        for unicode, whole in (True, '█════█════···············█════··'), (False, '8====8====...............8====..'):
+            style = _text.Style(io.StringIO(), width=80, colour=False, unicode=unicode)
+            lines = _text.map_lines(self.medium_map(), style)
+            self.assertIn('108 KiB live in 47 pages', lines[1])
+            self.assertTrue(lines[2].startswith('  ' + whole), lines[2])
+        arena, = self.medium_map().arenas
+        self.assertEqual(arena.live_blocks, 3 + 32)
+        self.assertEqual(arena.live_bytes, 3 * 20480 + 32 * 1536)
+        self.assertEqual(_picture.page_text(list(arena)[1]),
+                         '1 of 1 blocks of 20480 bytes in use, one of them begins before')
+
+    def test_the_picture_joins_the_pages_of_a_block(self):
+        arena, = self.medium_map().arenas
+        joints = _picture.joints(arena)
+        self.assertEqual(joints.count('M'), 12 + 32)
+        # From page 0 to 1: a line across their border, six units from the left.
+        self.assertTrue(joints.startswith('<path class="joint" d="M4 3h4M10 3h4'), joints)
+        svg = _picture.map_svg(self.medium_map(), 'title')
+        self.assertIn(joints, svg)
+        xml.etree.ElementTree.fromstring(svg)
+        plain = self.heap_map(1)
+        self.assertEqual(_picture.joints(plain.arenas[0]), '')
+        self.assertNotEqual(_picture.map_png(self.medium_map(), ''), _picture.map_png(
+            _heap_map.from_dict({**self.medium_map().as_dict(), 'arenas': [
+                {**row, 'pages': [[*page[:4], False] for page in row['pages']]}
+                for row in self.medium_map().as_dict()['arenas']]}, [(1536, 85), (20480, 6)]), ''))
+
+    def test_a_map_from_its_dict(self):
+        data = self.medium_map().as_dict()
+        again = _heap_map.from_dict(data, self.medium_map().classes)
+        self.assertEqual(again.as_dict(), data)
 
     def test_sizes(self):
         for count, text in [(0, '0 B'), (1023, '1023 B'), (1024, '1.0 KiB'), (1536, '1.5 KiB'),

@@ -41,10 +41,29 @@ class HeapMapTests(ChildTest):
             for row in stats['classes']:
                 mine = [page for page in pages if page.block_size == row['size']]
                 assert abs(len(mine) - row['pools']) <= 2, row
-                live = sum(page.live for page in mine)
+                live = sum(page.live_blocks for page in mine)
                 assert abs(live - row['live_blocks']) < 200, (live, row)
                 assert all(0 <= page.live <= page.capacity for page in mine)
-                assert all(page.capacity == heap.page_size // row['size'] for page in mine)
+                if row['size'] <= 512:
+                    assert all(page.capacity == heap.page_size // row['size'] for page in mine)
+                    assert not any(page.continues for page in mine)
+            ''')
+
+    def test_shows_where_medium_blocks_lie(self):
+        self.check_child('''
+            objects = [bytes(20_000) for _ in range(100)] + [bytes(3000) for _ in range(100)]
+            heap = obmalloc.heap_map()
+            pages = {arena.address_of(number): page
+                     for arena in heap.arenas for number, page in enumerate(arena)}
+            for item in objects:
+                size = 20_480 if len(item) == 20_000 else 3072
+                start = id(item)
+                first, last = start // heap.page_size, (start + size - 1) // heap.page_size
+                for number in range(first, last + 1):
+                    page = pages[number * heap.page_size]
+                    assert page.kind == 'used' and page.block_size == size, page
+                    assert 0 < page.live <= page.capacity, page
+                    assert page.continues or number == first, page
             ''')
 
     def test_shows_where_objects_lie(self):
@@ -73,12 +92,13 @@ class HeapMapTests(ChildTest):
     def test_fit_for_json(self):
         heap = obmalloc.heap_map()
         data = json.loads(json.dumps(heap.as_dict()))
-        self.assertEqual(data['version'], 1)
+        self.assertEqual(data['version'], 2)
         self.assertEqual(len(data['arenas']), len(heap.arenas))
         for arena, row in zip(heap.arenas, data['arenas']):
             self.assertEqual(row['address'], arena.address)
             self.assertEqual([tuple(page) for page in row['pages']],
-                             [(page.kind, page.block_size, page.live, None) for page in arena])
+                             [(page.kind, page.block_size, page.live, None, page.continues)
+                              for page in arena])
         self.assertIn(str(len(heap.arenas)), repr(heap))
         self.assertIn('used', repr(heap.arenas[0]))
 

@@ -114,6 +114,14 @@ class ProcessTests(ReadingTest):
     def test_agrees_with_inside(self):
         self.check_agrees('objects = fill(24)')
 
+    def test_agrees_about_blocks_on_several_pages(self):
+        stats, heap_map = self.check_agrees('''
+            objects = [bytes(520 + n * 37 % 32_000) for n in range(3000)]
+            del objects[::3], objects[500:900]
+            ''')
+        self.assertGreater(sum(row['live_blocks'] for row in stats['classes'] if row['size'] > 512), 1500)
+        self.assertTrue(any(page.continues for arena in heap_map.arenas for page in arena))
+
     def test_agrees_after_giving_back(self):
         stats, heap_map = self.check_agrees('objects = fill(48)[::70]\n_obmalloc.trim()')
         self.assertGreater(stats['purged_pages'], 5000)
@@ -345,9 +353,8 @@ class DamageTests(unittest.TestCase):
 class StatsOfMapTests(unittest.TestCase):
 
     def test_a_map_made_by_hand(self):
-        pages = bytes([3, 0, 10, 0, 0, 255, 0, 0, 1, 255, 0, 0, 2, 255, 0, 0])
-        if sys.byteorder == 'big':
-            pages = bytes([3, 0, 0, 10, 0, 255, 0, 0, 1, 255, 0, 0, 2, 255, 0, 0])
+        pages = b''.join(_heap_map.PAGE.pack(kind, size_class, live, False) for kind, size_class, live
+                         in [(3, 0, 10), (0, 255, 0), (1, 255, 0), (2, 255, 0)])
         heap_map = _heap_map.HeapMap(page_size=4096, run_size=1 << 17, arena_size=1 << 21,
                                      classes=[(16, 256)], arenas=[(1, 1 << 21, True, pages)])
         stats = _outside.stats_of_map(heap_map)
@@ -355,6 +362,19 @@ class StatsOfMapTests(unittest.TestCase):
         self.assertEqual(stats['free_block_bytes'], 4096 - 160)
         self.assertEqual((stats['used_pages'], stats['dirty_pages'], stats['purged_pages'],
                           stats['fresh_pages'], stats['free_pages']), (1, 1, 1, 1, 3))
+
+    def test_a_run_of_blocks_on_several_pages(self):
+        # 12 blocks of 10 240 bytes: block 0 lies on pages 0 to 2, block 1 on 2 to 4, and the
+        # last on 27 to 29; block 10, which is free, ends on page 27.
+        used, free = _heap_map.PAGE.pack(3, 0, 1, False), _heap_map.PAGE.pack(1, 255, 0, False)
+        on, both = _heap_map.PAGE.pack(3, 0, 1, True), _heap_map.PAGE.pack(3, 0, 2, True)
+        pages = [used, on, both, on, on] + [free] * 22 + [used, on, on] + [free] * 2
+        heap_map = _heap_map.HeapMap(page_size=4096, run_size=1 << 17, arena_size=1 << 21,
+                                     classes=[(10240, 12)], arenas=[(1, 1 << 21, True, b''.join(pages))])
+        stats = _outside.stats_of_map(heap_map)
+        row, = stats['classes']
+        self.assertEqual((row['pools'], row['live_blocks'], row['free_blocks']), (8, 3, 0))
+        self.assertEqual((stats['free_block_bytes'], stats['tail_bytes']), (2048, 0))
 
 
 if __name__ == '__main__':

@@ -96,6 +96,43 @@ class PinsTests(ChildTest):
                 assert len(same_name) > 1 or in_pages == row.pages, (row, in_pages)
             ''')
 
+    def test_owners_of_blocks_on_several_pages(self):
+        self.check_child('''
+            class Culprit:
+                pass
+
+            def culprit(number):
+                made = Culprit()
+                made.items = [None] * 2500              # 20 000 bytes
+                made.table = dict.fromkeys(range(number, number + 600))
+                made.text = 'x' * (9000 + number)
+                made.wide = 'ÿ' * 3000
+                made.buffer = bytearray(5000)
+                return made
+            kept = [culprit(number) for number in range(50)]
+            stats = _obmalloc.stats()
+            pins = obmalloc.pins(limit=1 << 30)
+            for name, beside, least in (('list', True, 20_000), ('dict', True, 10_000),
+                                        ('str', False, 9000), ('bytearray', True, 5000)):
+                large = [row for row in rows(pins, name, beside=beside)
+                         if row.blocks >= 50 and row.bytes >= 50 * least]
+                assert large, (name, rows(pins, name, beside=beside))
+                assert all(row.pages * pins.page_size >= row.held_bytes for row in large), large
+                assert all(row.held_bytes >= row.bytes for row in large), large
+            # Each is listed where it begins, once.
+            size_of = {}
+            for arena in pins.arenas:
+                for page in arena.pages:
+                    for block in page.blocks:
+                        assert page.address <= block.address < page.address + pins.page_size, page
+                        assert block.address not in size_of, block
+                        size_of[block.address] = page.block_size, block.type, block.beside
+            for item in kept:
+                assert size_of[id(item.text)][1:] == ('str', False), size_of[id(item.text)]
+            pages = sum(row.held_bytes for row in pins.types) / pins.page_size
+            assert abs(pages - stats['floor_pages']) < 100, (pages, stats)
+            ''', PYTHONOBMALLOC='retain=none')
+
     def test_the_cheapest_first(self):
         self.check_child('''
             kept = plant(300_000)

@@ -58,17 +58,24 @@ class EquationTests(unittest.TestCase):
         classes = stats['classes']
         for total, of_class in [('live_blocks', 'live_blocks'), ('used_pages', 'pools')]:
             self.assertEqual(stats[total], sum(row[of_class] for row in classes))
-        for live_or_free in 'live', 'free':
-            total = stats['live_bytes' if live_or_free == 'live' else 'free_block_bytes']
-            self.assertEqual(total, sum(row['size'] * row[live_or_free + '_blocks']
-                                        for row in classes))
+        self.assertEqual(stats['live_bytes'],
+                         sum(row['size'] * row['live_blocks'] for row in classes))
+        small = [row for row in classes if row['size'] <= 512]
+        free = sum(row['size'] * row['free_blocks'] for row in small)
+        # A used page of a larger class has a part of a free block, or nothing of it.
+        pages = sum(row['pools'] for row in classes) - sum(row['pools'] for row in small)
+        self.assertLessEqual(free, stats['free_block_bytes'])
+        self.assertLessEqual(stats['free_block_bytes'], free + pages * stats['page_size'])
         sizes = [row['size'] for row in classes]
         self.assertEqual(sizes, sorted(set(sizes)))
-        self.assertEqual(sizes[-1], 512)
+        self.assertEqual((small[-1]['size'], sizes[-1]), (512, 32768))
+        for row in classes:
+            whole = stats['page_size' if row in small else 'run_size']
+            self.assertEqual(row['capacity'], whole // row['size'])
 
     def check_all(self):
         stats = _obmalloc.stats()
-        self.assertEqual(stats['version'], 1)
+        self.assertEqual(stats['version'], 2)
         self.check_sums(stats)
         self.check_classes(stats)
 
@@ -77,6 +84,16 @@ class EquationTests(unittest.TestCase):
         objects = [bytes(i % 500) for i in range(50_000)]
         self.check_all()
         del objects[::3]
+        self.check_all()
+        _obmalloc.trim()
+        self.check_all()
+        del objects
+        self.check_all()
+
+    def test_sums_with_blocks_on_several_pages(self):
+        objects = [bytes(500 + i * 37 % 34_000) for i in range(2000)]
+        self.check_all()
+        del objects[::3], objects[200:400]
         self.check_all()
         _obmalloc.trim()
         self.check_all()
@@ -112,6 +129,24 @@ class AllocatedBlocksTests(ChildTest):
             after = live()
             assert abs(after - before) < 100, (before, full, after)
             ''')
+
+    def test_medium_blocks_are_found_in_their_class(self):
+        # bytes(20_000) has 20 033 bytes; without medium requests they are the system's.
+        for medium in 1, 0:
+            self.check_child(f'''
+                def live():
+                    row, = [row for row in _obmalloc.stats()['classes'] if row['size'] == 20_480]
+                    return row['live_blocks']
+                wanted = 1000 * {medium}
+                before = live()
+                objects = [bytes(20_000) for _ in range(1000)]
+                full = live()
+                assert wanted <= full - before <= wanted + 5, (before, full)
+                del objects
+                after = live()
+                assert abs(after - before) <= 5, (before, full, after)
+                assert _obmalloc.settings()['medium'] == {medium}
+                ''', PYTHONOBMALLOC=f'medium={medium}')
 
     def test_counts_small_and_large_blocks(self):
         self.check_child('''

@@ -1,6 +1,7 @@
 /* obmallocbench: what is replayed against.  Each arm is one file, linked into a
    program of its own: arm_core.c, arm_malloc.c, arm_none.c; the last two have
-   nothing to tell (arm_silent.c). */
+   nothing to tell (arm_silent.c).  Calls come from several threads, one at a
+   time. */
 
 #ifndef OBMALLOCBENCH_ARM_H
 #define OBMALLOCBENCH_ARM_H
@@ -15,7 +16,7 @@ void arm_open(const char *settings);
 /* End: no block is left, and memory goes back as far as it can. */
 void arm_close(void);
 
-/* Sizes are 1 to SMALL_MAX.  NULL: no memory. */
+/* Sizes are 1 to REQUEST_MAX.  NULL: no memory. */
 void *arm_malloc(size_t size);
 void *arm_calloc(size_t size);
 void *arm_realloc(void *block, size_t size);

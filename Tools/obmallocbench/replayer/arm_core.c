@@ -1,6 +1,7 @@
 /* obmallocbench: the core, as one translation unit, as in a patched CPython.
-   Its time is that of the recorded program, so retention decides as it did
-   there and page counts do not depend on the machine's speed. */
+   What it does not serve is the C library's, as there.  Its time is that of the
+   recorded program, so retention decides as it did there and page counts do not
+   depend on the machine's speed. */
 
 #include "obmalloc/static.c"
 #include "arm.h"
@@ -46,36 +47,57 @@ arm_close(void)
 void *
 arm_malloc(size_t size)
 {
-    return obm_malloc(&heap, size);
+    void *block = obm_malloc(&heap, size);
+    return block != NULL ? block : malloc(size);
 }
 
 void *
 arm_calloc(size_t size)
 {
-    return obm_calloc(&heap, size);
+    void *block = obm_calloc(&heap, size);
+    return block != NULL ? block : calloc(1, size);
 }
 
-/* As obm_realloc(), for sizes that stay small; in these words, which older cores know
-   too. */
+#ifdef OBM_MEDIUM_MAX
+static void *
+elsewhere(void *context, size_t size)
+{
+    (void)context;
+    return malloc(size);
+}
+
+void *
+arm_realloc(void *block, size_t size)
+{
+    return obm_realloc(&heap, &block, size, elsewhere, NULL) ? block : realloc(block, size);
+}
+#else
+/* As obm_realloc(), in words that older cores know too. */
 void *
 arm_realloc(void *block, size_t size)
 {
     size_t old = obm_block_size(&heap, block);
+    if (old == 0) {
+        return realloc(block, size);
+    }
     if (obm_stays_in_place(old, size)) {
         return block;
     }
-    void *moved = obm_malloc(&heap, size);
+    void *moved = arm_malloc(size);
     if (moved != NULL) {
         memcpy(moved, block, size < old ? size : old);
         obm_free(&heap, block);
     }
     return moved;
 }
+#endif
 
 void
 arm_free(void *block)
 {
-    obm_free(&heap, block);
+    if (!obm_free(&heap, block)) {
+        free(block);
+    }
 }
 
 void

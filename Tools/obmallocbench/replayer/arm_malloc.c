@@ -1,4 +1,4 @@
-/* obmallocbench: the C library's malloc. */
+/* obmallocbench: the C library's malloc, or the one that is preloaded. */
 
 #include "arm.h"
 

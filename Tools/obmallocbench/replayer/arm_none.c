@@ -5,7 +5,7 @@
 #include "trace.h"
 
 static union {
-    char bytes[SMALL_MAX];
+    char bytes[REQUEST_MAX];
     uint64_t aligned;
 } scratch;
 

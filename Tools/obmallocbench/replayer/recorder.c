@@ -10,6 +10,8 @@
    whole: start, script and finalization.  It grows as FILE.part, which must not
    exist, and is renamed to FILE when the program ends by way of exit().
 
+   Each thread that calls has a number in the trace, and its end is noted.
+
    One process is recorded.  The two variables are taken out of the environment,
    and a child made by fork() goes on without writing.  The lock is for
    interpreters with a GIL of their own; otherwise the GIL orders the calls.
@@ -69,11 +71,17 @@ static struct {
     uint64_t next_number;
     uint64_t events;
     uint64_t milliseconds;  /* the time of the last mark */
+    uint32_t threads;       /* that had a number */
+    uint32_t thread;        /* that of the last event */
+    pthread_key_t at_end;   /* of a thread with a number */
     size_t used;            /* bytes in buffer */
     unsigned char buffer[BUFFER_SIZE];
 } recorder = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static struct py_allocator wrapped[PY_DOMAIN_OBJ + 1];
+
+/* The number of this thread, plus 1; 0: it has none. */
+static _Thread_local uint32_t own_number;
 
 /* Writing ------------------------------------------------------------------------ */
 
@@ -131,9 +139,24 @@ now_milliseconds(void)
     return (uint64_t)time.tv_sec * 1000u + (uint64_t)time.tv_nsec / 1000000u;
 }
 
+/* What follows is this thread's. */
+static void
+put_thread(void)
+{
+    if (own_number == 0) {
+        own_number = ++recorder.threads;
+        pthread_setspecific(recorder.at_end, &own_number);
+    }
+    if (recorder.thread != own_number - 1) {
+        recorder.thread = own_number - 1;
+        put_mark(TRACE_MARK_THREAD, recorder.thread);
+    }
+}
+
 static void
 put_event(enum trace_kind kind, uint64_t value)
 {
+    put_thread();
     uint64_t now = now_milliseconds();
     if (now != recorder.milliseconds) {
         put_mark(TRACE_MARK_TIME, now - recorder.milliseconds);
@@ -302,6 +325,19 @@ record_free(void *context, void *block)
     real->free(real->context, block);
 }
 
+/* The thread ends.  Should it call once more, it is one that begins. */
+static void
+end_thread(void *number)
+{
+    (void)number;
+    pthread_mutex_lock(&recorder.lock);
+    if (recorder.active) {
+        put_mark(TRACE_MARK_GONE, own_number - 1);
+    }
+    pthread_mutex_unlock(&recorder.lock);
+    own_number = 0;
+}
+
 /* Beginning and end ---------------------------------------------------------------- */
 
 static void
@@ -348,6 +384,11 @@ begin(void)
     }
     unsetenv("OBMALLOC_TRACE");
     unsetenv("LD_PRELOAD");
+    if (pthread_key_create(&recorder.at_end, end_thread) != 0) {
+        fprintf(stderr, "obmallocbench: the end of threads cannot be noted\n");
+        _exit(2);
+    }
+    own_number = ++recorder.threads;
     recorder.active = true;
     if (!grow(FIRST_CAPACITY)) {
         return;

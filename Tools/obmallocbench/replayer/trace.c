@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -21,13 +20,17 @@
 /* Where the block of a number is. */
 #define GONE UINT32_MAX
 #define WITH_SYSTEM (UINT32_MAX - 1)
-#define MAX_SLOTS (UINT32_MAX - 2)
+#define BELOW (UINT32_MAX - 2)      /* smaller than the bounds */
+#define MAX_SLOTS (UINT32_MAX - 3)
 
-/* An array that grows. */
+#define FIRST_BYTES ((size_t)1 << 16)   /* of an array; a multiple of every page size */
+
+/* An array that grows, in pages of its own: an arm that is a malloc must begin
+   with nothing. */
 struct array {
     void *items;
     size_t count;
-    size_t capacity;
+    size_t bytes;
 };
 
 struct reader {
@@ -35,24 +38,37 @@ struct reader {
     const char *problem;        /* NULL: none so far */
     struct trace *trace;
     struct array events;        /* of struct event */
-    struct array places;        /* of uint32_t, by number: a slot, GONE or WITH_SYSTEM */
+    struct array places;        /* of uint32_t, by number: a slot, or one of the words above */
     struct array free_slots;    /* of uint32_t */
+    size_t least, most;         /* bytes of a request that is kept */
+    uint32_t thread;            /* whose events these are */
+    bool gone[THREADS_MAX];
 };
 
 /* One more item of so many bytes; NULL: no memory. */
 static void *
 append(struct array *array, size_t size)
 {
-    if (array->count == array->capacity) {
-        size_t capacity = array->capacity == 0 ? 4096 : 2 * array->capacity;
-        void *items = realloc(array->items, capacity * size);
-        if (items == NULL) {
+    if ((array->count + 1) * size > array->bytes) {
+        size_t bytes = array->bytes == 0 ? FIRST_BYTES : 2 * array->bytes;
+        void *items = array->bytes == 0
+            ? mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+            : mremap(array->items, array->bytes, bytes, MREMAP_MAYMOVE);
+        if (items == MAP_FAILED) {
             return NULL;
         }
         array->items = items;
-        array->capacity = capacity;
+        array->bytes = bytes;
     }
     return (char *)array->items + array->count++ * size;
+}
+
+static void
+drop(struct array *array)
+{
+    if (array->bytes != 0) {
+        munmap(array->items, array->bytes);
+    }
 }
 
 static void
@@ -82,10 +98,14 @@ read_number(struct reader *reader)
     return 0;
 }
 
-static bool
-is_small(uint64_t size)
+/* Where a block of this size is if it has no slot; 0: it is to have one. */
+static uint32_t
+place_without_slot(const struct reader *reader, uint64_t size)
 {
-    return size - 1 < SMALL_MAX;
+    if (size == 0 || size > reader->most) {
+        return WITH_SYSTEM;
+    }
+    return size < reader->least ? BELOW : 0;
 }
 
 static void
@@ -99,7 +119,7 @@ add_event(struct reader *reader, enum event_kind kind, uint32_t slot, uint64_t s
     event->kind = (uint16_t)kind;
     event->slot = slot;
     event->size = (uint16_t)size;
-    reader->trace->calls += kind != EVENT_TIME;
+    reader->trace->calls += kind < EVENT_TIME;
 }
 
 static uint32_t
@@ -115,20 +135,26 @@ take_slot(struct reader *reader)
     return (uint32_t)reader->trace->slots++;
 }
 
+/* A block that had no slot is new to the arm, or still is not the arm's. */
+static void
+put_in_slot(struct reader *reader, uint32_t *place, enum event_kind kind, uint64_t size)
+{
+    *place = place_without_slot(reader, size);
+    if (*place == 0) {
+        *place = take_slot(reader);
+        add_event(reader, kind, *place, size);
+    }
+}
+
 static void
 add_new(struct reader *reader, enum event_kind kind, uint64_t size)
 {
     uint32_t *place = append(&reader->places, sizeof(*place));
     if (place == NULL) {
         note(reader, NO_MEMORY);
+        return;
     }
-    else if (is_small(size)) {
-        *place = take_slot(reader);
-        add_event(reader, kind, *place, size);
-    }
-    else {
-        *place = WITH_SYSTEM;
-    }
+    put_in_slot(reader, place, kind, size);
 }
 
 /* The block that is age blocks old; NULL: there is none. */
@@ -147,7 +173,7 @@ place_of(struct reader *reader, uint64_t age)
 static void
 add_free(struct reader *reader, uint32_t *place, uint32_t becomes)
 {
-    if (*place != WITH_SYSTEM) {
+    if (*place < BELOW) {
         uint32_t *free_slot = append(&reader->free_slots, sizeof(*free_slot));
         if (free_slot == NULL) {
             note(reader, NO_MEMORY);
@@ -162,15 +188,46 @@ add_free(struct reader *reader, uint32_t *place, uint32_t becomes)
 static void
 add_resize(struct reader *reader, uint32_t *place, uint64_t size)
 {
+    uint32_t without = place_without_slot(reader, size);
     if (*place == WITH_SYSTEM) {
         return;
     }
-    if (is_small(size)) {
+    if (*place == BELOW) {
+        put_in_slot(reader, place, EVENT_MALLOC, size);
+    }
+    else if (without == 0) {
         add_event(reader, EVENT_REALLOC, *place, size);
     }
     else {
-        add_free(reader, place, WITH_SYSTEM);
+        add_free(reader, place, without);
     }
+}
+
+/* false: a thread of this number cannot be. */
+static bool
+read_thread(struct reader *reader, enum event_kind kind, uint64_t number)
+{
+    struct trace *trace = reader->trace;
+    if (number >= THREADS_MAX && number == trace->threads) {
+        note(reader, "the trace has more threads than can be replayed");
+        return false;
+    }
+    bool is_new = kind == EVENT_THREAD && number == trace->threads;
+    if (!is_new && (number >= trace->threads || reader->gone[number])) {
+        return false;
+    }
+    trace->threads += is_new;
+    if (kind == EVENT_GONE) {
+        if (number == 0) {
+            return false;
+        }
+        reader->gone[number] = true;
+    }
+    else {
+        reader->thread = (uint32_t)number;
+    }
+    add_event(reader, kind, (uint32_t)number, 0);
+    return true;
 }
 
 /* false: it was the end mark. */
@@ -184,6 +241,10 @@ read_mark(struct reader *reader)
     }
     if (mark == TRACE_MARK_TIME && number <= UINT32_MAX) {
         add_event(reader, EVENT_TIME, (uint32_t)number, 0);
+        return true;
+    }
+    if ((mark == TRACE_MARK_THREAD && read_thread(reader, EVENT_THREAD, number))
+        || (mark == TRACE_MARK_GONE && read_thread(reader, EVENT_GONE, number))) {
         return true;
     }
     if (mark != TRACE_MARK_END || number != reader->trace->calls_of_program
@@ -205,6 +266,10 @@ read_event(struct reader *reader)
     }
     if (kind == TRACE_FREE && value == 0) {
         return read_mark(reader);
+    }
+    if (reader->gone[reader->thread]) {
+        note(reader, DAMAGED);
+        return false;
     }
     reader->trace->calls_of_program++;
     if (kind == TRACE_MALLOC || kind == TRACE_CALLOC) {
@@ -262,7 +327,7 @@ map_file(const char *path, size_t *size)
 }
 
 const char *
-trace_read(struct trace *trace, const char *path)
+trace_read(struct trace *trace, const char *path, size_t least, size_t most)
 {
     size_t size;
     const unsigned char *start = map_file(path, &size);
@@ -270,12 +335,14 @@ trace_read(struct trace *trace, const char *path)
         return strerror(errno);
     }
     memset(trace, 0, sizeof(*trace));
-    struct reader reader = {.next = start, .end = start + size, .trace = trace};
+    trace->threads = 1;
+    struct reader reader = {.next = start, .end = start + size, .trace = trace,
+                            .least = least, .most = most};
     read_all(&reader);
     trace->events = reader.events.items;
     trace->count = reader.events.count;
-    free(reader.places.items);
-    free(reader.free_slots.items);
+    drop(&reader.places);
+    drop(&reader.free_slots);
     munmap((void *)start, size + 1);
     return reader.problem;
 }

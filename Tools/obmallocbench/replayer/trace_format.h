@@ -1,4 +1,4 @@
-/* obmallocbench: what a trace of allocations looks like, version 1.
+/* obmallocbench: what a trace of allocations looks like, version 2.
 
    A trace is what a program asked of PyMem_Malloc() and PyObject_Malloc() and
    their sisters, in order, requests of every size.  recorder.c writes it,
@@ -22,7 +22,13 @@
 
        mark                number
        TRACE_MARK_TIME     milliseconds since the last such mark, or the start
+       TRACE_MARK_THREAD   the events that follow are of this thread
+       TRACE_MARK_GONE     this thread has ended
        TRACE_MARK_END      events so far, marks not counted; nothing follows
+
+   Thread 0 begins; the others are numbered from 1 on in the order in which they
+   come.  The lock of the interpreter puts the events of all threads in one
+   order, that of the trace.
 
    A trace without its end mark is one of a program that was killed, or did not
    end by way of exit(): readers refuse it.
@@ -36,11 +42,11 @@
 
 #define TRACE_MAGIC "obmtrace"
 #define TRACE_MAGIC_SIZE 8u
-#define TRACE_VERSION 1u
+#define TRACE_VERSION 2u
 
 #define TRACE_KIND_BITS 2u
 enum trace_kind { TRACE_MALLOC, TRACE_CALLOC, TRACE_REALLOC, TRACE_FREE };
-enum trace_mark { TRACE_MARK_END, TRACE_MARK_TIME };
+enum trace_mark { TRACE_MARK_END, TRACE_MARK_TIME, TRACE_MARK_THREAD, TRACE_MARK_GONE };
 
 #define TRACE_NUMBER_BITS 7u        /* of a number in each byte */
 #define TRACE_NUMBER_MORE 0x80u     /* another byte follows */

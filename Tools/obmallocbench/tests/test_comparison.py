@@ -282,8 +282,8 @@ class Allocators(unittest.TestCase):
         everything = set(allocators.ALLOCATORS)
         self.assertEqual(set(allocators.names_with(library=True, patched=True)), everything)
         alone = set(allocators.names_with(library=True, patched=False))
-        self.assertEqual(everything - alone, {"patched", "retain=all", "background=1",
-                                              "patched+jemalloc"})
+        self.assertEqual(everything - alone, {"patched", "retain=all", "medium=0",
+                                              "background=1", "patched+jemalloc"})
         self.assertFalse({name for name in allocators.names_with(library=False, patched=True)
                           if name.startswith("obmalloc")})
 

@@ -1,4 +1,5 @@
 """The field: who keeps what, figures on a small document, and a program run tiny."""
+import copy
 import dataclasses
 import os
 import subprocess
@@ -10,7 +11,9 @@ from shared import files
 from shared.forms import problems
 
 from obmallocbench import document, field, field_report, kept, machine, picture
-from obmallocbench.scenarios import FIELD_PROGRAMS, WORKLOADS
+from obmallocbench import __main__ as command_line
+from obmallocbench.scenarios import (FIELD_PROGRAMS, MEMORY_SCENARIOS, REPORTED_PROGRAMS, WORKLOADS,
+                                     MediumScenario)
 
 from . import sample
 from .sample import MEBIBYTE
@@ -19,7 +22,10 @@ from .test_run import HAS_MATPLOTLIB, PYTHON, InFolder, run
 TINY = {"json": {"documents": 50}, "buffers": {"answers": 4}, "arrays": {"rounds": 16},
         "images": {"images": 4}, "csv": {"rows": 200}, "tls": {"connections": 8},
         "orm": {"orders": 40}, "spreadsheet": {"rows": 50}, "xml": {"entries": 50},
-        "html": {"pages": 2}, "celery": {"jobs": 2}, "figures": {"figures": 1}}
+        "html": {"pages": 2}, "celery": {"jobs": 2}, "figures": {"figures": 1},
+        "threads": {"buffers": 50}, "libraries": {"documents": 16}, "blobs": {"sessions": 40},
+        "pickle": {"parts": 60}, "rows": {"articles": 20}, "streams": {"connections": 4},
+        "archives": {"files": 8}, "growth": {"megabytes": 1}}
 START = 10                                      # MiB
 LEVELS = {"stock": 100, "obmalloc": 5, "jemalloc-tuned": 20}    # MiB above it, after the sleep
 CPU = {"stock": 2.0, "obmalloc": 1.0, "jemalloc-tuned": 3.0}
@@ -142,6 +148,21 @@ class Figures(unittest.TestCase):
                                             ["lxml trees", "1", "0.50", "1.50"],
                                             ["geometric mean", "1", "0.50", "1.50"]])
 
+    def test_time_against_the_arm_that_leaves_medium_requests_to_malloc(self):
+        self.assertEqual([measure.base for measure in self.measures.values() if measure.is_time],
+                         ["stock"])
+        for part in (self.document, *self.document["scenarios"]):
+            part["arms"].append({**copy.deepcopy(part["arms"][0]), "name": "obmalloc,medium=0"})
+        for program in self.document["scenarios"]:
+            for one in program["arms"][-1]["runs"]:
+                for mark in one["phases"][1:]:
+                    mark["user_seconds"] += 2.0         # 4 s instead of 2
+        self.measures = {measure.key: measure
+                         for measure in field_report.measures_of(self.document)}
+        self.assertEqual(self.rows("cpu / obmalloc,medium=0")[-1],
+                         ["geometric mean", "0.50", "0.25", "0.75", "1"])
+        self.assertEqual(self.rows("cpu")[-1][1:], ["1", "0.50", "1.50", "2.00"])
+
     def test_who_keeps_what(self):
         arms, ours = field_report.parts_tables(self.document)
         self.assertEqual([[cell.text for cell in row] for row in arms.rows],
@@ -204,8 +225,19 @@ class Programs(InFolder):
     def test_each_has_its_script_and_says_what_it_models(self):
         self.assertGreaterEqual(len(FIELD_PROGRAMS), 10)
         self.assertEqual(set(FIELD_PROGRAMS), set(TINY))
-        for program in FIELD_PROGRAMS.values():
+        for program in REPORTED_PROGRAMS.values():
             self.assertIn("After reports", program.script.read_text(encoding="ascii"))
+
+    def test_groups(self):
+        everything = list(FIELD_PROGRAMS.values())
+        self.assertEqual(command_line.field_programs_of(["medium", "reported", "json"]), everything)
+        self.assertEqual(command_line.field_programs_of(["growth", "json"]),
+                         [FIELD_PROGRAMS["json"], FIELD_PROGRAMS["growth"]])
+        for name, scenario in MEMORY_SCENARIOS.items():
+            if isinstance(scenario, MediumScenario):
+                program, = (one for one in everything if one.name == name)
+                self.assertEqual({**program.options, "sleep": 0, "light": 50}, scenario.options)
+                self.assertEqual((program.script, program.packages), (scenario.script, ()))
 
     def test_a_tiny_run(self):
         status, output, errors = self.field("--programs", "json", "--sleep", 1, "--light", 1)

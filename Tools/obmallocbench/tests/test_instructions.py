@@ -8,7 +8,7 @@ from shared.forms import problems
 from obmallocbench import callgrind, document, instructions, instructions_report, machine
 from obmallocbench.callgrind import Profile
 from obmallocbench.errors import BenchmarkError
-from obmallocbench.scenarios import MIXED, PROGRAM_NAMES, PROGRAMS
+from obmallocbench.scenarios import LARGER_NAMES, MIXED, PROGRAM_NAMES, PROGRAMS
 
 from . import sample
 from .sample import MEBIBYTE
@@ -70,7 +70,7 @@ def small_document() -> dict:
         **{key: whole[key] for key in document.CIRCUMSTANCES},
         "format": instructions.FORMAT, "valgrind": "valgrind-3",
         "parameters": {"size": 10, "peak_size": 50},
-        "start_up": {"stock": profile, "patched": profile},
+        "start_up": [{"workload": "programs", "arms": {"stock": profile, "patched": profile}}],
         "idle_rss_bytes": {"stock": [8 * MEBIBYTE, 9 * MEBIBYTE, 7 * MEBIBYTE],
                            "patched": [8 * MEBIBYTE] * 3},
         "programs": [{"name": name, "arms": {"stock": arm(1000, 200, 50),
@@ -131,6 +131,25 @@ class Report(unittest.TestCase):
         self.assertFalse(bars[f"whole program, the worst, {PROGRAM_NAMES[3]}"].cleared)
         self.assertFalse(bars[f"peak RSS, the worst, {PROGRAM_NAMES[3]}"].cleared)
 
+    def test_programs_above_512_bytes_have_bars_of_their_own(self):
+        report = small_document()
+        report["programs"] += [{"name": name, "arms": {"stock": arm(1000, 1, 50),
+                                                       "patched": arm(960, 1, 50)}}
+                               for name in LARGER_NAMES]
+        report["programs"][-1]["arms"]["patched"] = arm(1020, 1, 50)
+        bars = {bar.name: bar for bar in instructions_report.check(report)}
+        self.assertAlmostEqual(bars["whole program, geometric mean"].measured, 0.88)
+        self.assertAlmostEqual(bars["above 512 bytes, whole program, geometric mean"].measured,
+                               (0.96 ** 9 * 1.02) ** 0.1)
+        last = bars[f"above 512 bytes, whole program, the worst, {LARGER_NAMES[-1]}"]
+        self.assertEqual((last.measured, last.cleared), (1.02, False))
+        text = instructions_report.text(report, 100)
+        self.assertRegex(text, r"reads +0.0 +0.0 +1.020 +– .*– +1.000")
+        self.assertRegex(text, r"above 512 bytes +0.966 +1.000")
+        report["programs"] = report["programs"][-1:]
+        report["parameters"]["whole"] = True
+        self.assertEqual(len(instructions_report.check(report)), 2)
+
     def test_only_some_programs(self):
         report = small_document()
         report["programs"] = report["programs"][-1:]
@@ -174,6 +193,22 @@ class Command(InFolder):
         self.assertIn("FAIL  allocator, geometric mean: 1.000", output)
         result = document.read(self.report / "instructions.json")
         self.assertEqual(result["programs"][0]["arms"]["stock"]["total"], 2000)
+
+    def test_each_workload_has_its_start_up(self):
+        def count(valgrind, interpreter, workload, parameters, limit):
+            start_up = {"programs": 100, "larger_programs": 5000}[workload.name]
+            return Profile(start_up + parameters["size"],
+                           parameters["size"] if workload is PROGRAMS else 0)
+        with mock.patch.object(callgrind, "find_valgrind", return_value="valgrind"), \
+                mock.patch.object(callgrind, "version_of", return_value="valgrind-3"), \
+                mock.patch.object(callgrind, "count", count):
+            status, _, errors = run("instructions", "--stock", PYTHON, "--patched", PYTHON,
+                                    "--report", self.report, "--size", 2000, "--programs",
+                                    "tuples", "joins")
+        self.assertEqual((status, errors), (0, ""))
+        result = document.read(self.report / "instructions.json")
+        self.assertEqual([program["arms"]["stock"]["total"] for program in result["programs"]],
+                         [2000, 2000])
 
     def test_an_interpreter_that_fails_under_valgrind(self):
         failing = self.script("echo sorry >&2; exit 7")

@@ -29,7 +29,7 @@ def case(scenario: str, label: str, ends: dict[str, tuple[int, float]]) -> dict:
     for name, (end, cpu) in ends.items():
         rss = dict(zip(names, (10, 90, 90)), **{last: end})
         marks = [phase(mark, rss[mark], cpu * (mark != known.before),
-                       4 * (mark == last)) for mark in names]
+                       4 * (mark == last)) for mark in names if mark]
         result["arms"].append({
             "name": name, "interpreter": "stock" if name == "stock" else "patched",
             "environment": {}, "runs": [{
@@ -44,6 +44,7 @@ def small_document() -> dict:
     return {
         **{key: whole[key] for key in document.CIRCUMSTANCES},
         "format": memory.FORMAT,
+        "skipped": [],
         "cases": [
             case("survivors", "1 %", {"stock": (90, 1.0), "patched": (31, 1.0)}),
             case("sessions", "", {"stock": (90, 1.0), "patched": (44, 1.0)}),
@@ -68,6 +69,30 @@ class Figures(unittest.TestCase):
         runs[1]["phases"][-1]["rss_bytes"] += 20 * MEBIBYTE
         self.assertEqual(memory_report.check(report)[0].measured, 2.05)
 
+    def test_a_program_above_512_bytes(self):
+        """Ratios are of runs of the same round, and their median counts."""
+        report = small_document()
+        report["cases"] = [case("blobs", "", {"stock": (90, 4.0), "patched": (30, 2.0),
+                                              "medium=0": (90, 4.0)})]
+        stock, ours, without = (arm["runs"] for arm in report["cases"][0]["arms"])
+        for runs in (stock, ours, without):
+            dropped = {**runs[0]["phases"][-1], "phase": "dropped"}
+            runs[0]["phases"].insert(1, dropped)
+            runs += [copy.deepcopy(runs[0]) for _ in range(2)]
+        for runs, peaks in ((stock, (100, 100, 100)), (ours, (300, 90, 80))):
+            for one, most in zip(runs, peaks):
+                one["peak_rss_bytes"] = most * MEBIBYTE
+        self.assertEqual([bar.measured for bar in memory_report.check(report)],
+                         [0.9, 30.0, 30.0, 0.5])
+        text = memory_report.text(report, 100)
+        self.assertRegex(text, r"sessions of blobs +peak / stock +1.000 +0.900 +<= 1.05 +PASS")
+        self.assertRegex(text, r"sessions of blobs, light +CPU / medium=0 +1.000 +0.500 ")
+        self.assertRegex(text, r"patched +10.0 +300.0 +30.0")
+        del report["cases"][0]["arms"][-1]
+        report["skipped"] = [{"name": "medium=0", "reason": "unknown setting"}]
+        self.assertIsNone(memory_report.check(report)[-1].measured)
+        self.assertIn("left out: medium=0: unknown setting", memory_report.text(report, 100))
+
     def test_what_is_not_known_is_not_cleared(self):
         report = small_document()
         report["cases"][0]["arms"][1]["runs"][0]["figures"]["floor_bytes"] = None
@@ -87,9 +112,14 @@ class Figures(unittest.TestCase):
 
 class Command(InFolder):
     TINY = {"survivors": ("--triples", 3000), "sessions": ("--sessions", 20),
-            "burst": ("--mebibytes", 1), "cycles": ("--mebibytes", 1, "--light-seconds", 1)}
+            "burst": ("--mebibytes", 1), "cycles": ("--mebibytes", 1, "--light-seconds", 1),
+            **{name: (*words, "--light", 1) for name, words in (
+                ("buffers_in_threads", ("--buffers", 50)), ("blobs", ("--sessions", 40)),
+                ("pickled_buffers", ("--parts", 60)), ("streams", ("--connections", 4)),
+                ("archives", ("--files", 8)), ("growth", ("--megabytes", 1)))}}
 
     def test_each_runs_alone(self):
+        self.assertEqual(set(self.TINY), set(MEMORY_SCENARIOS))
         for name, words in self.TINY.items():
             status, output, errors = run(name, "--stock", PYTHON, "--patched", PYTHON, "--report",
                                          self.report, "--runs", 1, *words)
@@ -100,10 +130,21 @@ class Command(InFolder):
                              [part.label for part in scenario.cases])
             marks = [mark["phase"] for mark in
                      result["cases"][0]["arms"][0]["runs"][0]["phases"]]
-            self.assertEqual((marks[0], scenario.peak in marks), (scenario.before, True))
+            self.assertEqual((marks[0], scenario.peak in ("", *marks)), (scenario.before, True))
             for part in scenario.cases:
                 for demand in part.demands:
-                    self.assertIn(demand.phase, marks)
+                    self.assertIn(demand.phase, ("", *marks))
+
+    def test_an_allocator_that_does_not_know_the_settings(self):
+        """The arm is left out, and its bar is not cleared."""
+        deaf = self.script('[ -z "$PYTHONOBMALLOC" ] || echo "unknown setting" >&2',
+                           f'exec {PYTHON} "$@"')
+        status, output, errors = run("growth", "--stock", PYTHON, "--patched", deaf, "--report",
+                                     self.report, "--runs", 1, "--megabytes", 1, "--check")
+        self.assertEqual((status, errors), (1, ""))
+        self.assertRegex(" ".join(output.split()), "left out: medium=0: .* unknown setting")
+        result = document.read(self.report / "growth.json")
+        self.assertEqual([arm["name"] for arm in result["cases"][0]["arms"]], ["stock", "patched"])
 
     def test_check_and_draw_of_a_written_report(self):
         path = self.folder / "memory.json"

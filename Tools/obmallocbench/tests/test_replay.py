@@ -4,11 +4,12 @@ import os
 import re
 import tempfile
 import unittest
+from unittest import mock
 from pathlib import Path
 
 from shared import processes
 from shared.forms import problems
-from obmallocbench import document, machine, native, recording, replay, replay_report
+from obmallocbench import allocators, document, machine, native, recording, replay, replay_report
 from obmallocbench.errors import BenchmarkError
 
 from . import sample
@@ -16,8 +17,8 @@ from .sample import MEBIBYTE
 from .test_run import PYTHON, InFolder, run
 
 MALLOC, CALLOC, REALLOC, FREE = range(4)
-END, TIME = range(2)
-MAGIC, VERSION = b"obmtrace", 1
+END, TIME, THREAD, GONE = range(4)
+MAGIC, VERSION = b"obmtrace", 2
 DAMAGED, NO_END = "damaged", "has no end"
 
 
@@ -34,10 +35,15 @@ def event(kind: int, value: int, *more: int) -> bytes:
     return b"".join(map(number, (value << 2 | kind, *more)))
 
 
+def mark(kind: int, value: int) -> bytes:
+    """Return a mark of a trace."""
+    return event(FREE, 0, kind, value)
+
+
 def trace_of(*events: bytes, calls: int | None = None) -> bytes:
     """Return a whole trace of events. calls: how many its end mark claims."""
     claimed = len(events) if calls is None else calls
-    return MAGIC + number(VERSION) + b"".join(events) + event(FREE, 0, END, claimed)
+    return MAGIC + number(VERSION) + b"".join(events) + mark(END, claimed)
 
 
 # Two small blocks of which one grows beyond 512 bytes and shrinks again, one of the system's.
@@ -57,21 +63,46 @@ class Programs(unittest.TestCase):
         cls.programs = {kind: replay.build(replay.Arm(kind, kind), cls.folder)
                         for kind in ("core", "malloc", "none")}
 
+    def replayer(self, kind: str, settings: str = "") -> replay.Replayer:
+        """Return the replayer of a kind of arm with settings."""
+        arm = replay.Arm(kind, kind, settings=settings)
+        return replay.Replayer(arm, self.programs[kind], machine.clean_environment({}))
+
     def replayed(self, content: bytes, kind: str = "core", what: str = "pages", count: int = 2,
-                 settings: str = "") -> dict:
+                 settings: str = "", sizes: str = "small") -> dict:
         """Replay a trace with these bytes."""
         trace = self.folder / "hand.trace"
         trace.write_bytes(content)
-        arm = replay.Arm(kind, kind, settings=settings)
-        return replay.run(self.programs[kind], what, count, arm, trace, 60)
+        return self.replayer(kind, settings).run(what, count, sizes, trace, 60)
 
 
 class Replayer(Programs):
-    def test_what_is_not_small_is_left_out(self):
+    def test_what_is_of_another_size_is_left_out(self):
+        for sizes, calls, slots, live in (("small", 5, 3, 48 + 512), ("medium", 4, 2, 0),
+                                          ("both", 8, 4, 20 + 48 + 512)):
+            for kind in ("core", "malloc"):
+                with self.subTest(sizes=sizes, kind=kind):
+                    said = self.replayed(LITTLE, kind, sizes=sizes)
+                    self.assertEqual((said["calls_of_program"], said["calls"], said["slots"]),
+                                     (10, calls, slots))
+                    self.assertEqual(said["samples"][-1][0], live)
+
+    def test_what_the_system_had_it_keeps(self):
+        """A block above all bounds is not replayed, not even when it shrinks."""
+        for first in (event(MALLOC, 32769), event(MALLOC, 0)):
+            said = self.replayed(trace_of(first, event(REALLOC, 1, 600), event(REALLOC, 1, 20),
+                                          event(FREE, 1), event(MALLOC, 32768)), sizes="both")
+            self.assertEqual((said["calls"], said["samples"][-1][0]), (1, 32768))
+
+    def test_pages_of_blocks_that_straddle_them(self):
+        events = [event(MALLOC, 32768)] * 20
         for kind in ("core", "malloc"):
-            said = self.replayed(LITTLE, kind)
-            self.assertEqual((said["calls_of_program"], said["calls"], said["slots"]), (10, 5, 3))
-            self.assertEqual(said["samples"][-1][0], 48 + 512)
+            said = self.replayed(trace_of(*events), kind, count=1, sizes="medium")
+            live, floor, resident, *_ = said["samples"][0]
+            self.assertEqual(live, 20 * 32768)
+            self.assertGreaterEqual(floor, live)
+            self.assertLessEqual(floor, 20 * 9 * 4096)
+            self.assertGreaterEqual(resident, live)
 
     def test_floor_is_that_of_the_blocks(self):
         events = [event(MALLOC, 512)] * 80
@@ -95,7 +126,7 @@ class Replayer(Programs):
             return ([event(MALLOC, 512)] * blocks
                     + [event(FREE, age) for age in range(blocks, 0, -1)])
         soon = trace_of(*burst(9000), *burst(9000), calls=4 * 9000)
-        later = trace_of(*burst(9000), event(FREE, 0, TIME, 5000), *burst(9000), calls=4 * 9000)
+        later = trace_of(*burst(9000), mark(TIME, 5000), *burst(9000), calls=4 * 9000)
         self.assertGreater(self.replayed(later)["purged_pages"],
                            self.replayed(soon)["purged_pages"])
 
@@ -113,6 +144,20 @@ class Replayer(Programs):
         self.assertEqual(len(said["cpu_nanoseconds"]), 3)
         self.assertGreater(min(said["cpu_nanoseconds"]), 0)
 
+    def test_each_thread_is_one(self):
+        """The C library serves a thread from an arena of its own; a block goes from another
+        thread, and after the end of its own, as well."""
+        alone = [event(MALLOC, 20000)] * 4
+        together = trace_of(*alone, mark(THREAD, 1), *alone, mark(THREAD, 2), event(FREE, 1),
+                            event(CALLOC, 600), mark(GONE, 1), mark(THREAD, 0), event(FREE, 1),
+                            event(FREE, 3), calls=12)
+        for kind in ("core", "malloc"):
+            said = self.replayed(together, kind, sizes="both")
+            self.assertEqual((said["threads"], said["calls"]), (3, 12))
+            self.assertEqual(said["samples"][-1][0], 6 * 20000)
+        said = self.replayed(together, "malloc", "time", 3, sizes="both")
+        self.assertEqual(len(said["cpu_nanoseconds"]), 3)
+
     def test_blocks_that_overlap_are_noticed(self):
         """The arm without an allocator hands out the same block twice."""
         with self.assertRaisesRegex(BenchmarkError, "does not hold what was written"):
@@ -129,19 +174,27 @@ class Replayer(Programs):
                 (trace_of(event(FREE, 1)), DAMAGED), (trace_of(event(REALLOC, 1, 8)), DAMAGED),
                 (trace_of(event(MALLOC, 8), event(FREE, 2)), DAMAGED),
                 (trace_of(event(MALLOC, 8), event(FREE, 1), event(FREE, 1)), DAMAGED),
-                (trace_of(event(FREE, 0, 7, 0)), DAMAGED), (MAGIC + b"\xff" * 11, DAMAGED)):
+                (trace_of(mark(7, 0)), DAMAGED), (MAGIC + b"\xff" * 11, DAMAGED),
+                (trace_of(mark(THREAD, 2), calls=0), DAMAGED),
+                (trace_of(mark(GONE, 0), calls=0), DAMAGED),
+                (trace_of(mark(GONE, 1), calls=0), DAMAGED),
+                (trace_of(mark(THREAD, 1), mark(GONE, 1), event(MALLOC, 8), calls=1), DAMAGED),
+                (trace_of(mark(THREAD, 1), mark(GONE, 1), mark(THREAD, 1), calls=0), DAMAGED),
+                (trace_of(*(mark(THREAD, thread) for thread in range(1025)), calls=0),
+                 "more threads than can be replayed")):
             with self.subTest(content=content[:30]), self.assertRaisesRegex(BenchmarkError, words):
                 self.replayed(content)
 
     def test_a_trace_that_is_missing(self):
         with self.assertRaisesRegex(BenchmarkError, "No such file"):
-            replay.run(self.programs["none"], "time", 1, replay.Arm("none", "none"),
-                       self.folder / "missing.trace", 60)
+            self.replayer("none").run("time", 1, "both", self.folder / "missing.trace", 60)
 
 
 class Arms(unittest.TestCase):
     def test_what_can_be_typed(self):
         self.assertEqual(replay.parse_arm("malloc"), replay.Arm("malloc", "malloc"))
+        self.assertEqual(replay.parse_arm("mimalloc3"),
+                         replay.Arm("mimalloc3", "malloc", library="mimalloc3"))
         text = "core@HEAD~1,OBM_RUN_SHIFT=16,retain=3M,check=1"
         self.assertEqual(replay.parse_arm(text), replay.Arm(
             text, "core", "HEAD~1", ("OBM_RUN_SHIFT=16",), "retain=3M,check=1"))
@@ -151,6 +204,12 @@ class Arms(unittest.TestCase):
                      "core,OBM_RUN_SHIFT", "core,OBM_X=$(reboot)"):
             with self.assertRaisesRegex(ValueError, "no arm"):
                 replay.parse_arm(text)
+
+    def test_a_library_that_is_missing(self):
+        with tempfile.TemporaryDirectory() as folder, \
+                mock.patch.object(allocators.ctypes.util, "find_library", return_value=None):
+            with self.assertRaisesRegex(BenchmarkError, "no library libjemalloc"):
+                replay.replayer_of(replay.parse_arm("jemalloc"), Path(folder))
 
     def test_only_what_can_be_set_is_set(self):
         inputs = [machine.REPOSITORY / part for part in replay.CORE_FOLDERS]
@@ -205,7 +264,11 @@ class Recording(InFolder):
 
     def test_from_a_script_to_a_report(self):
         status, output, errors = self.record(
-            "import sys, os\n"
+            "import sys, os, threading\n"
+            "held = []\n"
+            "thread = threading.Thread(target=lambda: held.append(bytearray(20000)))\n"
+            "thread.start()\n"
+            "thread.join()\n"
             "kept = [(number, str(number)) for number in range(20000)]\n"
             "if os.fork() == 0:\n"
             "    more = [object() for number in range(1000)]\n"
@@ -221,6 +284,7 @@ class Recording(InFolder):
         self.assertEqual((status, errors), (0, ""))
         self.assertRegex(output, r"own +core .*\n +core,retain=none ")
         result = document.read(self.report / "replay.json")
+        self.assertEqual(result["traces"][0]["threads"], 2)
         # 20000 tuples, ints and strings, made and freed; the child's are not in it.
         self.assertGreater(result["traces"][0]["calls"], 100_000)
         self.assertGreater(max(asked for asked, *_ in result["traces"][0]["arms"][0]["samples"]),
@@ -298,10 +362,11 @@ def small_document() -> dict:
              "instructions": None}
     return {**{key: whole[key] for key in document.CIRCUMSTANCES if key != "interpreters"},
             "format": replay.FORMAT, "compiler": "cc", "valgrind": None,
-            "parameters": {"rounds": 2, "samples": 2},
-            "arms": [{"name": name, "kind": name, "tree": "", "macros": [], "settings": ""}
+            "parameters": {"rounds": 2, "samples": 2, "sizes": "both"},
+            "arms": [{"name": name, "kind": name, "tree": "", "macros": [], "settings": "",
+                      "library": ""}
                      for name in ("core", "malloc")],
-            "traces": [{"name": "one", "calls": 10, "calls_of_program": 12, "slots": 3,
+            "traces": [{"name": "one", "calls": 10, "calls_of_program": 12, "slots": 3, "threads": 1,
                         "arms": [arm, other]}]}
 
 
@@ -318,6 +383,7 @@ class Report(unittest.TestCase):
         self.assertEqual((core["instructions"], other["instructions"]), (2.5, None))
         self.assertEqual((core["asked"], core["floor"], core["held"], core["peak"]), (3, 4, 6, 7))
         self.assertEqual((core["held / floor"], core["held / asked"]), (1.5, 2.0))
+        self.assertEqual(core["at peak"], 1.75)
 
     def test_means_of_several_traces(self):
         report = small_document()

@@ -1,11 +1,14 @@
 """The workloads keep to old syntax, and what they share reads and writes what it should."""
 import ast
 import json
+import subprocess
 import sys
 import unittest
 from unittest import mock
 
-from obmallocbench.scenarios import MEMORY_SCENARIOS, PROGRAMS, SCENARIOS, WORKLOADS
+from obmallocbench import machine
+from obmallocbench.scenarios import (LARGER_NAMES, LARGER_PROGRAMS, MEMORY_SCENARIOS, PROGRAM_NAMES,
+                                     PROGRAMS, SCENARIOS, WORKLOADS, workload_of_program)
 
 sys.path.insert(0, str(WORKLOADS))
 import live         # noqa: E402  (a script's neighbour, found the way a script finds it)
@@ -33,13 +36,24 @@ class Syntax(unittest.TestCase):
                     self.assertFalse(node.kwonlyargs or [a for a in node.args if a.annotation])
 
     def test_every_scenario_has_its_script(self):
-        for workload in (*MEMORY_SCENARIOS.values(), PROGRAMS):
+        for workload in (*MEMORY_SCENARIOS.values(), PROGRAMS, LARGER_PROGRAMS):
             self.assertTrue(workload.script.is_file())
         for scenario in SCENARIOS.values():
             self.assertTrue(scenario.script.is_file())
             self.assertEqual(len(scenario.phases), len(scenario.activities))
             self.assertIn(scenario.before, scenario.phases)
             self.assertIn(scenario.freed, scenario.phases)
+
+
+    def test_every_program_runs(self):
+        for name in (*PROGRAM_NAMES, *LARGER_NAMES):
+            workload = workload_of_program(name)
+            child = subprocess.run(
+                [sys.executable, "-S", str(workload.script),
+                 *workload.command_options({"program": name, "size": 4000})],
+                env=machine.clean_environment({}), capture_output=True, text=True, timeout=600)
+            self.assertEqual((child.returncode, child.stderr), (0, ""), name)
+            self.assertEqual(json.loads(child.stdout)["parameters"]["program"], name)
 
 
 class Measuring(unittest.TestCase):
@@ -125,8 +139,20 @@ class PageFloor(unittest.TestCase):
                                                 "live_bytes": self.page // 16 + 3})
 
     def test_large_blocks_are_apart(self):
-        self.floor.add_block(self.page, live.SMALL_MAX + 1)
-        self.assertEqual((self.floor.pages, self.floor.large_bytes), ({}, live.SMALL_MAX + 1))
+        self.assertEqual(self.floor.largest, 512)
+        self.floor.add_block(self.page, 513)
+        self.assertEqual((self.floor.pages, self.floor.large_bytes), ({}, 513))
+
+    def test_what_obmalloc_serves_is_in_the_floor(self):
+        module = mock.Mock()
+        module.stats.return_value = {"classes": [{"size": 16}, {"size": 32768}]}
+        with mock.patch.dict(sys.modules, {"_obmalloc": module}):
+            for settings, largest in (({"medium": 1}, 32768), ({"medium": 0}, 512), ({}, 512)):
+                module.settings.return_value = settings
+                floor = live.Floor()
+                floor.add_block(self.page, 2 * self.page)
+                self.assertEqual((floor.largest, sorted(floor.pages)),
+                                 (largest, [1, 2] if largest > 512 else []))
 
     def test_what_the_interpreter_shares_is_not_counted(self):
         for item in (None, 0, 256, -5, "", "a"):

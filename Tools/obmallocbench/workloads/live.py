@@ -2,8 +2,8 @@
 
 The page floor is the bytes of all pages that hold at least one live block: the least that an
 allocator which moves nothing can hold. It is found from the addresses of the objects, so it means
-the same under every allocator. Blocks too large for the small allocator are the system malloc's:
-they are counted apart.
+the same under every allocator. Blocks too large for it are the system malloc's: they are counted
+apart.
 
 Knows numbers, strings, tuples, lists and dictionaries of CPython; the tables of the last two, which
 lie apart, are found where 64-bit release builds from 3.6 on keep their addresses.
@@ -16,7 +16,6 @@ import measure
 WORD = struct.calcsize("P")
 LIST_TABLE_WORD = 3         # ob_item follows ob_refcnt, ob_type, ob_size
 DICT_TABLE_WORD = 4         # ma_keys follows ob_refcnt, ob_type, ma_used, a version or tag
-SMALL_MAX = 512             # bytes of the largest block that is not the system malloc's
 TABLES_SINCE = (3, 6)
 
 
@@ -37,21 +36,23 @@ def _pointer_at(address):
 class Floor:
     """The pages and bytes of the live blocks noted so far.
 
-    pages: the numbers of the pages of small blocks (the keys of a dictionary). live_bytes,
-    large_bytes: of the small blocks, and of the others, as asked for, before rounding.
+    pages: the numbers of the pages of blocks that are not the system malloc's (the keys of a
+    dictionary). live_bytes, large_bytes: of these blocks, and of the others, as asked for, before
+    rounding. largest: bytes of the largest that is not the system malloc's.
     complete: whether every block could be found.
     """
 
     def __init__(self):
         self.page = measure.page_size()
         self.pages = {}
+        self.largest = measure.largest_served()
         self.live_bytes = self.large_bytes = 0
         self.complete = hasattr(sys, "getsizeof")
         self.has_tables = sys.version_info[:2] >= TABLES_SINCE and WORD == 8
 
     def add_block(self, start, size):
         """Note a block (address and bytes, int)."""
-        if size > SMALL_MAX:
+        if size > self.largest:
             self.large_bytes += size
             return
         self.live_bytes += size

@@ -26,6 +26,7 @@ except ImportError:
     resource = None
 
 KIBIBYTE = 1024
+SMALL_MAX = 512             # bytes of the largest block that pymalloc serves
 # Bytes a read; the files in /proc read here are smaller. Much more would disturb what is measured:
 # glibc looks for memory to give back when it frees 64 KiB at once.
 READ_SIZE = 1 << 13
@@ -255,17 +256,31 @@ def _preloaded_module():
     return None
 
 
-def allocator_stats():
-    """Return what obmalloc says of its own heap (dictionary), in a patched interpreter or where
-    its library is preloaded; None anywhere else."""
+def _module():
+    """Return obmalloc's module in a patched interpreter or where its library is preloaded, None
+    anywhere else."""
     try:
         import _obmalloc
+        return _obmalloc
     except ImportError:
-        _obmalloc = _preloaded_module()
-    if _obmalloc is None:
+        return _preloaded_module()
+
+
+def allocator_stats():
+    """Return what obmalloc says of its own heap (dictionary), None where it does not serve."""
+    module = _module()
+    if module is None:
         return None
-    stats = _obmalloc.stats()
+    stats = module.stats()
     return dict([(name, stats[name]) for name in stats if name != "classes"])
+
+
+def largest_served():
+    """Return the bytes (int) of the largest block that is not the system malloc's."""
+    module = _module()
+    if module is None or not module.settings().get("medium"):
+        return SMALL_MAX
+    return module.stats()["classes"][-1]["size"]
 
 
 def pymalloc_arena_bytes():
