@@ -17,6 +17,8 @@
 
 #include "_obmalloc_functions.c"
 
+#include "_obmalloc_owned.h"
+
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
 struct arena_snapshot {
@@ -242,6 +244,10 @@ static PyMethodDef methods[] = {
 #ifndef OBM_LOADABLE
     {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
 #endif
+    {"owned", obmalloc_owned, METH_VARARGS, owned_doc},
+    {"block", obmalloc_block, METH_VARARGS, block_doc},
+    {"words", obmalloc_words, METH_VARARGS, words_doc},
+    {"traverse", obmalloc_traverse, METH_O, traverse_doc},
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},
