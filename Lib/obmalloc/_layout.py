@@ -13,7 +13,7 @@ from obmalloc.loading import _obmalloc
 
 _WORD = struct.calcsize('P')
 
-# Offsets in bytes; 0: not known.  Modules/_obmalloc_objects.h tells what each means.
+# Offsets in bytes; 0: not known.  Modules/_obmalloc_objects.c tells what each means.
 _UNKNOWN = dict.fromkeys((
     'list_items', 'dict_keys', 'dict_values', 'set_table', 'bytearray_bytes', 'str_state',
     'str_ascii', 'str_compact', 'str_utf8', 'str_data', 'type_traverse', 'type_dictoffset',

@@ -1,16 +1,11 @@
-/* _obmalloc.owned(): whose each live block is, and what copies of the values of
-   containers would give back.
+/* _obmalloc.owned(): to what each live block belongs, and what copies of the values of
+   containers would give back.  A part of _obmalloc.c.
 
    Copies.  A *container* is a list, dict, set or deque that dominates at least
    OWNED_FEW_VALUES of what it refers to, the keys of a dict not counted, and that lies
    in no other one.  What it dominates goes when its values are replaced by copies, but
    for its keys and what only they refer to.  A page of which all live blocks go is
    given back, unless the copies come to lie there. */
-
-#ifndef OBMALLOC_OWNED_H
-#define OBMALLOC_OWNED_H
-
-#include "_obmalloc_graph.h"
 
 #define OWNED_FEW_VALUES 16
 
@@ -581,17 +576,31 @@ PyDoc_STRVAR(owned_doc,
 "owned(limit, layout, copied_by_reference, container_types, /)\n"
 "    -> (types, arenas, copies)\n"
 "\n"
-"Whose the live blocks of this interpreter are.  types and arenas are as those of\n"
-"owners().  layout is as obmalloc._layout makes it; the other two are tuples of types.\n"
+"To what the live blocks of this interpreter belong.  layout is as obmalloc._layout makes\n"
+"it; the other two are tuples of types.\n"
+"\n"
+"types: a list of (type, beside, holder, blocks, bytes, pages, held) for all of\n"
+"them.  type is None where it is not known; beside says that the blocks are\n"
+"memory which objects of that type have beside themselves; holder is the type\n"
+"of an object that refers to them, or None; pages is the number of pages with\n"
+"such a block; held (float, bytes) is their share of these pages, each divided\n"
+"evenly among its live blocks.\n"
+"\n"
+"arenas: a list of (number, address, pages, used pages, live blocks, live bytes,\n"
+"shown), those with the fewest live bytes first.  shown is a list of (page\n"
+"number, block size, live blocks, blocks), the emptiest first, and blocks one\n"
+"of (address, owner or None, beside, holder).  In all, no more than limit blocks are\n"
+"shown, and only pages that are shown whole.\n"
 "\n"
 "copies: what copies of the values of containers would give back, a list of (type,\n"
 "others, container type, container, its values, containers, values, classes): the\n"
 "type that most values are of, and whether some are of others; the container with most\n"
-"values, and how many it has; how many there are in all; and for each size class (number, counts, counts\n"
-"with the keys of dicts), where counts are (blocks that go, pages without a free block\n"
-"of which all blocks go, other pages of which all live blocks go).\n"
+"values, and how many it has; how many there are in all; and for each size class\n"
+"(number, counts, counts with the keys of dicts), where counts are (blocks that go,\n"
+"pages without a free block of which all blocks go, other pages of which all live\n"
+"blocks go).\n"
 "\n"
-"Takes some 80 bytes of the system's memory for each object meanwhile.  Raises\n"
+"Takes some 100 bytes of the system's memory for each object meanwhile.  Raises\n"
 "MemoryError, and RuntimeError if a free list is damaged.");
 
 static PyObject *
@@ -627,5 +636,3 @@ obmalloc_owned(PyObject *Py_UNUSED(module), PyObject *args)
     Py_DECREF(tracked);
     return result;
 }
-
-#endif /* OBMALLOC_OWNED_H */

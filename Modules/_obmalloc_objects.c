@@ -1,12 +1,9 @@
 /* What a Python object refers to and what memory it has beside itself, in any
    version: by Python's own tp_traverse, and by offsets that Lib/obmalloc/_layout.py
    has found and verified in this very process.  Nothing here knows a struct of
-   Python's, so it works in the loadable library too.
+   Python's, so it works in the loadable library too.  A part of _obmalloc.c.
 
    An offset of 0 is not known, and what it would lead to is not visited. */
-
-#ifndef OBMALLOC_OBJECTS_H
-#define OBMALLOC_OBJECTS_H
 
 #define OBJECTS_MOST_CODE_FIELDS 16
 
@@ -332,5 +329,3 @@ obmalloc_traverse(PyObject *Py_UNUSED(module), PyObject *type)
     }
     return PyLong_FromSize_t((size_t)PyType_GetSlot((PyTypeObject *)type, Py_tp_traverse));
 }
-
-#endif /* OBMALLOC_OBJECTS_H */

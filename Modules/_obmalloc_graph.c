@@ -1,24 +1,36 @@
-/* All objects, what they refer to, and who dominates whom.
+/* All objects, what they refer to, and who dominates whom.  A part of _obmalloc.c.
 
-   A node is an object, or memory that an object has beside itself.  Known to be
-   objects are those that the collector tracks, and what they refer to: see
-   _obmalloc_owners.h, of which this keeps the rules.  An edge is a reference that
-   _obmalloc_objects.h has found.
+   A block does not say what it holds, and guessing proves nothing: a number may look
+   like the address of a type.  So the way is not from blocks to objects but from objects
+   to blocks.  These are known to be objects:
+
+   - what the collector tracks: gc.get_objects() lists them;
+   - what those refer to, by their own tp_traverse, as gc.get_referents() finds
+     it.  A strong reference is to a living object;
+   - what tuples and dicts that the collector has stopped tracking refer to,
+     in the same way; and the fields of code objects, which have no tp_traverse.
+
+   A *node* is an object, or memory that an object has beside itself.  An *edge* is a
+   reference that _obmalloc_objects.c has found.  All other blocks stay unknown: objects
+   to which only C variables or the locals of C functions refer, the free lists of the
+   basic types, and what else is allocated with PyMem_Malloc().
+
+   Of each object the type of one other that refers to it is remembered too, its
+   holder: "str in list" says more than "str".  For what the dict of an instance refers
+   to, the holder is the instance: since 3.11 most have no dict any more, and "str in
+   dict" would say nothing.
 
    A *root* is a node to which something refers that is not in the graph, as its count
-   of references tells (a variable of C code, a local of another thread); and every
+   of references tells (a variable of C code, a local of another thread); and each
    object that no copy takes along, such as a class, a module or a function.  Node a
-   *dominates* node b if every way from a root to b leads through a: who lets go of a
-   lets go of b.  The closest dominator of each node is found by the semi-NCA
+   *dominates* node b if every way from a root to b leads through a: when a goes, b
+   goes.  The closest dominator of each node is found by the semi-NCA
    algorithm (L. Georgiadis, Linear-time algorithms for dominators and related
    problems, 2005): some steps for each edge, cycles included.
 
-   Nothing is allocated from the arenas meanwhile, and no Python code runs. */
-
-#ifndef OBMALLOC_GRAPH_H
-#define OBMALLOC_GRAPH_H
-
-#include "_obmalloc_objects.h"
+   Nothing is allocated from the arenas meanwhile, and no Python code runs until the
+   objects that are to be shown are held by references, so that what is found stays
+   true. */
 
 /* Numbers of nodes begin with 1.  0 is none, and above all roots. */
 typedef uint32_t graph_number;
@@ -400,7 +412,7 @@ graph_follow(struct graph *graph, graph_number number)
     graph->nodes[number].first_edge = graph->edge_count;
     graph->visited = number;
     if (!graph->nodes[number].beside) {
-        graph->nodes[number].root = graph->nodes[number].root || graph_is_never_copied(graph, object);
+        graph->nodes[number].root = graph_is_never_copied(graph, object);
         objects_visit_memory(&graph->layout, object, graph_visit_memory, graph);
         if (PyObject_GC_IsTracked(object) || objects_refers_untracked(&graph->layout, object)) {
             objects_visit_references(&graph->layout, object, graph_visit, graph);
@@ -643,5 +655,3 @@ graph_find_dominators(struct graph *graph)
     graph_search_free(&search);
     return done;
 }
-
-#endif /* OBMALLOC_GRAPH_H */
