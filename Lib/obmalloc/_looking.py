@@ -46,7 +46,10 @@ def pins(limit=10_000, *, objects=False):
 
     It visits all objects, some 0.3 s for a million on a usual machine.  Meanwhile no other
     thread runs, and some 100 bytes of memory are used for each object.
+
+    Raises RuntimeError if the heap is damaged, as check() does.
     """
+    _obmalloc.check()       # before anything is allocated from it
     from obmalloc import _layout, _pins
     stats, layout, frames = _obmalloc.stats(), _layout.find(), _pins.own_frames()
     try:
