@@ -53,7 +53,8 @@ struct graph_node {
    Python code runs. */
 struct graph_page {
     uintptr_t address;
-    size_t first_slot;
+    uintptr_t first_block;      /* may start on a page before, if blocks lie across pages */
+    size_t first_slot;          /* of that block */
     unsigned number;            /* in its arena */
     unsigned block_size;        /* bytes */
     unsigned slot_count, live;  /* blocks that were ever handed out; of these, in use */
@@ -151,6 +152,13 @@ graph_reserve(struct graph *graph)
            && graph->slots != NULL;
 }
 
+/* Whether a block starts on the page, and not on one before. */
+static bool
+graph_starts_on(const struct graph_page *page, unsigned block)
+{
+    return page->first_block + (uintptr_t)block * page->block_size >= page->address;
+}
+
 /* Enter a page that is in use.  false: its free list is damaged. */
 static bool
 graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct obm_pool *pool,
@@ -162,6 +170,7 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         return false;
     }
     page->address = (uintptr_t)obm_pool_address(graph->heap, pool);
+    page->first_block = page->address;
     page->number = obm_pool_page(graph->heap, pool);
     page->size_class = pool->size_class;
     page->block_size = (unsigned)obm_class_size(graph->heap, pool->size_class);
@@ -171,10 +180,10 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         bool is_live = live[i / 64] >> (i % 64) & 1;
         graph->slots[slot + i] = is_live ? GRAPH_UNKNOWN : GRAPH_NOT_LIVE;
         page->live += is_live;
+        arena->live_blocks += is_live && graph_starts_on(page, i);
+        arena->live_bytes += is_live && graph_starts_on(page, i) ? page->block_size : 0;
     }
     page->full = page->live == graph->heap->geometry.classes[pool->size_class].capacity;
-    arena->live_blocks += page->live;
-    arena->live_bytes += (size_t)page->live * page->block_size;
     graph->places[obm_page_id(graph->heap, pool)] = (size_t)(page - graph->pages) + 1;
     return true;
 }
@@ -213,7 +222,8 @@ graph_enter_blocks(struct graph *graph)
     return true;
 }
 
-/* The slot of the live block that address lies in; NULL: in none. */
+/* The slot of the live block that address lies in, on the page where it starts; NULL: it
+   lies in none. */
 static graph_number *
 graph_slot(const struct graph *graph, const void *address)
 {
@@ -223,7 +233,10 @@ graph_slot(const struct graph *graph, const void *address)
         return NULL;
     }
     const struct graph_page *page = &graph->pages[place - 1];
-    size_t block = ((uintptr_t)address - page->address) / page->block_size;
+    size_t block = ((uintptr_t)address - page->first_block) / page->block_size;
+    if (!graph_starts_on(page, (unsigned)block)) {
+        return graph_slot(graph, (const void *)page->first_block);
+    }
     graph_number *slot = &graph->slots[page->first_slot + block];
     return block < page->slot_count && *slot != GRAPH_NOT_LIVE ? slot : NULL;
 }
@@ -433,6 +446,22 @@ graph_holder(const struct graph *graph, const struct graph_node *node)
     return referrer != 0 ? Py_TYPE(graph->nodes[referrer].object) : NULL;
 }
 
+/* A block that starts on a page before has a slot on this one too: it leads to the same
+   node. */
+static void
+graph_repeat_slots(struct graph *graph)
+{
+    for (size_t a = 0; a < graph->arena_count; a++) {
+        for (unsigned p = 0; p < graph->arenas[a].used_pages; p++) {
+            const struct graph_page *page = &graph->arenas[a].pages[p];
+            if (page->slot_count != 0 && !graph_starts_on(page, 0)) {
+                const graph_number *slot = graph_slot(graph, (const void *)page->first_block);
+                graph->slots[page->first_slot] = slot != NULL ? *slot : GRAPH_NOT_LIVE;
+            }
+        }
+    }
+}
+
 /* Make the graph of a list of what the collector tracks.  false: no memory. */
 static bool
 graph_make(struct graph *graph, PyObject *tracked)
@@ -457,6 +486,7 @@ graph_make(struct graph *graph, PyObject *tracked)
         node->root = node->root || (!node->beside
                                     && objects_references(node->object) > node->references);
     }
+    graph_repeat_slots(graph);
     return !graph->no_memory;
 }
 

@@ -66,7 +66,7 @@ owned_row_place(struct owned_row *rows, size_t capacity, const struct owned_row 
 {
     const char *key = (const char *)like->type + 3 * (uintptr_t)like->holder + like->beside;
     size_t place = graph_hash(key, capacity);
-    while (rows[place].blocks != 0
+    while (rows[place].pages != 0
            && (rows[place].type != like->type || rows[place].holder != like->holder
                || rows[place].beside != like->beside)) {
         place = (place + 1) & (capacity - 1);
@@ -83,7 +83,7 @@ owned_rows_grow(struct owned *owned)
         return false;
     }
     for (size_t i = 0; i < owned->row_capacity; i++) {
-        if (owned->rows[i].blocks != 0) {
+        if (owned->rows[i].pages != 0) {
             *owned_row_place(rows, capacity, &owned->rows[i]) = owned->rows[i];
         }
     }
@@ -106,19 +106,21 @@ owned_kind(const struct graph *graph, graph_number slot)
 }
 
 static bool
-owned_count_block(struct owned *owned, const struct graph_page *page, graph_number slot)
+owned_count_block(struct owned *owned, const struct graph_page *page, unsigned block)
 {
+    graph_number slot = owned->graph.slots[page->first_slot + block];
+    bool starts = graph_starts_on(page, block);
     if (2 * (owned->row_count + 1) > owned->row_capacity && !owned_rows_grow(owned)) {
         return false;
     }
     struct owned_row like = owned_kind(&owned->graph, slot);
     struct owned_row *row = owned_row_place(owned->rows, owned->row_capacity, &like);
-    if (row->blocks == 0) {
+    if (row->pages == 0) {
         *row = like;
         owned->row_count++;
     }
-    row->blocks++;
-    row->bytes += page->block_size;
+    row->blocks += starts;
+    row->bytes += starts ? page->block_size : 0;
     row->held += (double)owned->graph.heap->geometry.page_size / page->live;
     row->pages += row->last_page != page;
     row->last_page = page;
@@ -133,8 +135,8 @@ owned_count_rows(struct owned *owned)
         for (unsigned p = 0; p < graph->arenas[a].used_pages; p++) {
             const struct graph_page *page = &graph->arenas[a].pages[p];
             for (unsigned i = 0; i < page->slot_count; i++) {
-                graph_number slot = graph->slots[page->first_slot + i];
-                if (slot != GRAPH_NOT_LIVE && !owned_count_block(owned, page, slot)) {
+                if (graph->slots[page->first_slot + i] != GRAPH_NOT_LIVE
+                    && !owned_count_block(owned, page, i)) {
                     return false;
                 }
             }
@@ -309,10 +311,11 @@ owned_count_copies_on(struct owned *owned, const struct graph_page *page)
         alone = alone && goes != 0 && (common == 0 || common == goes);
         common = goes;
         if (goes != 0) {
+            bool starts = graph_starts_on(page, i);
             struct owned_class *counts = &owned->copies[goes - 1].classes[page->size_class];
             bool key = graph->nodes[slot].key;
-            counts->blocks += !key;
-            counts->blocks_with_keys++;
+            counts->blocks += starts && !key;
+            counts->blocks_with_keys += starts;
             keys = keys || key;
         }
     }
@@ -435,13 +438,13 @@ owned_list_blocks(const struct graph *graph, const struct graph_page *page)
     PyObject *list = PyList_New(0);
     for (unsigned i = 0; list != NULL && i < page->slot_count; i++) {
         graph_number slot = graph->slots[page->first_slot + i];
-        if (slot == GRAPH_NOT_LIVE) {
+        if (slot == GRAPH_NOT_LIVE || !graph_starts_on(page, i)) {
             continue;
         }
         struct owned_row kind = owned_kind(graph, slot);
         PyObject *owner = slot != GRAPH_UNKNOWN ? graph->nodes[slot].object : NULL;
         if (!owned_append(list, Py_BuildValue(
-                "(KOOO)", (unsigned long long)(page->address + (uintptr_t)i * page->block_size),
+                "(KOOO)", (unsigned long long)(page->first_block + (uintptr_t)i * page->block_size),
                 owned_or_none(owner), owned_bool(kind.beside), owned_or_none(kind.holder)))) {
             Py_CLEAR(list);
         }
@@ -487,7 +490,7 @@ owned_list_rows(const struct owned *owned)
     PyObject *list = PyList_New(0);
     for (size_t i = 0; list != NULL && i < owned->row_capacity; i++) {
         const struct owned_row *row = &owned->rows[i];
-        if (row->blocks != 0
+        if (row->pages != 0
             && !owned_append(list, Py_BuildValue(
                    "(OOOnnnd)", owned_or_none(row->type), owned_bool(row->beside),
                    owned_or_none(row->holder), (Py_ssize_t)row->blocks, (Py_ssize_t)row->bytes,
