@@ -10,12 +10,19 @@
 #  define PY_SSIZE_T_CLEAN          /* before 3.13 "y#" takes it to mean Py_ssize_t */
 #  include "Python.h"
 #  include <stdbool.h>
-#  include "_obmalloc_owners.h"      // WITH_OBMALLOC_ARENAS, _PyObmalloc_Owners()
+#  if PY_VERSION_HEX >= 0x030d0000
+#    include "pycore_obmalloc.h"    // WITH_OBMALLOC_ARENAS
+#  else
+#    include "obmalloc/choice.h"    // WITH_OBMALLOC_ARENAS
+#  endif
 #endif
 
 #if WITH_OBMALLOC_ARENAS
 
 #include "_obmalloc_functions.c"
+#include "_obmalloc_objects.c"
+#include "_obmalloc_graph.c"
+#include "_obmalloc_owned.c"
 
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
@@ -59,10 +66,9 @@ PyDoc_STRVAR(heap_map_doc,
 "heap_map() -> list of (number, address, purgeable, pages)\n"
 "\n"
 "What every page of every arena of this interpreter is.  address is that of\n"
-"the first page (int), pages has six bytes for each: 0 fresh, 1 purged,\n"
-"2 dirty or 3 used; the size class, of a used page; the number of live blocks\n"
-"that touch it, as an unsigned short; 1 if one of these begins on a page before,\n"
-"else 0; and an unused one.  All as of one moment.");
+"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
+"2 dirty or 3 used; the size class, of a used page; and the number of live\n"
+"blocks as an unsigned short.  All as of one moment.");
 
 static PyObject *
 obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
@@ -201,37 +207,6 @@ obmalloc_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 
 #include "_obmalloc_watch.c"
 
-#else   /* it needs the structs of one version of Python */
-
-PyDoc_STRVAR(owners_doc,
-"owners(limit, /) -> (types, arenas)\n"
-"\n"
-"Whose the live blocks of this interpreter are.\n"
-"\n"
-"types: a list of (type, beside, holder, blocks, bytes, pages, held) for all of\n"
-"them.  type is None where it is not known; beside says that the blocks are\n"
-"memory which objects of that type have beside themselves; holder is the type\n"
-"of an object that refers to them, or None; pages is the number of pages with\n"
-"such a block; held (float, bytes) is their share of these pages, each divided\n"
-"among its live blocks by the bytes that they have there.  A block that lies on\n"
-"several pages is listed on the one where it begins.\n"
-"\n"
-"arenas: a list of (number, address, pages, used pages, live blocks, live bytes,\n"
-"shown), those with the fewest live bytes first.  shown is a list of (page\n"
-"number, block size, live blocks, blocks), the emptiest first, and blocks one\n"
-"of (address, owner or None, beside, holder).  In all, no more than limit blocks are\n"
-"shown, and only pages that are shown whole.\n"
-"\n"
-"Takes sixteen bytes of the system's memory for each block meanwhile.  Raises\n"
-"MemoryError, and RuntimeError if a free list is damaged.");
-
-static PyObject *
-obmalloc_owners(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    Py_ssize_t limit;
-    return PyArg_ParseTuple(args, "n:owners", &limit) ? _PyObmalloc_Owners(limit) : NULL;
-}
-
 #endif  /* OBM_LOADABLE */
 
 static PyMethodDef methods[] = {
@@ -241,9 +216,10 @@ static PyMethodDef methods[] = {
     {"active", obmalloc_active, METH_NOARGS, active_doc},
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
     {"heap_map", obmalloc_heap_map, METH_NOARGS, heap_map_doc},
-#ifndef OBM_LOADABLE
-    {"owners", obmalloc_owners, METH_VARARGS, owners_doc},
-#endif
+    {"owned", obmalloc_owned, METH_VARARGS, owned_doc},
+    {"block", obmalloc_block, METH_VARARGS, block_doc},
+    {"words", obmalloc_words, METH_VARARGS, words_doc},
+    {"traverse", obmalloc_traverse, METH_O, traverse_doc},
     {"settings", obmalloc_settings, METH_NOARGS, settings_doc},
     {"trim", obmalloc_trim, METH_NOARGS, trim_doc},
     {"check", obmalloc_check, METH_VARARGS, check_doc},

@@ -33,6 +33,7 @@
 
 /* In the stable ABI from 3.13 on, and there in all versions. */
 extern void *PyMem_RawCalloc(size_t count, size_t size);
+extern void *PyMem_RawRealloc(void *block, size_t size);
 extern void PyMem_RawFree(void *block);
 
 #pragma weak Py_BuildValue
@@ -40,36 +41,62 @@ extern void PyMem_RawFree(void *block);
 #pragma weak Py_IncRef
 #pragma weak PyArg_ParseTuple
 #pragma weak PyBool_FromLong
+#pragma weak PyByteArray_Type
 #pragma weak PyBytes_FromStringAndSize
 #pragma weak PyCMethod_New
+#pragma weak PyDict_GetItemString
 #pragma weak PyDict_New
+#pragma weak PyDict_Next
 #pragma weak PyDict_SetItemString
+#pragma weak PyDict_Type
 #pragma weak PyErr_Clear
+#pragma weak PyErr_Format
 #pragma weak PyErr_NoMemory
+#pragma weak PyErr_Occurred
 #pragma weak PyErr_SetString
 #pragma weak PyEval_RestoreThread
 #pragma weak PyEval_SaveThread
 #pragma weak PyExc_ImportError
 #pragma weak PyExc_RuntimeError
+#pragma weak PyExc_TypeError
 #pragma weak PyExc_ValueError
+#pragma weak PyFrozenSet_Type
 #pragma weak PyImport_ImportModule
 #pragma weak PyInterpreterState_Get
+#pragma weak PyList_Append
+#pragma weak PyList_GetItem
 #pragma weak PyList_New
 #pragma weak PyList_SetItem
+#pragma weak PyList_Size
+#pragma weak PyLong_AsSsize_t
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
 #pragma weak PyMem_Free
 #pragma weak PyMem_Malloc
 #pragma weak PyMem_RawCalloc
 #pragma weak PyMem_RawFree
+#pragma weak PyMem_RawRealloc
 #pragma weak PyModuleDef_Init
 #pragma weak PyModule_AddIntConstant
 #pragma weak PyObject_Call
+#pragma weak PyObject_CallMethod
 #pragma weak PyObject_Free
+#pragma weak PyObject_GC_IsTracked
 #pragma weak PyObject_GetAttrString
 #pragma weak PyObject_Malloc
+#pragma weak PySet_Type
+#pragma weak PyTuple_GetItem
+#pragma weak PyTuple_New
+#pragma weak PyTuple_Pack
+#pragma weak PyTuple_SetItem
+#pragma weak PyTuple_Size
+#pragma weak PyTuple_Type
+#pragma weak PyType_GetFlags
+#pragma weak PyType_GetSlot
+#pragma weak PyType_IsSubtype
 #pragma weak PyUnicode_FromString
 #pragma weak _PyArg_ParseTuple_SizeT
+#pragma weak _PyObject_CallMethod_SizeT
 #pragma weak _Py_BuildValue_SizeT
 #pragma weak _Py_FalseStruct
 #pragma weak _Py_NoneStruct

@@ -20,7 +20,7 @@ import tempfile
 import time
 
 import obmalloc
-from obmalloc import _kernel, _looking, _outside, _report, _running, _text, _watching
+from obmalloc import _kernel, _outside, _report, _running, _text, _watching
 from obmalloc import loading
 from obmalloc._output import CommandError, complain, one_line, printing, show
 
@@ -140,13 +140,6 @@ def _process_bytes():
         return None
 
 
-def _pins_if_any(limit):
-    try:
-        return obmalloc.pins(limit)
-    except NotImplementedError:
-        return None
-
-
 def _begun(end):
     """A file that tells that the program has ended, and looking at it has begun."""
     return end + '.begun'
@@ -174,12 +167,12 @@ def _at_end(options):
             _write(_begun(options.output), '')
             _write(options.output, _report.to_json(
                 stats=obmalloc.stats(), heap_map=obmalloc.heap_map(), kernel=_kernel_figures(),
-                pins=_pins_if_any(options.limit)))
+                pins=obmalloc.pins(options.limit)))
 
     def at_end():
         try:
             look()
-        except (CommandError, NotImplementedError) as error:
+        except CommandError as error:
             complain(error)
             sys.stderr.flush()
             os._exit(1)     # the status of a program cannot be changed any more otherwise
@@ -189,8 +182,6 @@ def _at_end(options):
 # The commands -----------------------------------------------------------------------
 
 def _run_inside(options):
-    if options.command == 'pins' and not _looking.HAS_PINS:
-        raise CommandError(_looking.NO_PINS)        # rather than when the program ends
     loading.restart_preloaded(sys.argv[1:])
     loading.say_if_not_in_force(options.name)
     if options.kind == _running.SCRIPT:

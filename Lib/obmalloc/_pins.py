@@ -1,6 +1,8 @@
-"""Who keeps the pages and arenas that are only partly used?"""
+"""Who keeps the pages and arenas that are only partly used, and what would copies bring?"""
 
+import _weakref
 import sys
+import types
 from typing import NamedTuple
 
 VERSION = 1
@@ -75,6 +77,45 @@ class PinnedArena(NamedTuple):
     pages: list
 
 
+class Copies(NamedTuple):
+    """What it would give back to replace the values of some containers by copies.
+
+    The containers are lists, dicts, sets and deques of one type, each with some values
+    that nothing else refers to, and in no other such container.  With the values go
+    what only they refer to.
+
+    type        the name of the type that most values are of
+    others      whether some are of other types
+    holder      the name of the type of the containers
+    containers  how many there are
+    values      of them that nothing else refers to
+    largest     as many of these values has the container with most
+    blocks      that go with the values
+    bytes       of these blocks
+    pages       in which no other live block lies
+    gives_back  bytes: about what is given back, the room that the copies take deducted
+    gives_back_with_keys    likewise, if the keys of dicts are copied too
+    name        of the container with most values: 'module.variable', or 'variable' of
+                __main__; '' if no module has it as one
+    call        what to call, where `container` stands for one that has no name
+    container   that container, if objects were asked for
+    """
+    type: str
+    others: bool
+    holder: str
+    containers: int
+    values: int
+    largest: int
+    blocks: int
+    bytes: int
+    pages: int
+    gives_back: int
+    gives_back_with_keys: int
+    name: str
+    call: str
+    container: object = None
+
+
 class Pins:
     """Whose the live blocks are, at one moment.
 
@@ -85,13 +126,15 @@ class Pins:
                 the pages with a live block
     arenas      a list of PinnedArena, the cheapest to empty first: those with
                 the fewest live bytes
+    copies      a list of Copies, those that give back most first
     """
 
-    def __init__(self, page_size, types, arenas):
+    def __init__(self, page_size, types, arenas, copies=()):
         self.version = VERSION
         self.page_size = page_size
         self.types = types
         self.arenas = arenas
+        self.copies = list(copies)
 
     def __repr__(self):
         return f'<Pins: {len(self.types)} types in {len(self.arenas)} arenas>'
@@ -116,6 +159,8 @@ class Pins:
                     for block in page.blocks]}
                 for page in arena.pages]}
                 for arena in self.arenas],
+            'copies': [{key: value for key, value in row._asdict().items() if key != 'container'}
+                       for row in self.copies],
         }
 
 
@@ -161,8 +206,80 @@ def own_frames():
     return frames
 
 
-def from_owners(stats, owners, keep_objects):
-    """Pins of the result of _obmalloc.owners()."""
+# Copies ---------------------------------------------------------------------------------
+
+# Of these types a copy refers to the very same object, or there is no copy.
+COPIED_BY_REFERENCE = (
+    types.ModuleType, types.FunctionType, types.BuiltinFunctionType, types.CodeType, types.FrameType,
+    types.GeneratorType, types.CoroutineType, types.AsyncGeneratorType, types.TracebackType,
+    types.GetSetDescriptorType, types.MemberDescriptorType, types.MethodDescriptorType,
+    types.WrapperDescriptorType, types.ClassMethodDescriptorType, types.MethodWrapperType,
+    _weakref.ReferenceType, _weakref.ProxyType, property, classmethod, staticmethod)
+
+
+def container_types():
+    """The types of containers that are no lists, dicts or sets."""
+    collections = sys.modules.get('collections')        # else there is no deque either
+    return (collections.deque,) if collections is not None else ()
+
+
+def _pages_given_back(size_class, blocks, full_pages, pages):
+    """About how many pages of a class go back when copies of so many blocks are made,
+    and then the blocks freed.
+
+    size_class: as in stats()['classes'].  full_pages, pages: those in which no other
+    block lives, without and with a free block.  The copies fill free blocks first,
+    wherever they are: also on pages that would be given back otherwise.
+    """
+    free = size_class['free_blocks']
+    filled = min(blocks / free, 1) if free else 1
+    new_pages = -(-max(blocks - free, 0) // size_class['capacity'])
+    return full_pages + pages * (1 - filled) - new_pages
+
+
+def _bytes_given_back(stats, classes, which):
+    """which: 1, or 2 for the counts with the keys."""
+    pages = sum(_pages_given_back(stats['classes'][row[0]], *row[which]) for row in classes)
+    return max(round(pages), 0) * stats['page_size']
+
+
+def _name_of(container):
+    """'module.variable' of a container; '' if no module has it as a variable."""
+    own_name = None
+    for module_name, module in sorted(sys.modules.copy().items(), key=lambda item: item[0] != '__main__'):
+        if not isinstance(module, types.ModuleType):
+            continue
+        # Not vars(module): a module may be of a class that answers with anything.
+        for name, value in types.ModuleType.__dict__['__dict__'].__get__(module).copy().items():
+            if value is container and isinstance(name, str):
+                if module_name == '__main__':
+                    return name
+                own_name = own_name or f'{module_name}.{name}'
+    return own_name or ''
+
+
+def _copies(stats, found, keep_objects):
+    """What _obmalloc.owned() says of copies: a list of Copies."""
+    rows = []
+    for cls, others, holder, container, largest, containers, values, classes in found:
+        gives_back, with_keys = (_bytes_given_back(stats, classes, which) for which in (1, 2))
+        if not gives_back and not with_keys:
+            continue
+        name = _name_of(container)
+        rows.append(Copies(
+            type_name(cls), others, type_name(holder), containers, values, largest,
+            blocks=sum(row[1][0] for row in classes),
+            bytes=sum(row[1][0] * stats['classes'][row[0]]['size'] for row in classes),
+            pages=sum(row[1][1] + row[1][2] for row in classes),
+            gives_back=gives_back, gives_back_with_keys=with_keys, name=name,
+            call=f'obmalloc.compact({name or "container"})',
+            container=container if keep_objects else None))
+    rows.sort(key=lambda row: (-row.gives_back, -row.gives_back_with_keys, row.type, row.holder))
+    return rows
+
+
+def from_owned(stats, owned, keep_objects):
+    """Pins of the result of _obmalloc.owned()."""
     page_size, line = stats['page_size'], line_finder()
 
     def block(address, owner, beside, holder):
@@ -170,15 +287,15 @@ def from_owners(stats, owners, keep_objects):
                      holder_name(holder), None if owner is None else line(owner),
                      owner if keep_objects else None)
 
-    types = [TypePins(type_name(cls), beside, holder_name(holder), *sizes, round(held))
-             for cls, beside, holder, *sizes, held in owners[0]]
+    rows = [TypePins(type_name(cls), beside, holder_name(holder), *sizes, round(held))
+            for cls, beside, holder, *sizes, held in owned[0]]
     arenas = [PinnedArena(number, address, page_count, used, blocks, size, [
                   PinnedPage(page, address + page * page_size, block_size,
                              [block(*found) for found in live])
                   for page, block_size, _, live in pages])
-              for number, address, page_count, used, blocks, size, pages in owners[1]]
-    types.sort(key=lambda row: (-row.wasted_bytes, row.type, row.beside, row.holder))
-    return Pins(page_size, types, arenas)
+              for number, address, page_count, used, blocks, size, pages in owned[1]]
+    rows.sort(key=lambda row: (-row.wasted_bytes, row.type, row.beside, row.holder))
+    return Pins(page_size, rows, arenas, _copies(stats, owned[2], keep_objects))
 
 
 def from_dict(data):
@@ -187,4 +304,5 @@ def from_dict(data):
         PinnedArena(**{**arena, 'pages': [
             PinnedPage(**{**page, 'blocks': [Block(**block) for block in page['blocks']]})
             for page in arena['pages']]})
-        for arena in data['arenas']])
+        for arena in data['arenas']],
+        [Copies(**row) for row in data['copies']])

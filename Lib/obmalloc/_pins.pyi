@@ -1,4 +1,4 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -38,12 +38,30 @@ class PinnedArena(NamedTuple):
     live_bytes: int
     pages: list[PinnedPage]
 
+class Copies(NamedTuple):
+    type: str
+    others: bool
+    holder: str
+    containers: int
+    values: int
+    largest: int
+    blocks: int
+    bytes: int
+    pages: int
+    gives_back: int
+    gives_back_with_keys: int
+    name: str
+    call: str
+    container: Any = None
+
 class Pins:
     version: int
     page_size: int
     types: list[TypePins]
     arenas: list[PinnedArena]
-    def __init__(self, page_size: int, types: list[TypePins], arenas: list[PinnedArena]) -> None: ...
+    copies: list[Copies]
+    def __init__(self, page_size: int, types: list[TypePins], arenas: list[PinnedArena],
+                 copies: Iterable[Copies] = ()) -> None: ...
     @property
     def known(self) -> float: ...
     def as_dict(self) -> dict[str, Any]: ...
@@ -52,4 +70,6 @@ def type_name(cls: type[Any] | None) -> str: ...
 def holder_name(cls: type[Any] | None) -> str: ...
 def line_finder() -> Callable[[Any], str | None]: ...
 def own_frames() -> list[FrameType]: ...
-def from_owners(stats: dict[str, Any], owners: Any, keep_objects: bool) -> Pins: ...
+COPIED_BY_REFERENCE: tuple[type[Any], ...]
+def container_types() -> tuple[type[Any], ...]: ...
+def from_owned(stats: dict[str, Any], owned: Any, keep_objects: bool) -> Pins: ...

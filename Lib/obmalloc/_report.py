@@ -1,14 +1,16 @@
 """One page that shows a heap: HTML with everything in it, and no network."""
 
+import html
 import json
 import time
 
 from obmalloc import _heap_map, _picture, _pins
 from obmalloc._page import document, file_text, table
-from obmalloc._text import counted, floor_text, owner_name, size
+from obmalloc._text import copies_text, copies_worth_it, counted, floor_text, owner_name, size
 
 MOST_ARENAS = 200               # that are drawn
 MOST_TYPES = 50                 # that are listed
+MOST_SENTENCES = 10             # about copies
 FIRST_ROWS = 12                 # of a long table; the others wait behind a click
 
 
@@ -107,6 +109,12 @@ def _map(heap_map):
             + '<p id="detail" role="status" aria-live="polite">Point at a page to see what it is.</p></section>')
 
 
+def _copies(pins):
+    """What copies would bring, as sentences."""
+    sentences = [copies_text(row) for row in copies_worth_it(pins)[:MOST_SENTENCES]]
+    return '<ul>' + ''.join(f'<li>{html.escape(text)}</li>' for text in sentences) + '</ul>' if sentences else ''
+
+
 def _keepers(pins):
     if pins is None:
         return ('<h2>Who keeps it</h2><p class="note">Which objects keep the memory can only be '
@@ -124,6 +132,7 @@ def _keepers(pins):
     return (f'<h2>Who keeps it</h2><p>{size(held)} of pages are held by live blocks, '
             f'{size(wasted)} of it beyond the blocks themselves. The owners of '
             f'{100 * pins.known:.0f} % of the bytes are known.</p>'
+            + _copies(pins)
             + _long_table(rows, 'types that keep pages')
             + _long_table(cheapest, 'arenas that are cheap to empty'))
 

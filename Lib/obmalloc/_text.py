@@ -234,8 +234,35 @@ def owner_name(row):
     return name + (f' in {row.holder}' if row.holder else '')
 
 
-def pins_lines(pins, style, types=20, arenas=3, pages=5):
-    """Who keeps what: the first types, and what lies in the first arenas."""
+LEAST_GIVEN_BACK = 64 << 10     # bytes: what copies must bring to be worth a line
+
+
+def copies_text(row):
+    """What a row of the copies of pins would bring, and how: one sentence."""
+    one = 10 * row.largest >= 9 * row.values
+    where = row.holder if row.containers == 1 else (
+        f'{row.containers:,} containers of type {row.holder}' + (', nearly all in one' if one else ''))
+    what = (f'{counted(row.values, "value")} in {where}, most of them `{row.type}`' if row.others
+            else f'{row.values:,} `{row.type}` in {where}')
+    call = row.call if one else 'obmalloc.compact(container) for each' + (
+        f', of which {row.name} is the largest' if row.name else '')
+    text = f'copying these {what} ({size(row.bytes)}) would give back about {size(row.gives_back)}: {call}'
+    if row.gives_back_with_keys > 1.25 * row.gives_back + LEAST_GIVEN_BACK:
+        container = row.name if one and row.name else 'container'
+        text += (f'; with the keys about {size(row.gives_back_with_keys)}: '
+                 f'{container} = obmalloc.keep({container})' + ('' if one else ' for each'))
+    return text
+
+
+def copies_worth_it(pins):
+    """The rows of the copies of pins that bring enough for a sentence."""
+    least = max(LEAST_GIVEN_BACK, sum(row.held_bytes for row in pins.types) // 50)
+    return [row for row in pins.copies if row.gives_back_with_keys >= least]
+
+
+def pins_lines(pins, style, types=20, arenas=3, pages=5, copies=5):
+    """Who keeps what: the first types, what copies would bring, and what lies in the
+    first arenas."""
     held = sum(row.held_bytes for row in pins.types)
     wasted = sum(row.wasted_bytes for row in pins.types)
     lines = [style.bold(f'{size(held)} of pages are held by live blocks, {size(wasted)} of it '
@@ -249,6 +276,8 @@ def pins_lines(pins, style, types=20, arenas=3, pages=5):
     lines += table(rows)
     if len(pins.types) > types:
         lines.append(f'... and {len(pins.types) - types} more')
+    sentences = [copies_text(row) for row in copies_worth_it(pins)[:copies]]
+    lines += ['', *sentences] if sentences else []
     for arena in pins.arenas[:arenas]:
         lines += ['', style.bold(style.clip(
             f'arena {arena.number}: {counted(arena.live_blocks, "block")} of '

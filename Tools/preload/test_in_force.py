@@ -131,12 +131,6 @@ class InForce(Programs):
     def test_commands_say_nothing_otherwise(self):
         self.assertTrue(self.run_python("-m", "obmalloc", "stats", self.script()).startswith("ran\n"))
 
-    def test_pins_says_that_it_cannot_before_the_program_runs(self):
-        for preload in {}, {"LD_PRELOAD": str(LIBRARY)}:
-            self.assertEqual(self.run_python(
-                "-m", "obmalloc", "pins", self.script(), status=1, **preload,
-                errors="obmalloc: pins needs an interpreter that was built with obmalloc"), "")
-
     # Another copy
 
     def test_the_module_is_that_of_the_copy_that_serves(self):

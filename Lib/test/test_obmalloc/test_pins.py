@@ -5,6 +5,7 @@ import textwrap
 import unittest
 
 import obmalloc
+from obmalloc import _pins, _text
 
 from .helpers import INTERPRETERS, ChildTest
 
@@ -291,6 +292,205 @@ class PinsTests(ChildTest):
         self.assertEqual(len(data['types']), len(pins.types))
         self.assertEqual(data['types'][0]['type'], pins.types[0].type)
         self.assertIn('arenas', repr(pins))
+
+
+# What copies bring, and a place for what is copied, which no frame holds beside it.
+COPIED = PLANTED + '''
+import pickle
+
+class Session:
+    def __init__(self, number):
+        self.name = f'session {number}'
+        self.amounts = [float(number + more) for more in range(5)]
+        self.data = {'number': number + 100_000, 'text': str(number)}
+
+def burst(count, every, make):
+    passing, kept = [], []
+    for number in range(count):
+        passing.append(make(number))
+        if number % every == 0:
+            kept.append(passing[-1])
+    return kept
+
+def row_of(number):
+    return number + 1000, f'row {number}', number / 3, [number]
+
+def used():
+    gc.collect()
+    obmalloc.trim()
+    return figures()['used_pages'] * figures()['page_size']
+
+def copied(place):
+    """Bytes that a copy of all that place[0] is gives back."""
+    before = used()
+    copy = pickle.loads(pickle.dumps(place[0], 5))
+    place[0] = None
+    place[0] = copy
+    del copy
+    return before - used()
+
+def copies(kind, holder):
+    gc.collect()
+    return next(row for row in obmalloc.pins(0).copies if (row.type, row.holder) == (kind, holder))
+
+def check_estimate(estimate, brought):
+    assert brought > MIB, brought
+    assert estimate / 1.5 < brought < 1.5 * estimate, (estimate, brought)
+'''
+
+
+class CopiesTests(ChildTest):
+    setup = COPIED
+
+    def test_survivors_in_a_list(self):
+        for every in 100, 20:
+            self.check_child(f'''
+                kept = [burst(300_000, {every}, row_of)]
+                row = copies('tuple', 'list')
+                assert row.largest == len(kept[0]) and not row.others, row
+                check_estimate(row.gives_back, copied(kept))
+                ''')
+
+    def test_survivors_in_a_dict(self):
+        # Its values only, as obmalloc.compact() does it.
+        self.check_child('''
+            sessions = {f'key {session.name}': session for session in burst(100_000, 100, Session)}
+            row = copies('__main__.Session', 'dict')
+            assert row.largest == row.values == len(sessions), row
+            assert (row.name, row.call) == ('sessions', 'obmalloc.compact(sessions)'), row
+            before = used()
+            made = [pickle.loads(pickle.dumps(session, 5)) for session in sessions.values()]
+            for key, copy in zip(sessions, made):
+                sessions[key] = copy
+            del made, copy
+            check_estimate(row.gives_back, before - used())
+            ''')
+
+    def test_keys_stay(self):
+        # An int is the key and the first item of each row: only with the keys it goes.
+        self.check_child('''
+            kept = [{row[0]: row for row in burst(300_000, 100, row_of)}]
+            row = copies('tuple', 'dict')
+            assert row.gives_back_with_keys > 1.1 * row.gives_back, row
+            check_estimate(row.gives_back_with_keys, copied(kept))
+            ''')
+
+    def test_what_others_refer_to_stays(self):
+        self.check_child('''
+            kept = burst(200_000, 100, row_of)
+            alone = copies('tuple', 'list')
+            names = tuple(row[1] for row in kept)           # the strings are not the rows' alone
+            shared = copies('tuple', 'list')
+            assert shared.values == alone.values, (alone, shared)
+            assert shared.blocks <= alone.blocks - len(kept), (alone, shared)
+            assert shared.gives_back < 0.9 * alone.gives_back, (alone, shared)
+            rows = tuple(kept)                              # nor are the rows the list's
+            assert not [row for row in obmalloc.pins(0).copies
+                        if row.type == 'tuple' and row.values >= len(kept)]
+            del rows, names
+            again = copies('tuple', 'list')
+            assert again.blocks == alone.blocks, (alone, again)
+            ''')
+
+    def test_a_variable_of_c_code_keeps_its_object(self):
+        self.check_child('''
+            import itertools
+            kept = burst(100_000, 100, row_of)
+            alone = copies('tuple', 'list').values
+            # A generator's local is seen; an iterator of C code is, too; a count of
+            # references that nothing accounts for is not.
+            import ctypes
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(kept[5]))
+            assert copies('tuple', 'list').values == alone - 1
+            ctypes.pythonapi.Py_DecRef(ctypes.py_object(kept[5]))
+            ''')
+
+    def test_cycles_and_nesting(self):
+        self.check_child('''
+            class Node:
+                def __init__(self, number):
+                    self.name = f'node {number}'
+                    self.children = [Child(self, number + more) for more in range(3)]
+            class Child:
+                def __init__(self, parent, number):
+                    self.parent = parent
+                    self.name = f'child {number}'
+            application = {'name': 'application', 'nodes': {}, 'other': []}
+            application['nodes'].update(enumerate(burst(50_000, 50, Node)))
+            row = copies('__main__.Node', 'dict')
+            assert row.values == row.largest == 1000, row
+            # The node, its name and list; three children with their names; on top the
+            # memory of lists and of attributes.
+            assert row.blocks >= 1000 * 9, row
+            assert not [row for row in obmalloc.pins(0).copies if row.type == '__main__.Child']
+            ''')
+
+    def test_containers(self):
+        self.check_child('''
+            import collections
+            for make in list, set, collections.deque, lambda rows: dict(enumerate(rows)), \\
+                        lambda rows: collections.OrderedDict(enumerate(rows)):
+                kept = make([(row[0], row[1]) for row in burst(50_000, 50, row_of)])
+                found = [row for row in obmalloc.pins(0, objects=True).copies if row.container is kept]
+                assert found[0].largest == 1000, (type(kept), found)
+            few = [burst(50_000, 5000, row_of) for _ in range(3)]   # each has ten
+            assert not [row for row in obmalloc.pins(0).copies if row.largest == 10]
+            ''')
+
+    def test_what_is_copied_by_reference(self):
+        self.check_child('''
+            def burst_of(make):
+                return burst(20_000, 20, make)
+            classes = burst(2000, 20, lambda number: type(f'Class{number}', (), {}))
+            functions = burst_of(lambda number: lambda: number)
+            generators = burst_of(lambda number: (n for n in [number]))
+            types = {row.type for row in obmalloc.pins(0).copies}
+            assert not types & {'type', 'function', 'generator', 'cell'}, types
+            ''')
+
+    def test_nothing_to_gain(self):
+        self.check_child('''
+            kept = [row_of(number) for number in range(100_000)]
+            found = [row for row in obmalloc.pins(0).copies if row.type == 'tuple']
+            assert sum(row.gives_back for row in found) < MIB / 4, found
+            ''')
+
+    def test_names(self):
+        self.check_child('''
+            import types
+            shop = types.ModuleType('shop')
+            sys.modules['shop'] = shop
+            sys.modules['strange'] = object()
+            shop.sessions = burst(50_000, 50, Session)
+            assert copies('__main__.Session', 'list').name == 'shop.sessions'
+            place = [shop.sessions]
+            del shop.sessions
+            row = copies('__main__.Session', 'list')
+            assert (row.name, row.call) == ('', 'obmalloc.compact(container)'), row
+            ''')
+
+    def test_as_sentences_and_json(self):
+        pins = _pins.Pins(4096, [], [], [_pins.Copies(
+            type='shop.Session', others=False, holder='dict', containers=1, values=1600, largest=1600,
+            blocks=9600, bytes=491_520, pages=4200, gives_back=16 << 20, gives_back_with_keys=20 << 20,
+            name='shop.sessions', call='obmalloc.compact(shop.sessions)')])
+        self.assertEqual(
+            _text.copies_text(pins.copies[0]),
+            'copying these 1,600 `shop.Session` in dict (480 KiB) would give back about 16.0 MiB: '
+            'obmalloc.compact(shop.sessions)')
+        several = pins.copies[0]._replace(containers=30, largest=90, others=True,
+                                          gives_back_with_keys=22 << 20)
+        self.assertEqual(
+            _text.copies_text(several),
+            'copying these 1,600 values in 30 containers of type dict, most of them `shop.Session` '
+            '(480 KiB) would give back about 16.0 MiB: obmalloc.compact(container) for each, of which '
+            'shop.sessions is the largest; with the keys about 22.0 MiB: container = '
+            'obmalloc.keep(container) for each')
+        again = _pins.from_dict(json.loads(json.dumps(pins.as_dict())))
+        self.assertEqual(again.copies, pins.copies)
+        self.assertEqual(_text.copies_worth_it(again), pins.copies)
+        small = pins.copies[0]._replace(gives_back=4096, gives_back_with_keys=4096)
+        self.assertEqual(_text.copies_worth_it(_pins.Pins(4096, [], [], [small])), [])
 
 
 if __name__ == '__main__':
