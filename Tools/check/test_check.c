@@ -791,3 +791,122 @@ TEST(levels_below_3_do_not)
     EXPECT_SAME(fake_os_fatal_message(do_malloc, heap), NULL);
     free(pages.blocks);
 }
+
+/* Medium blocks ---------------------------------------------------------------------- */
+
+/* Three blocks that touch several pages of 4 KiB, of which the middle one was freed, and
+   then another one, which is kept. */
+struct medium_scene {
+    struct scene scene;             /* only its heap */
+    struct obm_run *run;
+    obm_run_id id;
+    struct obm_pool *page;          /* of the first block */
+    unsigned class;
+};
+
+#define MEDIUM 5000u
+
+static struct medium_scene
+medium_scene_new(void)
+{
+    struct medium_scene medium;
+    struct obm_heap *heap = medium.scene.heap = heap_new("");
+    char *blocks[4];
+    for (size_t i = 0; i < 4; i++) {
+        blocks[i] = obm_malloc(heap, MEDIUM);
+        REQUIRE(blocks[i] != NULL);
+    }
+    EXPECT(obm_free(heap, blocks[1]));
+    EXPECT(obm_free(heap, blocks[3]));
+    medium.page = obm_find_pool(heap, blocks[0]);
+    medium.id = obm_pool_run(heap, medium.page);
+    medium.run = obm_run_at(heap, medium.id);
+    medium.class = obm_medium_class(MEDIUM);
+    EXPECT_VALID(heap);
+    return medium;
+}
+
+TEST(a_page_that_counts_too_many_medium_blocks)
+{
+    struct medium_scene medium = medium_scene_new();
+    int count = -medium.page->countdown;
+    medium.page->countdown--;
+    expect_found(&medium.scene, 3, says(": ", (uintmax_t)count),
+                 says("counts ", (uintmax_t)count + 1));
+}
+
+TEST(a_medium_page_that_counts_no_block)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.page->countdown = 0;
+    expect_found(&medium.scene, 2, "of medium blocks", "countdown 0");
+}
+
+TEST(a_medium_page_with_a_free_list)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.page->free = 0x40;
+    expect_found(&medium.scene, 2, "of medium blocks", "free list at 0x40");
+}
+
+TEST(a_medium_page_in_the_state_of_a_small_one)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.page->state = OBM_POOL_CURRENT;
+    expect_found(&medium.scene, 2, says("class ", medium.class), says("state ", OBM_POOL_CURRENT));
+}
+
+TEST(a_run_that_counts_other_free_blocks_than_it_has)
+{
+    struct medium_scene medium = medium_scene_new();
+    unsigned free_blocks = medium.run->free_blocks--;
+    expect_found(&medium.scene, 2, says("", free_blocks), says("free_blocks ", free_blocks - 1u));
+}
+
+TEST(a_free_block_behind_the_last_of_a_run)
+{
+    struct medium_scene medium = medium_scene_new();
+    unsigned capacity = obm_run_capacity(medium.scene.heap, medium.run);
+    REQUIRE(capacity % 64 != 0);
+    obm_run_blocks(medium.scene.heap, medium.id)[capacity / 64] |= UINT64_C(1) << capacity % 64;
+    medium.run->free_blocks++;
+    expect_found(&medium.scene, 2, says("block ", capacity), says("of ", capacity));
+}
+
+TEST(a_run_of_a_small_class_with_free_medium_blocks)
+{
+    struct medium_scene medium = medium_scene_new();
+    void *small = obm_malloc(medium.scene.heap, SMALL);
+    obm_run_id id = obm_pool_run(medium.scene.heap, obm_find_pool(medium.scene.heap, small));
+    obm_run_at(medium.scene.heap, id)->free_blocks = 7;
+    expect_found(&medium.scene, 2, says("class ", SMALL_CLASS), "7 free medium blocks");
+}
+
+TEST(a_kept_block_that_is_free)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.scene.heap->medium.kept[medium.class - OBM_SMALL_CLASSES].number = 1;
+    expect_found(&medium.scene, 2, says("class ", medium.class), "block 1 of run");
+}
+
+TEST(a_kept_block_of_another_class)
+{
+    struct medium_scene medium = medium_scene_new();
+    struct obm_kept_block *kept = medium.scene.heap->medium.kept;
+    kept[0] = kept[medium.class - OBM_SMALL_CLASSES];
+    expect_found(&medium.scene, 2, says("class ", OBM_SMALL_CLASSES), "not both");
+}
+
+TEST(a_current_run_of_another_class)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.scene.heap->medium.current[0] = medium.id;
+    expect_found(&medium.scene, 2, says("class ", OBM_SMALL_CLASSES), "not both");
+}
+
+TEST(a_run_with_a_free_block_in_no_bucket)
+{
+    struct medium_scene medium = medium_scene_new();
+    memset(&medium.scene.heap->runs[medium.class], 0, sizeof(struct obm_run_buckets));
+    expect_found(&medium.scene, 2, says("class ", medium.class), "0 runs in buckets");
+}

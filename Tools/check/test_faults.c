@@ -51,6 +51,9 @@ grow(void)
         allocate(2, obm_class_size(world.heap, c), c % 2 != 0);
     }
     allocate(2 * run / LARGE, LARGE, true);
+    for (unsigned c = OBM_SMALL_CLASSES; c < OBM_SIZE_CLASSES; c += 5) {
+        allocate(3, obm_class_size(world.heap, c), c % 2 != 0);
+    }
 }
 
 static void
@@ -72,6 +75,7 @@ play_tides(void)
     obm_trim(world.heap);
     grow();
     world_reallocate(&world, world.count / 2, LARGE - 1, 5);
+    world_reallocate(&world, world.count / 3, LARGE + 100, 5);
     keep_one_in(11);
     for (unsigned i = 0; i < 3; i++) {
         fake.now += OBM_EPOCH_NANOSECONDS;

@@ -490,3 +490,66 @@ TEST(check_levels_go_with_it)
     EXPECT(obm_free(heap, neighbour));
     heap_end(heap);
 }
+
+/* Medium blocks ---------------------------------------------------------------------------- */
+
+TEST(medium_blocks_are_handed_out_in_no_order_each_once)
+{
+    struct obm_heap *heap = secure_heap();
+    static char seen[SOME];
+    char *blocks[SOME / 2];
+    size_t size = OBM_MEDIUM_MIN, in_order = 0;
+    memset(seen, 0, sizeof(seen));
+    for (size_t i = 0; i < SOME / 2; i++) {
+        blocks[i] = obm_malloc(heap, size);
+        REQUIRE(blocks[i] != NULL);
+        in_order += i > 0 && blocks[i] == blocks[i - 1] + size;
+        obm_run_id id = obm_pool_run(heap, obm_find_pool(heap, blocks[i]));
+        size_t number = ((uintptr_t)blocks[i] - obm_run_address(heap, id)) / size;
+        EXPECT_EQUAL(obm_find_pool(heap, blocks[i])->state, OBM_POOL_MEDIUM);
+        EXPECT(number >= SOME || seen[number]++ == 0);
+    }
+    EXPECT_AT_MOST(in_order, SOME / 16);
+    EXPECT_VALID(heap);
+    for (size_t i = 0; i < SOME / 2; i++) {
+        EXPECT(obm_free(heap, blocks[i]));
+    }
+    EXPECT_EQUAL(obm_allocated_blocks(heap), 0);
+    EXPECT_VALID(heap);
+    obm_trim(heap);
+    EXPECT_EQUAL(heap->arena_count, 0);
+    heap_end(heap);
+}
+
+TEST(a_write_to_a_freed_medium_block_is_found)
+{
+    struct obm_heap *heap = secure_heap();
+    char *block = obm_malloc(heap, OBM_MEDIUM_MAX);
+    EXPECT(obm_free(heap, block));
+    block[OBM_MEDIUM_MAX - 1] = 'x';
+    EXPECT_CONTAINS(fake_os_fatal_message(do_trim, heap),
+                    "was written to after it was freed, at byte 32767");
+    obm_heap_close(heap, false);
+    free(heap);
+}
+
+/* So many bytes are in use or in quarantine. */
+static size_t
+bytes_taken(const struct obm_heap *heap)
+{
+    struct obm_stats stats;
+    obm_stats_collect(heap, &stats);
+    return stats.used_pages * stats.page_size;
+}
+
+TEST(the_quarantine_is_bounded_in_bytes)
+{
+    struct obm_heap *heap = secure_heap();
+    for (unsigned i = 0; i < 2 * OBM_QUARANTINE_BLOCKS; i++) {
+        EXPECT(obm_free(heap, obm_malloc(heap, OBM_MEDIUM_MAX)));
+    }
+    EXPECT_AT_LEAST(bytes_taken(heap), OBM_QUARANTINE_BYTES / 2);
+    EXPECT_AT_MOST(bytes_taken(heap), 2 * OBM_QUARANTINE_BYTES);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}

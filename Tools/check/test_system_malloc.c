@@ -94,6 +94,25 @@ TEST(one_arena_is_decided_by_the_settings_and_the_environment)
     EXPECT(!obm_malloc_one_arena(&one));
 }
 
+/* Then a block that is not small comes from its heap, and not from a mapping of its own. */
+TEST(one_arena_starts_with_higher_thresholds)
+{
+    struct obm_settings one = {.system_malloc = OBM_MALLOC_ONE};
+    struct obm_malloc_figures before, after;
+    size_t size = OBM_MALLOC_MMAP_BYTES / 2;
+    if (!obm_process_system()->malloc_figures(&before) || before.held == 0) {
+        return;
+    }
+    unsetenv("MALLOC_ARENA_MAX");
+    unsetenv("GLIBC_TUNABLES");
+    REQUIRE(obm_malloc_one_arena(&one));
+    REQUIRE(obm_process_system()->malloc_figures(&before));
+    char *volatile block = malloc(size);
+    REQUIRE(obm_process_system()->malloc_figures(&after));
+    EXPECT_AT_LEAST(after.held - after.free, before.held - before.free + size);
+    free(block);
+}
+
 #endif /* __GLIBC__ */
 
 #ifdef __linux__
