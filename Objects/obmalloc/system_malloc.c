@@ -357,7 +357,9 @@ obm_malloc_one_arena(const struct obm_settings *settings)
     if (mallopt(M_ARENA_MAX, 1) != 1) {
         return false;
     }
-    raise_thresholds();
+    if (!settings->no_medium) {
+        raise_thresholds();
+    }
     return true;
 #else
     (void)settings;

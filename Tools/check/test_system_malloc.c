@@ -94,7 +94,8 @@ TEST(one_arena_is_decided_by_the_settings_and_the_environment)
     EXPECT(!obm_malloc_one_arena(&one));
 }
 
-/* Then a block that is not small comes from its heap, and not from a mapping of its own. */
+/* Then a block that is not small comes from its heap, and not from a mapping of its own:
+   if medium requests are ours. */
 TEST(one_arena_starts_with_higher_thresholds)
 {
     struct obm_settings one = {.system_malloc = OBM_MALLOC_ONE};
@@ -105,12 +106,18 @@ TEST(one_arena_starts_with_higher_thresholds)
     }
     unsetenv("MALLOC_ARENA_MAX");
     unsetenv("GLIBC_TUNABLES");
-    REQUIRE(obm_malloc_one_arena(&one));
-    REQUIRE(obm_process_system()->malloc_figures(&before));
-    char *volatile block = malloc(size);
-    REQUIRE(obm_process_system()->malloc_figures(&after));
-    EXPECT_AT_LEAST(after.held - after.free, before.held - before.free + size);
-    free(block);
+    for (unsigned medium = 0; medium < 2; medium++) {
+        one.no_medium = medium == 0;
+        REQUIRE(obm_malloc_one_arena(&one));
+        REQUIRE(obm_process_system()->malloc_figures(&before));
+        char *volatile block = malloc(size);
+        REQUIRE(obm_process_system()->malloc_figures(&after));
+        size_t more = (after.held - after.free) - (before.held - before.free);
+        EXPECT_EQUAL(more >= size, medium);
+        if (medium) {       /* else this would raise them too */
+            free(block);
+        }
+    }
 }
 
 #endif /* __GLIBC__ */
