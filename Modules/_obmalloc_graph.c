@@ -129,6 +129,20 @@ graph_grow(struct graph *graph, void **items, size_t count, size_t *capacity, si
 
 /* The live blocks ------------------------------------------------------------------ */
 
+/* How many blocks a page in use has, from the first that touches it on; as far as they were
+   ever handed out, if all start on it. */
+static unsigned
+graph_page_blocks(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    if (pool->state != OBM_POOL_MEDIUM) {
+        return pool->carved;
+    }
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, obm_pool_run(heap, pool)),
+                        obm_pool_page_in_run(heap, pool), &first, &end);
+    return end - first;
+}
+
 /* false: no memory. */
 static bool
 graph_reserve(struct graph *graph)
@@ -140,7 +154,7 @@ graph_reserve(struct graph *graph)
         for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
             bool used = arena->pools[page].state != OBM_POOL_FREE;
             pages += used;
-            blocks += used ? arena->pools[page].carved : 0;
+            blocks += used ? graph_page_blocks(heap, &arena->pools[page]) : 0;
         }
     }
     size_t ids = (size_t)heap->arenas_ever << heap->geometry.arena_pages_shift;
@@ -170,12 +184,12 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         return false;
     }
     page->address = (uintptr_t)obm_pool_address(graph->heap, pool);
-    page->first_block = page->address;
+    page->first_block = (uintptr_t)_PyObmalloc_FirstBlock(pool);
     page->number = obm_pool_page(graph->heap, pool);
     page->size_class = pool->size_class;
     page->block_size = (unsigned)obm_class_size(graph->heap, pool->size_class);
     page->first_slot = slot;
-    page->slot_count = pool->carved;
+    page->slot_count = graph_page_blocks(graph->heap, pool);
     for (unsigned i = 0; i < page->slot_count; i++) {
         bool is_live = live[i / 64] >> (i % 64) & 1;
         graph->slots[slot + i] = is_live ? GRAPH_UNKNOWN : GRAPH_NOT_LIVE;
@@ -183,7 +197,8 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         arena->live_blocks += is_live && graph_starts_on(page, i);
         arena->live_bytes += is_live && graph_starts_on(page, i) ? page->block_size : 0;
     }
-    page->full = page->live == graph->heap->geometry.classes[pool->size_class].capacity;
+    page->full = page->live == (pool->state == OBM_POOL_MEDIUM ? page->slot_count
+                 : graph->heap->geometry.classes[pool->size_class].capacity);
     graph->places[obm_page_id(graph->heap, pool)] = (size_t)(page - graph->pages) + 1;
     return true;
 }
@@ -215,7 +230,7 @@ graph_enter_blocks(struct graph *graph)
                              "damaged: obmalloc.check() says how", page, (unsigned)i);
                 return false;
             }
-            slot += pool->carved;
+            slot += graph_page_blocks(heap, pool);
         }
         pages += arena->used_pages;
     }
