@@ -58,6 +58,7 @@ struct graph_page {
     unsigned number;            /* in its arena */
     unsigned block_size;        /* bytes */
     unsigned slot_count, live;  /* blocks that were ever handed out; of these, in use */
+    unsigned live_bytes;        /* of those in use, as far as they lie on the page */
     uint8_t size_class;
     bool full;                  /* no block of it is free */
 };
@@ -173,6 +174,17 @@ graph_starts_on(const struct graph_page *page, unsigned block)
     return page->first_block + (uintptr_t)block * page->block_size >= page->address;
 }
 
+/* The bytes of a block that lie on the page. */
+static unsigned
+graph_bytes_on(const struct graph *graph, const struct graph_page *page, unsigned block)
+{
+    uintptr_t start = page->first_block + (uintptr_t)block * page->block_size;
+    uintptr_t end = start + page->block_size;
+    uintptr_t page_end = page->address + graph->heap->geometry.page_size;
+    return (unsigned)((end < page_end ? end : page_end)
+                      - (start > page->address ? start : page->address));
+}
+
 /* Enter a page that is in use.  false: its free list is damaged. */
 static bool
 graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct obm_pool *pool,
@@ -194,6 +206,7 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         bool is_live = live[i / 64] >> (i % 64) & 1;
         graph->slots[slot + i] = is_live ? GRAPH_UNKNOWN : GRAPH_NOT_LIVE;
         page->live += is_live;
+        page->live_bytes += is_live ? graph_bytes_on(graph, page, i) : 0;
         arena->live_blocks += is_live && graph_starts_on(page, i);
         arena->live_bytes += is_live && graph_starts_on(page, i) ? page->block_size : 0;
     }

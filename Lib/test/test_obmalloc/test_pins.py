@@ -112,6 +112,7 @@ class PinsTests(ChildTest):
                 made.buffer = bytearray(5000)
                 return made
             kept = [culprit(number) for number in range(50)]
+            obmalloc.pins()             # what it imports and compiles is there from now on
             stats = _obmalloc.stats()
             pins = obmalloc.pins(limit=1 << 30)
             for name, beside, least in (('list', True, 20_000), ('dict', True, 10_000),
