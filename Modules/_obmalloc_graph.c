@@ -58,6 +58,7 @@ struct graph_page {
     unsigned number;            /* in its arena */
     unsigned block_size;        /* bytes */
     unsigned slot_count, live;  /* blocks that were ever handed out; of these, in use */
+    unsigned live_bytes;        /* of those in use, as far as they lie on the page */
     uint8_t size_class;
     bool full;                  /* no block of it is free */
 };
@@ -129,6 +130,20 @@ graph_grow(struct graph *graph, void **items, size_t count, size_t *capacity, si
 
 /* The live blocks ------------------------------------------------------------------ */
 
+/* How many blocks a page in use has, from the first that touches it on; as far as they were
+   ever handed out, if all start on it. */
+static unsigned
+graph_page_blocks(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    if (pool->state != OBM_POOL_MEDIUM) {
+        return pool->carved;
+    }
+    unsigned first, end;
+    obm_blocks_touching(heap, obm_run_at(heap, obm_pool_run(heap, pool)),
+                        obm_pool_page_in_run(heap, pool), &first, &end);
+    return end - first;
+}
+
 /* false: no memory. */
 static bool
 graph_reserve(struct graph *graph)
@@ -140,7 +155,7 @@ graph_reserve(struct graph *graph)
         for (unsigned page = 0; arena->address != 0 && page < arena->page_count; page++) {
             bool used = arena->pools[page].state != OBM_POOL_FREE;
             pages += used;
-            blocks += used ? arena->pools[page].carved : 0;
+            blocks += used ? graph_page_blocks(heap, &arena->pools[page]) : 0;
         }
     }
     size_t ids = (size_t)heap->arenas_ever << heap->geometry.arena_pages_shift;
@@ -159,6 +174,17 @@ graph_starts_on(const struct graph_page *page, unsigned block)
     return page->first_block + (uintptr_t)block * page->block_size >= page->address;
 }
 
+/* The bytes of a block that lie on the page. */
+static unsigned
+graph_bytes_on(const struct graph *graph, const struct graph_page *page, unsigned block)
+{
+    uintptr_t start = page->first_block + (uintptr_t)block * page->block_size;
+    uintptr_t end = start + page->block_size;
+    uintptr_t page_end = page->address + graph->heap->geometry.page_size;
+    return (unsigned)((end < page_end ? end : page_end)
+                      - (start > page->address ? start : page->address));
+}
+
 /* Enter a page that is in use.  false: its free list is damaged. */
 static bool
 graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct obm_pool *pool,
@@ -170,20 +196,22 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
         return false;
     }
     page->address = (uintptr_t)obm_pool_address(graph->heap, pool);
-    page->first_block = page->address;
+    page->first_block = (uintptr_t)_PyObmalloc_FirstBlock(pool);
     page->number = obm_pool_page(graph->heap, pool);
     page->size_class = pool->size_class;
     page->block_size = (unsigned)obm_class_size(graph->heap, pool->size_class);
     page->first_slot = slot;
-    page->slot_count = pool->carved;
+    page->slot_count = graph_page_blocks(graph->heap, pool);
     for (unsigned i = 0; i < page->slot_count; i++) {
         bool is_live = live[i / 64] >> (i % 64) & 1;
         graph->slots[slot + i] = is_live ? GRAPH_UNKNOWN : GRAPH_NOT_LIVE;
         page->live += is_live;
+        page->live_bytes += is_live ? graph_bytes_on(graph, page, i) : 0;
         arena->live_blocks += is_live && graph_starts_on(page, i);
         arena->live_bytes += is_live && graph_starts_on(page, i) ? page->block_size : 0;
     }
-    page->full = page->live == graph->heap->geometry.classes[pool->size_class].capacity;
+    page->full = page->live == (pool->state == OBM_POOL_MEDIUM ? page->slot_count
+                 : graph->heap->geometry.classes[pool->size_class].capacity);
     graph->places[obm_page_id(graph->heap, pool)] = (size_t)(page - graph->pages) + 1;
     return true;
 }
@@ -215,7 +243,7 @@ graph_enter_blocks(struct graph *graph)
                              "damaged: obmalloc.check() says how", page, (unsigned)i);
                 return false;
             }
-            slot += pool->carved;
+            slot += graph_page_blocks(heap, pool);
         }
         pages += arena->used_pages;
     }

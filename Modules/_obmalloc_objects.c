@@ -231,13 +231,13 @@ objects_block(const void *address, uintptr_t *start)
     if (pool == NULL || pool->state == OBM_POOL_FREE || !_PyObmalloc_LiveBlocks(pool, live)) {
         return 0;
     }
-    uintptr_t page = (uintptr_t)obm_pool_address(heap, pool);
+    uintptr_t first = (uintptr_t)_PyObmalloc_FirstBlock(pool);
     size_t size = obm_class_size(heap, pool->size_class);
-    size_t block = ((uintptr_t)address - page) / size;
-    if (block >= pool->carved || !(live[block / 64] >> (block % 64) & 1)) {
+    size_t block = ((uintptr_t)address - first) / size;
+    if (block >= 64 * OBM_POOL_WORDS || !(live[block / 64] >> (block % 64) & 1)) {
         return 0;
     }
-    *start = page + block * size;
+    *start = first + block * size;
     return size;
 }
 

@@ -15,7 +15,7 @@ struct owned_row {
     PyTypeObject *holder;       /* of an object that refers to it; NULL: unknown */
     bool beside;
     size_t blocks, bytes, pages;
-    double held;                /* bytes: of each page, its share of the live blocks */
+    double held;                /* bytes: of each page, its share of the live bytes */
     const struct graph_page *last_page;
 };
 
@@ -121,7 +121,8 @@ owned_count_block(struct owned *owned, const struct graph_page *page, unsigned b
     }
     row->blocks += starts;
     row->bytes += starts ? page->block_size : 0;
-    row->held += (double)owned->graph.heap->geometry.page_size / page->live;
+    row->held += (double)owned->graph.heap->geometry.page_size
+                 * graph_bytes_on(&owned->graph, page, block) / page->live_bytes;
     row->pages += row->last_page != page;
     row->last_page = page;
     return true;
@@ -587,7 +588,7 @@ PyDoc_STRVAR(owned_doc,
 "memory which objects of that type have beside themselves; holder is the type\n"
 "of an object that refers to them, or None; pages is the number of pages with\n"
 "such a block; held (float, bytes) is their share of these pages, each divided\n"
-"evenly among its live blocks.\n"
+"among its live blocks by the bytes that they have there.\n"
 "\n"
 "arenas: a list of (number, address, pages, used pages, live blocks, live bytes,\n"
 "shown), those with the fewest live bytes first.  shown is a list of (page\n"

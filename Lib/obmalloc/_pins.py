@@ -1,6 +1,7 @@
 """Who keeps the pages and arenas that are only partly used, and what would copies bring?"""
 
 import _weakref
+import math
 import sys
 import types
 from typing import NamedTuple
@@ -223,7 +224,7 @@ def container_types():
     return (collections.deque,) if collections is not None else ()
 
 
-def _pages_given_back(size_class, blocks, full_pages, pages):
+def _pages_given_back(page_size, size_class, blocks, full_pages, pages):
     """About how many pages of a class go back when copies of so many blocks are made,
     and then the blocks freed.
 
@@ -233,14 +234,17 @@ def _pages_given_back(size_class, blocks, full_pages, pages):
     """
     free = size_class['free_blocks']
     filled = min(blocks / free, 1) if free else 1
-    new_pages = -(-max(blocks - free, 0) // size_class['capacity'])
+    # Where blocks lie across pages, the capacity is that of more than a page.
+    in_page = min(size_class['capacity'], page_size / size_class['size'])
+    new_pages = math.ceil(max(blocks - free, 0) / in_page)
     return full_pages + pages * (1 - filled) - new_pages
 
 
 def _bytes_given_back(stats, classes, which):
     """which: 1, or 2 for the counts with the keys."""
-    pages = sum(_pages_given_back(stats['classes'][row[0]], *row[which]) for row in classes)
-    return max(round(pages), 0) * stats['page_size']
+    page_size = stats['page_size']
+    pages = sum(_pages_given_back(page_size, stats['classes'][row[0]], *row[which]) for row in classes)
+    return max(round(pages), 0) * page_size
 
 
 def _name_of(container):

@@ -7,6 +7,7 @@
 #define OBM_PYTHON_H
 
 #include "obmalloc/arena_map.h"
+#include "obmalloc/blocks.h"
 #include "obmalloc/check.h"
 #include "obmalloc/heap_map.h"
 #include "obmalloc/stats.h"
@@ -54,11 +55,12 @@ extern uint64_t _PyObmalloc_Now(void);
 extern bool _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE]);
 
 /* The heap itself, to be looked at; and what else looking at it needs, see
-   obm_find_pool(), obm_arena_describe() and obm_pool_live_blocks(). */
+   obm_find_pool(), obm_arena_describe(), obm_first_block() and obm_pool_live_blocks(). */
 extern const struct obm_heap *_PyObmalloc_Heap(void);
 extern const struct obm_pool *_PyObmalloc_FindPool(const void *address);
 extern unsigned _PyObmalloc_DescribeArena(obm_arena_index index,
                                           struct obm_page_info pages[OBM_MAX_ARENA_PAGES]);
+extern const char *_PyObmalloc_FirstBlock(const struct obm_pool *pool);
 extern bool _PyObmalloc_LiveBlocks(const struct obm_pool *pool,
                                    uint64_t live[OBM_POOL_WORDS]);
 

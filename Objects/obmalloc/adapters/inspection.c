@@ -52,6 +52,12 @@ _PyObmalloc_DescribeArena(obm_arena_index index,
     return obm_arena_describe(obm_python_heap(), index, pages);
 }
 
+const char *
+_PyObmalloc_FirstBlock(const struct obm_pool *pool)
+{
+    return obm_first_block(obm_python_heap(), pool);
+}
+
 bool
 _PyObmalloc_LiveBlocks(const struct obm_pool *pool, uint64_t live[OBM_POOL_WORDS])
 {
