@@ -90,18 +90,29 @@ def _import_library():
     return module
 
 
+def _why_no_library():
+    """Why this interpreter cannot load the library, or None.  The name of the file does not
+    keep it out: any interpreter for Linux takes a .so."""
+    if "t" in getattr(sys, "abiflags", ""):
+        return "a free-threaded Python needs its own allocator, and keeps it"
+    if sys.implementation.name != "cpython":
+        return f"obmalloc is an allocator of CPython, not of {sys.implementation.name}"
+    return None
+
+
 try:
     import _obmalloc
 except ImportError:
+    reason = _why_no_library()
     try:
-        _obmalloc = _import_library()
+        _obmalloc = _import_library() if reason is None else None
     except ModuleNotFoundError:
-        import sysconfig
+        reason = ("this interpreter was built without obmalloc: take one that has it, or "
+                  "the package that `make preload` builds")
+    if reason is not None:
         # By its name `python -m obmalloc` knows that it is one line, not a traceback.
-        raise ImportError("a free-threaded Python needs its own allocator, and keeps it"
-                          if sysconfig.get_config_var("Py_GIL_DISABLED")
-                          else "this interpreter was built without obmalloc: take one that has it, or "
-                          "the package that `make preload` builds", name="obmalloc") from None
+        raise ImportError(reason, name="obmalloc") from None
+    del reason
 
 
 def _library_module():

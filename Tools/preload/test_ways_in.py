@@ -104,6 +104,13 @@ class WaysIn(Programs):
             with self.subTest(command):
                 self.assertNotEqual(self.run_python("-c", code, status=status), "")
 
+    def test_interpreters_whose_objects_are_others_do_not_load_the_library(self):
+        for change, line in (("sys.abiflags += 't'", "a free-threaded Python needs its own allocator, and keeps it"),
+                             ("sys.implementation.name = 'pypy'", "obmalloc is an allocator of CPython, not of pypy")):
+            code = (f"import sys\n{change}\ntry:\n    import obmalloc\nexcept ImportError as error:\n    print(error)\n"
+                    "with open('/proc/self/maps') as file:\n    print('_obmalloc.so' in file.read())")
+            self.assertEqual(self.run_python("-c", code), f"{line}\nFalse")
+
     def test_a_command_without_its_modules(self):
         code = "import sys; sys.modules['tempfile'] = None\nfrom obmalloc.__main__ import main\nsys.exit(main(['stats']))"
         self.run_python("-c", code, status=1, errors=(
