@@ -27,11 +27,12 @@ malloc and the resident set concern the process.
 import json
 import logging
 import os
+import sys
 import threading
 from typing import NamedTuple
 
 import obmalloc
-from obmalloc import _kernel
+from obmalloc import _kernel, _output
 from obmalloc.loading import _obmalloc
 
 __all__ = ['METRICS', 'Metric', 'PrometheusCollector', 'dashboard', 'instrument']
@@ -250,5 +251,15 @@ def dashboard():
         return json.load(file)
 
 
+def _print_dashboard():
+    """The exit status."""
+    try:
+        _output.show([json.dumps(dashboard(), indent=2)])
+    except _output.CommandError as error:
+        _output.complain(error)
+        return 1
+    return 0
+
+
 if __name__ == '__main__':
-    print(json.dumps(dashboard(), indent=2))
+    sys.exit(_print_dashboard())

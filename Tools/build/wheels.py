@@ -35,7 +35,7 @@ TYPED_PROGRAM = places.ROOT / "Tools/preload/typed_program.py"
 URL_VARIABLE = "URL"
 ZIG = {name: str(places.BUILD / "zig-cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
 # What the source distribution has besides what the package is made of.
-ALSO_IN_SDIST = ("Lib/test/test_obmalloc", "Tools", "docs", "InternalDocs", "patches", "Python2", ".ci",
+ALSO_IN_SDIST = ("Lib/test/test_obmalloc", "Tools", "docs", "InternalDocs", "patches", "Python2", ".ci", ".github",
                  "GNUmakefile", "Makefile.pre.in", "configure.ac", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md")
 
 

@@ -1,7 +1,12 @@
 """obmalloc.metrics without the packages that it can serve: Tools/preload/test_metrics.py has those."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 import unittest
+from test import support
 
 from obmalloc import metrics
 
@@ -54,6 +59,18 @@ class DashboardTests(unittest.TestCase):
             for name, metric in PROMETHEUS_NAMES.items():
                 if re.search(rf'\b{name}{{', query):
                     self.assertEqual(f'rate({name}{{' in query, metric.counts, query)
+
+    def test_a_command_prints_it(self):
+        command = [sys.executable, '-m', 'obmalloc.metrics']
+        done = subprocess.run(command, capture_output=True, text=True, timeout=support.LONG_TIMEOUT)
+        self.assertEqual((done.returncode, done.stderr), (0, ''))
+        self.assertEqual(json.loads(done.stdout), metrics.dashboard())
+        if os.path.exists('/dev/full'):
+            with open('/dev/full', 'w') as full:
+                done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True,
+                                      timeout=support.LONG_TIMEOUT)
+            self.assertEqual((done.returncode, done.stderr),
+                             (1, 'obmalloc: the output cannot be written: No space left on device\n'))
 
     def test_panels_do_not_overlap(self):
         taken = set()

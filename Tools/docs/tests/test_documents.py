@@ -124,7 +124,7 @@ class NameTests(unittest.TestCase):
     def test_ci_does_what_ci_does_here(self):
         workflow = read(".github/workflows/ci.yml")
         for run in (".ci/run", "make wheels", "make docs"):
-            self.assertIn(f"- run: {run}\n", workflow)
+            self.assertRegex(workflow, rf"- run: {re.escape(run)}\b")
         self.assertTrue((pages.ROOT / ".ci/run").exists())
 
 
