@@ -259,6 +259,7 @@ class Reader:
 
     def _describe(self, kinds, classes, live, runs, run_pages, table, page_size):
         """The pages of an arena, as _heap_map.HeapMap takes them."""
+        from obmalloc import _heap_map      # which the doctor does without
         at, pack = self._at, _heap_map.PAGE.pack
         pages = bytearray()
         for number, (state, size_class) in enumerate(zip(kinds, classes)):
