@@ -6,7 +6,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "Tools/obmallocbench/moving.py"
-LIBRARY = ROOT / "build/preload/obmalloc/_obmalloc.abi3.so"
+LIBRARY = ROOT / "build/preload/obmalloc/_obmalloc.so"
 
 
 @unittest.skipUnless(sys.platform.startswith("linux"), "needs Linux")
