@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 _T = TypeVar('_T')
 
 class Moved(NamedTuple):
-    count: int
+    count: int  # type: ignore[assignment]
     bytes: int
     finished: bool
     position: object
