@@ -23,6 +23,7 @@
 #include "_obmalloc_objects.c"
 #include "_obmalloc_graph.c"
 #include "_obmalloc_owned.c"
+#include "_obmalloc_moving.c"
 
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
@@ -191,7 +192,21 @@ obmalloc_active(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return active < 0 ? NULL : PyBool_FromLong(active);
 }
 
-#ifdef OBM_LOADABLE
+#ifndef OBM_LOADABLE
+
+PyDoc_STRVAR(clear_free_lists_doc,
+"clear_free_lists() -> None\n"
+"\n"
+"Empty the free lists of the basic types, as a full collection does.");
+
+static PyObject *
+obmalloc_clear_free_lists(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    _PyObmalloc_EmptyFreeLists();
+    Py_RETURN_NONE;
+}
+
+#else
 
 PyDoc_STRVAR(install_doc,
 "install() -> str or None\n"
@@ -212,6 +227,8 @@ obmalloc_install(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 static PyMethodDef methods[] = {
 #ifdef OBM_LOADABLE
     {"install", obmalloc_install, METH_NOARGS, install_doc},
+#else
+    {"clear_free_lists", obmalloc_clear_free_lists, METH_NOARGS, clear_free_lists_doc},
 #endif
     {"active", obmalloc_active, METH_NOARGS, active_doc},
     {"stats", obmalloc_stats, METH_NOARGS, stats_doc},
@@ -225,6 +242,9 @@ static PyMethodDef methods[] = {
     {"check", obmalloc_check, METH_VARARGS, check_doc},
     {"system_malloc", obmalloc_system_malloc, METH_NOARGS, system_malloc_doc},
     {"trims", obmalloc_trims, METH_NOARGS, trims_doc},
+    {"sharer", obmalloc_sharer, METH_O, sharer_doc},
+    {"replace", obmalloc_replace, METH_VARARGS, replace_doc},
+    {"replace_element", obmalloc_replace_element, METH_VARARGS, replace_element_doc},
     {NULL, NULL, 0, NULL}
 };
 

@@ -11,6 +11,8 @@ cannot be, the import raises ImportError.
     pins()      which objects keep pages and arenas that are only partly used
     resident()  what the kernel says
     trim()      give back to the system what can go now; how many bytes went
+    keep()      a copy of a value that is to stay, whose objects lie together
+    compact()   such copies in place of the values of a dict, list, deque or set
     settings()  the settings in force
     check()     verify the heap; RuntimeError says what does not hold
 
@@ -34,8 +36,10 @@ __version__ = '0.1'       # setup.py and the command take it from here
 
 from obmalloc.loading import _obmalloc, install
 from obmalloc._looking import heap_map, pins, resident
+from obmalloc._moving import compact, keep
 
-__all__ = ['active', 'check', 'heap_map', 'install', 'pins', 'resident', 'settings', 'stats', 'trim']
+__all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'pins', 'resident', 'settings', 'stats',
+           'trim']
 
 active, check, settings, stats, trim = (
     _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)

@@ -40,6 +40,9 @@ extern void _PyObmalloc_IsProgram(void);
    of them: it may give up the GIL.  Returns the number of bytes. */
 extern size_t _PyObmalloc_Trim(void (*between)(void));
 
+/* Empty the free lists of the basic types. */
+extern void _PyObmalloc_EmptyFreeLists(void);
+
 /* Let the system's malloc give back what it holds free.  The GIL need not be held. */
 extern void _PyObmalloc_TrimSystemMalloc(void);
 

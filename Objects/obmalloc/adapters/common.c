@@ -124,6 +124,12 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 #endif
 }
 
+void
+_PyObmalloc_EmptyFreeLists(void)
+{
+    obm_python_clear_free_lists();
+}
+
 static void (*obm_python_between)(void);
 
 /* between() gives up the GIL, before which no other step is due. */

@@ -1,0 +1,494 @@
+"""obmalloc.keep() and obmalloc.compact(): what becomes of the objects.
+
+It runs alone as well, so that the tests of the loadable library can run it."""
+
+import collections
+import json
+import pickle
+import sys
+import threading
+import unittest
+import weakref
+
+import obmalloc
+
+
+class Plain:
+    """Compares by what it holds."""
+
+    def __init__(self, **names):
+        self.__dict__.update(names)
+
+    def __eq__(self, other):
+        return type(other) is type(self) and other.__dict__ == self.__dict__
+
+    __hash__ = None
+
+
+class Slotted:
+    __slots__ = 'first', 'second'
+
+
+class Named:
+    """A key whose hash and comparison are Python code."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def __hash__(self):
+        return hash(self.name)
+
+    def __eq__(self, other):
+        return isinstance(other, Named) and other.name == self.name
+
+
+class Buffered:
+    """Hands its bytes to the pickler beside the pickle."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce_ex__(self, protocol):
+        return Buffered, (pickle.PickleBuffer(self.data),)
+
+
+class Fragile(Exception):
+    """Can be pickled, and not be made again."""
+
+    def __init__(self, one, two):
+        super().__init__(one)
+
+
+def row(number):
+    """What a program remembers: strings that are not interned, numbers, a list."""
+    return json.loads('{"id": %d, "name": "customer %d", "tags": ["a%d", "b%d"], "price": %d.5}'
+                      % (number + 1000, number, number, number, number))
+
+
+def rows(count):
+    return {f'key {number}': row(number) for number in range(count)}
+
+
+class KeepTests(unittest.TestCase):
+
+    def assertCopied(self, value):
+        copy = obmalloc.keep(value)
+        self.assertEqual(copy, value)
+        self.assertIs(type(copy), type(value))
+        self.assertIsNot(copy, value)
+        return copy
+
+    def test_values(self):
+        for value in (row(1), [row(1)], (1000, 'some text'), {1000, 'some text'}, frozenset([1000]), 12345.5,
+                      10**30, 'some text', b'some bytes', bytearray(b'bytes'), Plain(a=[1]),
+                      collections.OrderedDict(b=1, a=2), collections.deque([1, 2], 5),
+                      collections.defaultdict(list, a=[1]), range(10, 2000), 2j):
+            with self.subTest(value):
+                self.assertCopied(value)
+
+    def test_all_of_it_is_copied(self):
+        value = row(1)
+        copy = self.assertCopied(value)
+        for name in 'id', 'name', 'tags', 'price':
+            self.assertIsNot(copy[name], value[name])
+        self.assertIsNot(copy['tags'][0], value['tags'][0])
+
+    def test_what_is_shared(self):
+        class Local:
+            pass
+        value = ['interned', Local, json, 5, None, True, '', Ellipsis, sys.intern('a b'), print, Plain]
+        copy = obmalloc.keep(value)
+        for one, other in zip(copy, value):
+            self.assertIs(one, other)
+        self.assertIs(type(obmalloc.keep(Local())), Local)
+
+    def test_keys_are_not_multiplied(self):
+        kept = [obmalloc.keep({'customer': number + 1000, 'amount': number + 0.5, 'state': 'paid'})
+                for number in range(1600)]
+        self.assertEqual(len({id(key) for one in kept for key in one}), 3)
+        self.assertEqual(len({id(one['state']) for one in kept}), 1)
+        instances = [obmalloc.keep(Plain(one=number, two=number)) for number in range(1600)]
+        self.assertEqual(len({id(name) for one in instances for name in vars(one)}), 2)
+
+    def test_strings_that_nobody_interned_stay_so(self):
+        # Interned ones would stay until the interpreter ends, in some versions.
+        text = ''.join(['not', ' interned'])
+        copy = obmalloc.keep([text])[0]
+        self.assertIsNot(copy, text)
+        self.assertIsNot(sys.intern(''.join(['not', ' interned'])), copy)
+
+    def test_references_inside(self):
+        one = ['one']
+        value = {'one': one, 'same': one}
+        value['self'] = value
+        copy = obmalloc.keep(value)
+        self.assertIs(copy['one'], copy['same'])
+        self.assertIs(copy['self'], copy)
+        self.assertIsNot(copy['one'], one)
+
+    def test_buffers(self):
+        for data in bytearray(b'0123456789' * 1000), b'0123456789' * 1000:
+            for kept in obmalloc.keep(Buffered(data)), obmalloc.keep([Plain, Buffered(data)])[1]:
+                self.assertEqual(kept.data, data)
+                self.assertIsNot(kept.data, data)
+                self.assertIs(type(kept.data), type(data))
+
+    def test_a_function_of_the_callers(self):
+        value = threading.Lock()
+        self.assertEqual(obmalloc.keep(value, copy=lambda it: (it, 'kept')), (value, 'kept'))
+        self.assertRaises(ZeroDivisionError, obmalloc.keep, value, copy=lambda it: 1 / 0)
+
+    def assertRefused(self, value, *words):
+        with self.assertRaises(TypeError) as caught:
+            obmalloc.keep(value)
+        message = str(caught.exception)
+        for word in words:
+            self.assertIn(word, message)
+        self.assertIn('copy=', message)
+        self.assertNotIn('\n', message)
+
+    def test_what_pickle_refuses_is_named(self):
+        lock, slotted = threading.Lock(), Slotted()
+        slotted.second = [1, lock]
+        name = '_thread.lock, which'
+        self.assertRefused(lock, 'value is of type', name)
+        self.assertRefused({'user': [0, lock]}, "value['user'][1] is", name)
+        self.assertRefused(Plain(a=1, lock=lock), 'value.lock is', name)
+        self.assertRefused([slotted], 'value[0].second[1] is', name)
+        self.assertRefused({(1, lock): 2}, 'key', name)
+        self.assertRefused(collections.deque([(lock,)]), 'value[0][0] is', name)
+        self.assertRefused([(n for n in ())], 'value[0] is of type generator')
+        self.assertRefused([1, Fragile(1, 2)], 'value[1] is of type', 'Fragile', 'missing 1 required')
+        itself = {'lock': lock}
+        itself['again'] = itself
+        self.assertRefused(itself, 'which pickle refuses')
+
+    def test_it_goes_on_after_a_refusal(self):
+        for _ in range(20):
+            self.assertRaises(TypeError, obmalloc.keep, ['interned', threading.Lock()])
+            self.assertCopied(row(1))
+
+    def test_nothing_of_the_value_stays_behind(self):
+        class Local:
+            pass
+        for wrap in list, lambda items: ['interned', *items]:
+            value = Local()
+            gone = weakref.ref(value)
+            copy = obmalloc.keep(wrap([value]))[-1]
+            copy_gone = weakref.ref(copy)
+            del value, copy
+            self.assertIsNone(gone())
+            self.assertIsNone(copy_gone())
+
+    def test_from_within(self):
+        class Within:
+            def __reduce__(self):
+                return list, (obmalloc.keep(['interned', 12345]),)
+        self.assertEqual(obmalloc.keep(['interned', Within()]), ['interned', ['interned', 12345]])
+
+    def test_in_threads(self):
+        values = [[Named(f'{number} of {thread}') for number in range(50)] for thread in range(8)]
+        copies = [None] * len(values)
+        def work(thread):
+            for _ in range(50):
+                copies[thread] = obmalloc.keep(values[thread])
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(len(values))]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(copies, values)
+
+
+
+
+class CompactTests(unittest.TestCase):
+
+    def containers(self, count=100):
+        """Of each kind, one with so many rows."""
+        values = [row(number) for number in range(count)]
+        yield dict(enumerate(values))
+        yield {Named(str(number)): value for number, value in enumerate(values)}
+        yield collections.OrderedDict((str(number), value) for number, value in enumerate(values))
+        yield collections.defaultdict(list, enumerate(values))
+        yield list(values)
+        yield collections.deque(values, count)
+        yield {(number, f'text {number}') for number in range(count)}
+
+    @staticmethod
+    def contents(container):
+        return list(container.items() if isinstance(container, dict) else container)
+
+    @staticmethod
+    def values(container):
+        return list(container.values() if isinstance(container, dict) else container)
+
+    def test_values_are_replaced(self):
+        for container in self.containers():
+            with self.subTest(type(container)):
+                before, old = self.contents(container), self.values(container)
+                moved = obmalloc.compact(container)
+                after, new = self.contents(container), self.values(container)
+                if isinstance(container, set):
+                    before.sort(), after.sort(), old.sort(), new.sort()
+                self.assertEqual(after, before)
+                self.assertFalse(set(map(id, old)) & set(map(id, new)))
+                self.assertEqual((moved.count, moved.finished), (100, True))
+                self.assertGreater(moved.bytes, 1000)
+                if isinstance(container, dict):
+                    for (one, _), (other, _) in zip(before, after):
+                        self.assertIs(one, other)
+
+    def test_empty(self):
+        for container in {}, [], set(), collections.deque():
+            self.assertEqual(obmalloc.compact(container)[:3], (0, 0, True))
+
+    def test_subclasses(self):
+        class Strange(dict):
+            def unexpected(self, *args):
+                raise AssertionError('not to be called')
+            __getitem__ = __setitem__ = __iter__ = keys = items = get = update = __missing__ = unexpected
+        container = Strange(rows(50))
+        self.assertEqual(obmalloc.compact(container).count, 50)
+        self.assertEqual(dict(dict.items(container)), rows(50))
+
+        class Log(list):
+            __getitem__ = __setitem__ = __len__ = __iter__ = Strange.unexpected
+        container = Log([row(1), row(2)])
+        self.assertEqual(obmalloc.compact(container).count, 2)
+
+    def test_other_types(self):
+        for container in (1, 2), frozenset([1]), 'text', 5, None, Plain(a=1), range(3), {}.values():
+            with self.assertRaisesRegex(TypeError, 'must be a dict, list, deque or set, not'):
+                obmalloc.compact(container)
+
+    def test_bad_bounds(self):
+        for bounds in {'limit': 0}, {'limit': -1}, {'budget': 0}, {'budget': -1.5}, {'budget': float('nan')}:
+            with self.assertRaisesRegex(ValueError, 'compact: '):
+                obmalloc.compact({}, **bounds)
+        self.assertRaises(TypeError, obmalloc.compact, {}, limit='all')
+        with self.assertRaisesRegex(ValueError, 'another container'):
+            obmalloc.compact({}, after=obmalloc.compact({}))
+
+    def test_bit_by_bit(self):
+        for container in self.containers():
+            for bounds in {'limit': 7}, {'limit': 1}, {'budget': 1e-9}, {'limit': 7, 'budget': 60}:
+                with self.subTest(type(container), **bounds):
+                    old = self.values(container)
+                    moved, count, steps = None, 0, 0
+                    while moved is None or not moved.finished:
+                        moved = obmalloc.compact(container, after=moved, **bounds)
+                        self.assertGreater(moved.count, 0)
+                        self.assertLessEqual(moved.count, bounds.get('limit', 100))
+                        count, steps = count + moved.count, steps + 1
+                    self.assertEqual(count, 100)
+                    self.assertGreater(steps, 1)
+                    self.assertFalse(set(map(id, old)) & set(map(id, self.values(container))))
+                    again = obmalloc.compact(container, after=moved, limit=3)
+                    self.assertEqual((again.count, again.finished), (3, False))
+
+    def test_what_values_share(self):
+        common = row(1)
+        container = {'own': row(2), 'one': common, 'two': [common], 'three': common}
+        container['all'] = [container]
+        obmalloc.compact(container)
+        self.assertIsNot(container['one'], common)
+        self.assertIs(container['one'], container['two'][0])
+        self.assertIs(container['one'], container['three'])
+        self.assertIs(container['all'][0], container)
+
+    def test_what_need_not_be_copied(self):
+        container = ['interned', 5, None, len, Plain, row(1)]
+        before = list(container)
+        self.assertEqual(obmalloc.compact(container).count, 1)
+        for one, other in zip(before[:-1], container):
+            self.assertIs(one, other)
+
+    def test_a_function_of_the_callers(self):
+        for container in self.containers():
+            if not isinstance(container, set):
+                moved = obmalloc.compact(container, copy=lambda value: [value['id']])
+                self.assertEqual((moved.count, moved.bytes), (100, 0))
+                self.assertEqual(self.values(container), [[number + 1000] for number in range(100)])
+        self.assertEqual(obmalloc.compact(container, copy=lambda value: value).count, 0)
+
+    def test_a_value_that_refuses(self):
+        for number in 0, 1, 17, 98, 99:
+            container = rows(100)
+            container[f'key {number}']['lock'] = lock = threading.Lock()
+            old = list(container.values())
+            with self.assertRaises(TypeError) as caught:
+                obmalloc.compact(container)
+            self.assertRegex(str(caught.exception),
+                             fr"^compact: the value of 'key {number}'\['lock'\] is of type _thread.lock, which")
+            self.assertEqual(list(container.values()), old)
+            self.assertIs(container[f'key {number}']['lock'], lock)
+            before = caught.exception.moved
+            self.assertEqual((before.count, before.finished), (number, number == 99))
+            if not before.finished:
+                self.assertEqual(obmalloc.compact(container, after=before).count, 99 - number)
+            for index, value in enumerate(container.values()):
+                self.assertEqual(value is old[index], index == number)
+        for container in [[row(1), lock]], [collections.deque([row(1), lock])]:
+            with self.assertRaisesRegex(TypeError, r'the value of 1 is of type _thread.lock'):
+                obmalloc.compact(container[0])
+        with self.assertRaisesRegex(TypeError, r'the element .*lock.* is of type _thread.lock'):
+            obmalloc.compact({lock})
+
+    def test_an_element_that_is_equal_only_to_itself(self):
+        class Element:
+            pass
+        element = Element()
+        container = {element, (1, 'one')}
+        moved = error = None
+        for _ in range(2):
+            try:
+                moved = obmalloc.compact(container, after=moved)
+            except TypeError as caught:
+                error, moved = caught, caught.moved
+        self.assertRegex(str(error), 'a copy of the element .*Element.* is not equal to it')
+        self.assertIn(element, container)
+        self.assertEqual(len(container), 2)
+        self.assertTrue(moved.finished)
+
+    def test_others_change_the_container_meanwhile(self):
+        # They do so while a value is copied.
+        new = row(5)
+        def copier(change):
+            def copy(value):
+                change()
+                return dict(value)
+            return copy
+        container = rows(3)
+        self.assertEqual(obmalloc.compact(container, copy=copier(
+            lambda: container.__setitem__('key 1', new))).count, 2)
+        self.assertIs(container['key 1'], new)
+        self.assertEqual(obmalloc.compact(container, copy=copier(lambda: container.pop('key 1', None))).count, 2)
+        self.assertEqual(list(container), ['key 0', 'key 2'])
+        self.assertEqual(obmalloc.compact(container, copy=copier(
+            lambda: container.update(rows(len(container) + 1)))).count, 0)
+        for kind in list, collections.deque:
+            container = kind(rows(10).values())
+            obmalloc.compact(container, copy=copier(lambda: len(container) > 4 and container.pop()))
+            self.assertEqual(container, kind(rows(4).values()))
+            container = kind(rows(4).values())
+            obmalloc.compact(container, copy=copier(container.clear))
+            self.assertEqual(len(container), 0)
+        container = {(1, 'one'), (2, 'two'), (3, 'three')}
+        first = []
+        def discard(value):
+            first.append(value)
+            container.discard(value)
+            return tuple(list(value))
+        self.assertEqual(obmalloc.compact(container, copy=discard).count, 0)
+        self.assertEqual((len(first), container), (3, set()))
+
+    def test_others_change_it_between_two_steps(self):
+        container = rows(20)
+        moved = obmalloc.compact(container, limit=5)
+        for number in range(0, 20, 2):
+            del container[f'key {number}']
+        container['new'] = row(100)
+        self.assertEqual(obmalloc.compact(container, after=moved).count, 8)
+        container = list(rows(20).values())
+        moved = obmalloc.compact(container, limit=15)
+        del container[10:]
+        self.assertEqual(obmalloc.compact(container, after=moved)[:3], (0, 0, True))
+
+    def test_no_change_of_another_thread_is_lost(self):
+        # Each is sure that what it has stored is there until it stores the next.
+        for make in str, Named:
+            container = {make(str(number)): [0] for number in range(20)}
+            keys, wrong, done = list(container), [], threading.Event()
+            def work(mine):
+                try:
+                    for count in range(1, 2000):
+                        for key in mine:
+                            if container[key] != [count - 1]:
+                                wrong.append((key, count, container[key]))
+                            container[key] = [count]
+                finally:
+                    done.set()
+            threads = [threading.Thread(target=work, args=(keys[part::2],)) for part in range(2)]
+            interval = sys.getswitchinterval()
+            self.addCleanup(sys.setswitchinterval, interval)
+            sys.setswitchinterval(1e-5)
+            for thread in threads:
+                thread.start()
+            while not done.is_set():
+                obmalloc.compact(container)
+            for thread in threads:
+                thread.join()
+            self.assertEqual(wrong, [])
+            self.assertEqual(set(map(tuple, container.values())), {(1999,)})
+
+    def test_an_interrupt_at_any_line(self):
+        # KeyboardInterrupt comes between two lines of Python, or within a function of C that
+        # looks for signals, which none of ours does.
+        for container in self.containers(5):
+            expected = self.contents(container)
+            if isinstance(container, set):
+                expected.sort()
+            line, interrupted = 0, True
+            while interrupted:
+                line, interrupted, left = line + 1, False, line
+                def trace(frame, event, argument):
+                    nonlocal left
+                    if not frame.f_code.co_filename.endswith('_moving.py'):
+                        return None
+                    if event == 'line':
+                        left -= 1
+                        if left < 0:
+                            sys.settrace(None)
+                            raise KeyboardInterrupt
+                    return trace
+                before = sys.gettrace()
+                sys.settrace(trace)
+                try:
+                    obmalloc.compact(container)
+                except KeyboardInterrupt:
+                    interrupted = True
+                finally:
+                    sys.settrace(before)
+                found = self.contents(container)
+                if isinstance(container, set):
+                    found.sort()
+                self.assertEqual(found, expected, line)
+            self.assertGreater(line, 100)
+
+    def test_an_exception_of_the_copying(self):
+        container = rows(20)
+        old = list(container.values())
+        def copy(value):
+            if value['id'] == 1010:
+                raise KeyboardInterrupt
+            return dict(value)
+        self.assertRaises(KeyboardInterrupt, obmalloc.compact, container, copy=copy)
+        self.assertEqual([one is other for one, other in zip(old, container.values())],
+                         [False] * 10 + [True] * 10)
+
+    def test_mistakes_in_calls_of_the_functions_in_c(self):
+        module = obmalloc.loading._obmalloc
+        for shared in [], (), None:
+            self.assertRaises(TypeError, module.sharer, shared)
+        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 0, 1)
+        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 'key', 1, list.__setitem__, 0, 2)
+        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 0, 1, list.__setitem__)
+        self.assertIs(module.replace(list.__getitem__, [1], 5, 1, list.__setitem__, 5, 2), False)
+        self.assertRaises(TypeError, module.replace_element, {1}, [], 2)
+        self.assertRaises(TypeError, module.replace_element, {1}, 1)
+        element = {1000}
+        self.assertRaises(TypeError, module.replace_element, element, 1000, [])
+        self.assertEqual(element, {1000})
+        self.assertIs(module.replace_element(element, 5, 6), False)
+
+    def test_what_is_returned(self):
+        container = rows(20)
+        moved = obmalloc.compact(container, limit=5)
+        self.assertEqual(moved._fields, ('count', 'bytes', 'finished', 'position'))
+        self.assertIn('<position in a dict>', repr(moved))
+        self.assertFalse(moved.finished)
+
+
+if __name__ == '__main__':
+    unittest.main()

@@ -1,0 +1,180 @@
+/* What obmalloc.keep() and obmalloc.compact() need of C: which objects a copy shares with
+   the original, and how an entry of a container is replaced while no other thread
+   runs.  A part of the module: see _obmalloc_functions.c. */
+
+/* Whether a string is interned ------------------------------------------------------- */
+
+/* The stable ABI has no function that tells.  The first byte of a string's state, which
+   follows its length and its hash, has the flag; which bits these are depends on the
+   byte order. */
+#define OBM_STATE_OFFSET (sizeof(PyObject) + sizeof(Py_ssize_t) + sizeof(Py_hash_t))
+#if defined(__BYTE_ORDER__) && __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
+#  define OBM_INTERNED_BITS 0xc0u
+#else
+#  define OBM_INTERNED_BITS 0x03u
+#endif
+
+static bool
+has_interned_bits(PyObject *string)
+{
+    return (((const unsigned char *)string)[OBM_STATE_OFFSET] & OBM_INTERNED_BITS) != 0;
+}
+
+/* Whether has_interned_bits() is right about a new string and about the same one interned:
+   1 or 0; -1 with an exception set. */
+static int
+interned_bits_are_right(void)
+{
+    PyObject *string = PyUnicode_FromFormat("not interned: %p", (void *)&has_interned_bits);
+    if (string == NULL) {
+        return -1;
+    }
+    bool before = has_interned_bits(string);
+    PyUnicode_InternInPlace(&string);
+    bool after = has_interned_bits(string);
+    Py_DECREF(string);
+    return !before && after;
+}
+
+/* What a copy shares ------------------------------------------------------------------ */
+
+static PyObject *
+share_index(PyObject *shared, PyObject *object)
+{
+    if (PyList_Append(shared, object) < 0) {
+        return NULL;
+    }
+    return PyLong_FromSsize_t(PyList_Size(shared) - 1);
+}
+
+/* For persistent_id of a pickler; self is the list of what is shared, the first item of
+   which is the container or None.  The result is an index of the object in it, or None
+   if it is to be copied. */
+static PyObject *
+share_types(PyObject *shared, PyObject *object)
+{
+    if (PyType_Check(object) || Py_TYPE(object) == &PyModule_Type
+        || (object == PyList_GetItem(shared, 0) && object != Py_None)) {
+        return share_index(shared, object);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *
+share_types_and_strings(PyObject *shared, PyObject *object)
+{
+    if (!PyUnicode_CheckExact(object)) {
+        return share_types(shared, object);
+    }
+    if (has_interned_bits(object)) {
+        return share_index(shared, object);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef share_types_method = {"share", share_types, METH_O, NULL};
+static PyMethodDef share_types_and_strings_method = {"share", share_types_and_strings, METH_O, NULL};
+
+PyDoc_STRVAR(sharer_doc,
+"sharer(shared, /) -> function\n"
+"\n"
+"A function for persistent_id of a pickler.  It appends interned strings, classes,\n"
+"modules and the first item of shared to shared, a list that is not empty, and\n"
+"returns their index in it, and None for other objects.  shared.__getitem__ is the\n"
+"persistent_load of the unpickler.  An interpreter whose strings are laid out in\n"
+"another way than is known has no interned ones for it.");
+
+static PyObject *
+obmalloc_sharer(PyObject *Py_UNUSED(module), PyObject *shared)
+{
+    if (!PyList_Check(shared) || PyList_Size(shared) < 1) {
+        PyErr_SetString(PyExc_TypeError, "shared must be a list that is not empty");
+        return NULL;
+    }
+    int right = interned_bits_are_right();
+    if (right < 0) {
+        return NULL;
+    }
+    return PyCFunction_NewEx(right ? &share_types_and_strings_method : &share_types_method, shared, NULL);
+}
+
+/* Replacing an entry ------------------------------------------------------------------- */
+
+PyDoc_STRVAR(replace_doc,
+"replace(get, container, key, old, set, *arguments) -> bool\n"
+"\n"
+"Call set(container, *arguments) if get(container, key) is old.  If both are functions\n"
+"written in C, no other thread runs in between, nor is a signal handled.  False:\n"
+"another object is there, or none (get raised IndexError).");
+
+static PyObject *
+obmalloc_replace(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    enum { GET, CONTAINER, KEY, OLD, SET, ARGUMENTS };
+    if (PyTuple_Size(args) < ARGUMENTS) {
+        PyErr_SetString(PyExc_TypeError, "replace() takes at least 5 arguments");
+        return NULL;
+    }
+    PyObject *container = PyTuple_GetItem(args, CONTAINER);
+    PyObject *found = PyObject_CallFunctionObjArgs(PyTuple_GetItem(args, GET), container,
+                                                   PyTuple_GetItem(args, KEY), NULL);
+    if (found == NULL) {
+        if (!PyErr_ExceptionMatches(PyExc_IndexError)) {
+            return NULL;
+        }
+        PyErr_Clear();
+        Py_RETURN_FALSE;
+    }
+    bool same = found == PyTuple_GetItem(args, OLD);
+    Py_DECREF(found);
+    if (!same) {
+        Py_RETURN_FALSE;
+    }
+    /* container, *arguments */
+    PyObject *rest = PyTuple_GetSlice(args, SET, PyTuple_Size(args));
+    if (rest == NULL) {
+        return NULL;
+    }
+    Py_INCREF(container);
+    PyTuple_SetItem(rest, 0, container);
+    PyObject *done = PyObject_Call(PyTuple_GetItem(args, SET), rest, NULL);
+    Py_DECREF(rest);
+    if (done == NULL) {
+        return NULL;
+    }
+    Py_DECREF(done);
+    Py_RETURN_TRUE;
+}
+
+PyDoc_STRVAR(replace_element_doc,
+"replace_element(set, old, new, /) -> bool\n"
+"\n"
+"Remove old from the set and add new, which is equal to it.  If comparing runs no\n"
+"Python code, no other thread runs in between.  False: old is not in it.");
+
+static PyObject *
+obmalloc_replace_element(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *set, *old, *new;
+    if (!PyArg_ParseTuple(args, "OOO:replace_element", &set, &old, &new)) {
+        return NULL;
+    }
+    int removed = PySet_Discard(set, old);
+    if (removed <= 0) {
+        return removed < 0 ? NULL : PyBool_FromLong(0);
+    }
+    /* Out of memory the set has the element all the same, since it grows afterwards.  The
+       old one goes back if the new one cannot be hashed or compared. */
+    if (PySet_Add(set, new) < 0) {
+        PyObject *type, *value, *traceback;
+        PyErr_Fetch(&type, &value, &traceback);
+        if (PySet_Contains(set, new) <= 0) {
+            PyErr_Clear();
+            PySet_Add(set, old);
+            PyErr_Clear();
+        }
+        PyErr_Restore(type, value, traceback);
+        return NULL;
+    }
+    Py_RETURN_TRUE;
+}

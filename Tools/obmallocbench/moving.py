@@ -1,0 +1,187 @@
+"""What obmalloc.keep() and obmalloc.compact() bring, in programs like those of docs/compacting.md.
+
+    python3 Tools/obmallocbench/moving.py PYTHON LIBRARY [SHARE]
+
+runs each program under PYTHON with obmalloc's LIBRARY preloaded, in each of its ways, and prints
+a table: MiB resident above the start after the work and trim() (prefork: MiB that a child has come to
+own by reading the table), and MiB of what stays: the blocks in use in obmalloc's heap above those of the start.
+LIBRARY is - for a PYTHON that was built with obmalloc. SHARE (1) is the part of the work that is done,
+such as 0.05 for a test.
+
+Linux only; Python 3.9 or newer.
+"""
+import os
+import subprocess
+import sys
+
+LIMIT_SECONDS = 900
+
+# What every program has: sizes, and the line that it writes at the end.
+COMMON = """
+import collections, gc, os, random, sys
+import obmalloc
+WAY, SHARE = sys.argv[1], float(sys.argv[2])
+numbers = random.Random(20050123)
+
+def resident():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+def rest():
+    gc.collect()
+    obmalloc.trim()
+    return resident(), obmalloc.stats()["live_bytes"]
+
+def row(number):
+    return {"id": number + 1000, "name": f"customer {number}", "amount": number + 0.25,
+            "tags": [f"tag {number % 977}", str(number + 1000)]}
+
+class Session:
+    def __init__(self, user):
+        self.user = f"user {user}"
+        self.seen = [(article, f"/shop/{article}") for article in numbers.sample(range(1000, 9000), 5)]
+        self.basket = {f"article {article}": 1 for article, _ in self.seen[:2]}
+
+def ended(start):
+    now = rest()
+    print(now[0] - start[0], now[1] - start[1])
+
+obmalloc.compact([row(1), Session(1)])      # what the first call imports and makes is part of the start
+start = rest()
+"""
+
+# The programs, and the ways of each.
+PROGRAMS = {
+    "LRU cache": ("as it is", "keep()", "compact()"),
+    "sessions": ("as it is", "compact()", "compact(), bit by bit"),
+    "identity map": ("as it is", "keep()"),
+    "prefork": ("as it is", "keep()"),
+}
+CODE = {
+    # Requests build 8000 rows each, and remember 20 of them.
+    "LRU cache": """
+cache = collections.OrderedDict()
+for request in range(int(300 * SHARE)):
+    rows = [row(numbers.randrange(10**6)) for _ in range(8000)]
+    for one in numbers.sample(rows, 20):
+        cache[numbers.randrange(10**9)] = obmalloc.keep(one) if WAY == "keep()" else one
+        if len(cache) > 5000 * SHARE:
+            cache.popitem(last=False)
+del rows, one
+if WAY == "compact()":
+    obmalloc.compact(cache)
+ended(start)
+""",
+    # Bursts of visitors, of whom one in a hundred stays.
+    "sessions": """
+sessions = {}
+for burst in range(4):
+    count = int(40_000 * SHARE)
+    sessions.update((user, Session(user)) for user in range(burst * count, (burst + 1) * count))
+    for user in range(burst * count, (burst + 1) * count):
+        if numbers.random() >= 0.01:
+            del sessions[user]
+if WAY == "compact()":
+    obmalloc.compact(sessions)
+elif WAY != "as it is":
+    moved = None
+    while moved is None or not moved.finished:
+        moved = obmalloc.compact(sessions, budget=0.002, after=moved)
+ended(start)
+""",
+    # Objects that refer to each other, loaded in one go, most of which are expired.
+    "identity map": """
+class Customer:
+    def __init__(self, number):
+        self.number, self.name, self.orders = number + 1000, f"customer {number}", []
+class Order:
+    def __init__(self, number, customer):
+        self.number, self.customer = number + 1000, customer
+        self.lines = [(number + part, str(number + part)) for part in range(3)]
+        customer.orders.append(self)
+identities = {}
+for number in range(int(60_000 * SHARE)):
+    customer = identities["customer", number] = Customer(number)
+    for part in range(3):
+        identities["order", number, part] = Order(3 * number + part, customer)
+for number in range(int(60_000 * SHARE)):
+    if numbers.random() >= 0.02:
+        for part in range(3):
+            del identities["order", number, part]
+        del identities["customer", number]
+del customer
+gc.collect()
+if WAY == "keep()":
+    identities = obmalloc.keep(identities)
+for key, value in identities.items():
+    assert key[0] == "customer" or value.customer is identities["customer", key[1]]
+ended(start)
+""",
+    # A server reads much, keeps little, and forks; a child reads what was kept.
+    "prefork": """
+table = {}
+rows = [row(number) for number in range(int(400_000 * SHARE))]
+table = {one["id"]: one for one in numbers.sample(rows, int(8000 * SHARE))}
+del rows
+if WAY == "keep()":
+    table = obmalloc.keep(table)
+rest()
+gc.freeze()
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    def own():
+        with open("/proc/self/smaps_rollup") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))
+    gc.disable()
+    before = own()
+    total = 0
+    for _ in range(3):
+        for key, one in table.items():
+            total += one["amount"] + len(one["name"]) + len(one["tags"][0]) + one["id"]
+            seen = one["tags"][1]
+    os.write(write, b"%d" % ((own() - before) * 1024))
+    os._exit(0)
+os.waitpid(child, 0)
+print(os.read(read, 100).decode(), obmalloc.stats()["live_bytes"] - start[1])
+""",
+}
+
+
+def run(python, library, program, way, share):
+    """Return (bytes resident, bytes that stay) of one run; end with one line if it fails."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    if library != "-":
+        environment.update(LD_PRELOAD=library, PYTHONPATH=os.path.dirname(os.path.dirname(library)))
+    done = subprocess.run([python, "-c", COMMON + CODE[program], way, str(share)], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT_SECONDS,
+                          check=False)
+    if done.returncode != 0 or done.stderr:
+        last = done.stderr.strip().split("\n")[-1]
+        sys.exit(f"moving.py: {program}, {way}, ended with status {done.returncode}: {last}")
+    return [int(word) for word in done.stdout.split()]
+
+
+def main(words):
+    if not 2 <= len(words) <= 3:
+        sys.exit("usage: moving.py PYTHON LIBRARY [SHARE]")
+    python, library = words[:2]
+    try:
+        share = float(words[2]) if len(words) == 3 else 1.0
+    except ValueError:
+        share = 0.0
+    if not 0 < share <= 1:
+        sys.exit(f"moving.py: SHARE must be a number above 0, at most 1, not {words[2]!r}")
+    for path in [python] + ([library] if library != "-" else []):
+        if not os.path.exists(path):
+            sys.exit(f"moving.py: {path} is not there; make preload makes the library")
+    print("| program | way | MiB resident | MiB of blocks |\n|---|---|---:|---:|")
+    for program, ways in PROGRAMS.items():
+        for way in ways:
+            resident, stays = run(python, os.path.abspath(library) if library != "-" else library,
+                                  program, way, share)
+            print(f"| {program} | {way} | {resident / 2**20:.1f} | {stays / 2**20:.1f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
