@@ -268,7 +268,8 @@ class SettingsTests(ChildTest):
               for text in ('', '4', '-1', '10', 'all', '99999999999999999999')),
             *((f'secure={text}', f"secure cannot be '{text}'", switch) for text in ('', 'yes', '01', '1 ')),
             *((key, f"{key} cannot be ''") for key in ('retain', 'hugepages', 'background', 'malloc', 'check', 'secure')),
-            *((f'{key}=1', f"unknown setting '{key}'", 'there are: retain, hugepages, background, malloc, check, secure')
+            *((f'{key}=1', f"unknown setting '{key}'",
+               'there are: retain, hugepages, background, malloc, medium, check, secure')
               for key in ('retian', 'RETAIN', ' check', '', 'é')),
             ('none', "unknown setting 'none'"),
             ('retain=' + LONG, "retain cannot be 'xxx", "...'"),
