@@ -353,9 +353,8 @@ static int
 owned_compare_pages(const void *left, const void *right)
 {
     const struct graph_page *a = left, *b = right;
-    size_t a_bytes = (size_t)a->live * a->block_size, b_bytes = (size_t)b->live * b->block_size;
-    if (a_bytes != b_bytes) {
-        return a_bytes < b_bytes ? -1 : 1;
+    if (a->live_bytes != b->live_bytes) {
+        return a->live_bytes < b->live_bytes ? -1 : 1;
     }
     return a->address < b->address ? -1 : a->address > b->address;
 }
