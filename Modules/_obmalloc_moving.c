@@ -73,7 +73,9 @@ share_types_and_strings(PyObject *shared, PyObject *object)
 }
 
 static PyMethodDef share_types_method = {"share", share_types, METH_O, NULL};
-static PyMethodDef share_types_and_strings_method = {"share", share_types_and_strings, METH_O, NULL};
+static PyMethodDef share_types_and_strings_method = {
+    "share", share_types_and_strings, METH_O, NULL
+};
 
 PyDoc_STRVAR(sharer_doc,
 "sharer(shared, /) -> function\n"
@@ -95,7 +97,8 @@ obmalloc_sharer(PyObject *Py_UNUSED(module), PyObject *shared)
     if (right < 0) {
         return NULL;
     }
-    return PyCFunction_NewEx(right ? &share_types_and_strings_method : &share_types_method, shared, NULL);
+    return PyCFunction_NewEx(right ? &share_types_and_strings_method : &share_types_method,
+                             shared, NULL);
 }
 
 /* Replacing an entry ------------------------------------------------------------------- */

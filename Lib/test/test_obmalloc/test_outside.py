@@ -115,10 +115,9 @@ class ProcessTests(ReadingTest):
         self.check_agrees('objects = fill(24)')
 
     def test_agrees_about_blocks_on_several_pages(self):
-        stats, heap_map = self.check_agrees('''
-            objects = [bytes(520 + n * 37 % 32_000) for n in range(3000)]
-            del objects[::3], objects[500:900]
-            ''')
+        stats, heap_map = self.check_agrees(
+            'objects = [bytes(520 + n * 37 % 32_000) for n in range(3000)]\n'
+            'del objects[::3], objects[500:900]')
         self.assertGreater(sum(row['live_blocks'] for row in stats['classes'] if row['size'] > 512), 1500)
         self.assertTrue(any(page.continues for arena in heap_map.arenas for page in arena))
 
