@@ -50,6 +50,7 @@ class Diagnosis:
     def __init__(self, pid=None):
         self.pid = pid
         self.file = self.how = self.why = self.remedy = None
+        self._has_privileges = False
         place = 'self' if pid is None else pid
         with _outside.looking_at(place):
             self._look(place)
@@ -63,6 +64,8 @@ class Diagnosis:
         if python is None:
             raise _outside.OutsideError(f'process {place} is no Python')
         self._objects = objects
+        with contextlib.suppress(OSError):
+            self._has_privileges = loading.has_privileges(place)
         self.python, self.python_version, self._is_free_threaded = python
         if self.pid is None:
             self.python_version = tuple(sys.version_info[:3])
@@ -115,6 +118,9 @@ class Diagnosis:
                     '`import obmalloc` takes', _PRELOAD)
         if self.enabled is not None:
             return self._why_not_by_file()
+        if self._has_privileges:
+            return ('Python got privileges when it started (setuid, or capabilities of its file), and so the loader '
+                    'ignores LD_PRELOAD', 'python -m obmalloc enable for every start, or obmalloc.install() in it')
         if self.pid is not None and files:
             return 'the library is imported, but neither preloaded nor installed', _WAYS_IN
         for name in (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':'):

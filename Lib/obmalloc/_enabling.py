@@ -6,8 +6,8 @@ starts without, and -I and -E start with it.
 
 Python's rules for such files: each line that begins with import is executed, and an
 exception is shown as a traceback of many lines.  So the line catches what goes wrong.
-In a virtual environment it is executed twice, so it leaves a mark.  From 3.12 on the library cannot be imported by every subinterpreter, and serves the main
-one only.
+In a virtual environment it is executed twice, so it leaves a mark.  From 3.12 on the
+library cannot be imported by every subinterpreter, and serves the main one only.
 
 What uninstalls the package removes the files that its RECORD lists.  So the file is
 listed there.
@@ -23,8 +23,8 @@ from obmalloc._output import CommandError, complain, show
 # from pymalloc.
 _NAME = '_obmalloc.pth'
 _PROGRAM = f"""
-if getattr(_thread, '_is_main_interpreter', lambda: True)() and not hasattr(sys, '_obmalloc_at_start'):
-    sys._obmalloc_at_start = True
+if getattr(_thread, '_is_main_interpreter', lambda: True)():
+    sys.{loading.AT_START} = True
     try:
         from obmalloc import loading
         loading.install_at_start()
@@ -32,7 +32,7 @@ if getattr(_thread, '_is_main_interpreter', lambda: True)() and not hasattr(sys,
         if sys.stderr is not None:
             print('obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)', file=sys.stderr)
 """
-_LINE = f'import sys, _thread; exec({_PROGRAM!r})\n'
+_LINE = f'import sys, _thread; hasattr(sys, {loading.AT_START!r}) or exec({_PROGRAM!r})\n'
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FILE = os.path.join(_FOLDER, _NAME)

@@ -16,12 +16,14 @@ PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
 QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in force
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
+AT_START = "_obmalloc_at_start"     # of the module sys: the file of `obmalloc enable` was read
+_AT_SECURE = 23                     # of <elf.h>
 
 _MODULE = "obmalloc._obmalloc"
 _FILE = "_obmalloc.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
 _INTERFACE = 2                      # OBM_LOADABLE_INTERFACE of a library that fits this package
-
+_INSTALL_ANEW = "install the package anew (pip install --force-reinstall obmalloc)"
 
 refused_at_start = None             # why install_at_start() could not
 
@@ -100,19 +102,43 @@ def _why_no_library():
     return None
 
 
+def _why_not_imported(error):
+    """One line, of an ImportError that the library's import raised."""
+    if isinstance(error, ModuleNotFoundError):
+        return (f"this interpreter was built without obmalloc, and there is no {_OWN}: {_INSTALL_ANEW}, or in a "
+                "clone take what `make preload` builds")
+    # With a path it comes from the loader, which cannot load the file.
+    return f"{error}: {_INSTALL_ANEW}" if error.path else str(error)
+
+
+def _refusal(reason):
+    """The ImportError for a reason.  By its name `python -m obmalloc` knows that it is one
+    line, not a traceback; the console script imports the package before it can catch
+    anything, so there a hook shows it."""
+    error = ImportError(reason, name="obmalloc")
+    if os.path.basename(sys.argv[0]) == "obmalloc":
+        shown_by = sys.excepthook
+
+        def hook(kind, raised, traceback):
+            if raised is error:
+                print("obmalloc:", *str(error).split(), file=sys.stderr)
+            else:
+                shown_by(kind, raised, traceback)
+        sys.excepthook = hook
+    return error
+
+
 try:
     import _obmalloc
 except ImportError:
     reason = _why_no_library()
-    try:
-        _obmalloc = _import_library() if reason is None else None
-    except ModuleNotFoundError:
-        reason = ("this interpreter was built without obmalloc: take one that has it, or "
-                  "the package that `make preload` builds")
     if reason is not None:
-        # By its name `python -m obmalloc` knows that it is one line, not a traceback.
-        raise ImportError(reason, name="obmalloc") from None
+        raise _refusal(reason) from None
     del reason
+    try:
+        _obmalloc = _import_library()
+    except ImportError as error:
+        raise _refusal(_why_not_imported(error)) from None
 
 
 def _library_module():
@@ -168,14 +194,20 @@ def library_path():
                       "call obmalloc.install() in the program")
     if set(path) & set(": \t\n"):
         raise OSError(f"{PRELOAD} cannot name a file with a colon or space in its path: {path!r}: "
-                      "install the package elsewhere, or call obmalloc.install() in the program")
+                      "install the package elsewhere, or say python -m obmalloc enable, or call "
+                      "obmalloc.install() in the program")
     return path
 
 
 def _environment(children):
     """The environment in which a program starts with the library in place."""
     environment = dict(os.environ)
-    path = library_path()
+    try:
+        path = library_path()
+    except OSError:
+        if not (hasattr(sys, AT_START) and _obmalloc.active()):
+            raise
+        path = None         # it cannot be preloaded, but this environment starts with it
     if path is None:
         return environment
     others = [name for name in environment.get(PRELOAD, "").replace(" ", ":").split(":")
@@ -196,16 +228,39 @@ def _interpreter_options():
     return subprocess._args_from_interpreter_flags()
 
 
+def has_privileges(pid="self"):
+    """Whether a process got privileges with its program (setuid, capabilities of the file),
+    so that the loader ignores LD_PRELOAD.  OSError: that cannot be read."""
+    with open(f"/proc/{pid}/auxv", "rb") as file:
+        words = memoryview(file.read()).cast("N")
+    return any(key == _AT_SECURE and value for key, value in zip(words[::2], words[1::2]))
+
+
+def _loader_ignores_preload():
+    try:
+        return has_privileges()
+    except OSError:         # no /proc
+        return False
+
+
+def _execute(command, environment):
+    """Become the command.  Raises OSError."""
+    import _signal
+    sys.stdout.flush()
+    # Python ignores these two, and a program inherits that.
+    for name in "SIGPIPE", "SIGXFSZ":
+        _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
+    os.execve(command[0], command, environment)
+
+
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
     restarted = os.environ.pop(RESTARTED, None)
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
-    sys.stdout.flush()
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    os.execve(sys.executable, [sys.executable, *_interpreter_options(),
-                               *(["-m", "obmalloc"] if is_module else sys.argv[:1]), *arguments],
-              {**_environment(children=True), RESTARTED: "1"})
+    _execute([sys.executable, *_interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
+              *arguments], {**_environment(children=True), RESTARTED: "1"})
 
 
 def say_if_not_in_force(name):
@@ -275,17 +330,16 @@ def run(arguments):
     if not sys.executable:
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
-    if _library_module() is None:       # it says so itself
-        say_if_not_in_force("this program")
     command, program = [sys.executable, *_interpreter_options()], arguments[0]
     if program[0] != "-":
         arguments = [find_program(program), *arguments[1:]]
         if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
             command = []
+    if command and (_library_module() is None or _loader_ignores_preload()):
+        say_if_not_in_force("this program")     # which no library will say
     command += arguments
     try:
-        sys.stdout.flush()
-        os.execve(command[0], command, _environment(children))
+        _execute(command, _environment(children))
     except OSError as error:
         return _complain(f"run: {error}", 1)
 

@@ -48,6 +48,19 @@ class WaysIn(Programs):
         for before, after in {"libm.so.6": f"{LIBRARY}:libm.so.6", str(LIBRARY): str(LIBRARY)}.items():
             self.assertEqual(self.run_command("run", "-c", code, LD_PRELOAD=before), after)
 
+    def test_run_leaves_signals_as_they_were(self):
+        # Python ignores two of them, which a program that is not Python would inherit.
+        with tempfile.TemporaryDirectory() as folder:
+            program = os.path.join(folder, "signals")
+            with open(program, "w") as file:
+                file.write("#!/bin/sh\ngrep SigIgn /proc/self/status\n")
+            os.chmod(program, 0o755)
+            path = f"{folder}:{os.environ['PATH']}"
+            ignored = subprocess.run([program], env=self.environment(), capture_output=True, text=True,
+                                     stdin=subprocess.DEVNULL).stdout
+            self.assertRegex(ignored, r"SigIgn:\s[0-9a-f]+\n")
+            self.assertEqual(self.run_command("run", "signals", PATH=path), ignored.strip())
+
     def test_children(self):
         child = "import obmalloc; print(obmalloc.stats()['arenas'] > 0)"
         code = f"import subprocess, sys; print(serves(), flush=True); subprocess.run([sys.executable, '-c', {child!r}])"

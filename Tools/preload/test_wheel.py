@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import struct
 import subprocess
 import tempfile
 import unittest
@@ -45,6 +46,15 @@ class Environment(Programs):
 
     def pip(self, *arguments):
         return self.command(self.venv_python, "-m", "pip", "--quiet", "--disable-pip-version-check", *arguments)
+
+    def as_another_user(self, *options):
+        """What a command begins with that a user without privileges runs: nothing, unless we are root."""
+        alone = ["setpriv", *options, "--clear-groups", "--reuid=65534", "--regid=65534"] if os.geteuid() == 0 else []
+        os.chmod(self.folder, 0o755)
+        self.needs(shutil.which("setpriv") or not alone, "no setpriv, and root can do everything")
+        self.needs(subprocess.run([*alone, self.venv_python, "-c", "pass"], capture_output=True,
+                                  stdin=subprocess.DEVNULL).returncode == 0, "other users cannot run it")
+        return alone
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -105,6 +115,34 @@ class Wheel(Environment):
         self.command(self.obmalloc, "run", "nowhere", status=2, **variables)
 
 
+    def test_run_where_the_loader_ignores_LD_PRELOAD(self):
+        python = os.path.join(self.venv, "bin/privileged")
+        shutil.copy(os.path.realpath(self.venv_python), python)
+        # Of revision 2, in force at once: CAP_NET_BIND_SERVICE, as for a server on port 80.
+        capabilities = struct.pack("<5I", 0x02000001, 1 << 10, 0, 0, 0)
+        try:
+            os.setxattr(python, "security.capability", capabilities)
+        except OSError as error:
+            self.skipTest(f"no capabilities of a file: {error}")
+        self.addCleanup(os.unlink, python)
+        alone = self.as_another_user()
+        secure = "from obmalloc import loading; print(loading.has_privileges())"
+        try:
+            told = self.command(*alone, python, "-c", secure)
+        except PermissionError:
+            self.skipTest("a program with capabilities cannot be run")
+        self.needs(told == "True", "the file system's capabilities are ignored")
+        why = ("Python got privileges when it started (setuid, or capabilities of its file), and so the loader "
+               "ignores LD_PRELOAD: python -m obmalloc enable for every start, or obmalloc.install() in it")
+        self.assertEqual(self.command(*alone, python, "-m", "obmalloc", "run", "-c", SERVES,
+                                      errors=f"obmalloc: not in force in this program: {why}"), "False")
+        self.assertIn(why.split(":")[0], self.command(*alone, python, "-m", "obmalloc", "doctor", status=1))
+        if not self.python.debug:
+            self.command(self.obmalloc, "enable")
+            self.assertEqual(self.command(*alone, python, "-m", "obmalloc", "run", "-c", SERVES, errors=""), "True")
+            self.command(self.obmalloc, "disable")
+
+
 @for_each_interpreter
 class Enabled(Environment):
     """obmalloc enable, disable."""
@@ -140,6 +178,15 @@ class Enabled(Environment):
         self.assertEqual((self.serves(), self.files()), ("False", before))
         self.command(self.obmalloc, "disable", errors="")
 
+    def test_run_where_the_library_cannot_be_preloaded(self):
+        self.command(self.obmalloc, "enable")
+        program = ("import sys; from obmalloc import loading\n"
+                   "def refuse(): raise OSError('planted')\n"
+                   f"loading.library_path = refuse\nsys.exit(loading.run(['-c', {SERVES!r}]))")
+        self.assertEqual(self.command(self.venv_python, "-c", program, errors=""), "True")
+        self.command(self.obmalloc, "disable")
+        self.command(self.venv_python, "-c", program, status=1, errors="obmalloc run: planted")
+
     def test_uninstalling_takes_it_away(self):
         self.command(self.obmalloc, "enable")
         self.command(self.obmalloc, "enable")
@@ -152,6 +199,9 @@ class Enabled(Environment):
     def test_a_library_that_cannot_be_loaded(self):
         self.command(self.obmalloc, "enable")
         library = self.command(self.obmalloc, "path")
+        file = self.enabled_file()
+        with open(file) as opened:
+            line = opened.read()
         for break_it in (lambda: self.write(library, ""), lambda: self.write(library, "no library " * 1000),
                          lambda: os.unlink(library), lambda: shutil.rmtree(os.path.dirname(library))):
             break_it()
@@ -159,6 +209,14 @@ class Enabled(Environment):
                                   stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (0, "1\n", 1), done.stderr)
             self.assertRegex(done.stderr, r"^obmalloc: not in force: .*_obmalloc\.pth")
+            if os.path.exists(os.path.dirname(library)):
+                os.unlink(file)
+                for command in [self.obmalloc, "doctor"], [self.venv_python, "-m", "obmalloc", "enable"]:
+                    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                          timeout=TIMEOUT_SECONDS)
+                    self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+                    self.assertIn("install the package anew", done.stderr)
+                self.write(file, line)
 
     def test_allocators_of_others(self):
         self.command(self.obmalloc, "enable")
@@ -185,12 +243,7 @@ class Enabled(Environment):
             errors="", PYTHONUNBUFFERED="1").split(), ["1", "True"])
 
     def test_a_folder_that_cannot_be_written(self):
-        alone = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all",
-                 "--clear-groups", "--reuid=65534", "--regid=65534"] if os.geteuid() == 0 else []
-        os.chmod(self.folder, 0o755)
-        self.needs(shutil.which("setpriv") or not alone, "root can write everywhere")
-        self.needs(subprocess.run([*alone, self.venv_python, "-c", "pass"], capture_output=True,
-                                  stdin=subprocess.DEVNULL).returncode == 0, "other users cannot run it")
+        alone = self.as_another_user("--bounding-set=-all", "--inh-caps=-all", "--ambient-caps=-all")
         site = os.path.dirname(os.path.dirname(self.command(self.obmalloc, "path")))
         before = self.files()
         for folder, _, _ in os.walk(site):

@@ -271,7 +271,7 @@ class PackageTests(ToolCase):
         if list((CHECKOUT / "Lib/obmalloc").glob("_obmalloc*.so")):
             self.skipTest("the library was built into Lib/obmalloc")
         self.refuse_tool(
-            *(("this interpreter was built without obmalloc: take one that has it, or the package", words)
+            *(("this interpreter was built without obmalloc, and there is no .*_obmalloc.so: install the package", words)
               for words in (["run", "x.py"], ["path"], ["stats", "x.py"], ["watch", "--pid", "1"])),
             command=[PYTHON, "-m", "obmalloc"], least=4, PYTHONPATH=str(CHECKOUT / "Lib"))
 
