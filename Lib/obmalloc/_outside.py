@@ -370,7 +370,7 @@ class Reader:
                            'try again')
 
     def _map_of(self, heap, arenas, resident=None):
-        from obmalloc import _heap_map      # which the doctor does without
+        from obmalloc import _heap_map
         return _heap_map.HeapMap(
             page_size=self._field(heap, 'page_size'), run_size=self._field(heap, 'run_size'),
             arena_size=self._field(heap, 'arena_size'), classes=self._classes(heap),

@@ -11,7 +11,6 @@ build/machines, so that the machine's are not touched; they are unpacked, not in
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import zipfile
