@@ -19,7 +19,7 @@ class Judge(unittest.TestCase):
 
     def test_what_is_wrong(self):
         for changes, text in (({"active": False}, "not in force"), ({"page_size": 16384}, "pages of 16384"),
-                              ({"survivors": 80 * MIB}, r"floor is 8.00"), ({"freed": 79 * MIB}, "stay when all")):
+                              ({"survivors": 80 * MIB}, "with survivors 41,943,040 bytes stay"), ({"freed": 79 * MIB}, "stay when all")):
             self.assertRegex(machines.judge(self.seen(**changes), 4096), text)
 
 
