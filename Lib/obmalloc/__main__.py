@@ -29,8 +29,8 @@ def _version(arguments):
     if arguments:
         print(f'obmalloc --version: unknown argument {arguments[0]}: it takes none', file=sys.stderr)
         return 2
-    print('obmalloc', obmalloc.__version__)
-    return 0
+    from obmalloc import _output
+    return _output.answer(f'obmalloc {obmalloc.__version__}')
 
 
 # Those with few imports; _commands has the others.

@@ -251,8 +251,7 @@ def _tell(arguments):
 def command(arguments):
     """obmalloc doctor; the exit status."""
     if {'-h', '--help'} & set(arguments):
-        print(_USAGE, end='')
-        return 0
+        return _output.answer(_USAGE)
     try:
         return _tell(arguments)
     except _output.UsageError as error:

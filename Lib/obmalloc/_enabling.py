@@ -17,7 +17,7 @@ import os
 import sys
 
 from obmalloc import loading
-from obmalloc._output import CommandError, complain, show
+from obmalloc._output import CommandError, answer, complain, show
 
 # Files are read in the order of their names, and what is imported before has its blocks
 # from pymalloc.
@@ -88,8 +88,7 @@ def _list_in(record, is_listed):
 def _command(name, usage, arguments, run):
     """Run one of the two commands; the exit status."""
     if arguments[:1] in (['-h'], ['--help']):
-        print(usage, end='')
-        return 0
+        return answer(usage)
     if arguments:
         complain(f'{name}: unknown argument {arguments[0]}: it takes none')
         return 2

@@ -48,3 +48,13 @@ def show(lines):
         for line in lines:
             print(line.encode(encoding, 'backslashreplace').decode(encoding))
         sys.stdout.flush()
+
+
+def answer(text):
+    """Show a text; the exit status of a command that does no more."""
+    try:
+        show(text.splitlines())
+    except CommandError as error:
+        complain(error)
+        return 1
+    return 0

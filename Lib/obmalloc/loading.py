@@ -317,8 +317,7 @@ def run(arguments):
     children = True
     while arguments and arguments[0][:1] == "-" and arguments[0] != "-" and arguments[0][:2] not in ("-m", "-c"):
         if arguments[0] in ("-h", "--help"):
-            print(RUN_USAGE, end="")
-            return 0
+            return _answer(RUN_USAGE)
         if arguments[0] != "--no-children":
             return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
         children = False
@@ -347,9 +346,8 @@ def run(arguments):
 def path(arguments):
     """obmalloc path: print the library for LD_PRELOAD."""
     if arguments and arguments[0] in ("-h", "--help"):
-        print("usage: obmalloc path\n\n"
-              "Print the library's file, for LD_PRELOAD=$(obmalloc path).")
-        return 0
+        return _answer("usage: obmalloc path\n\n"
+                       "Print the library's file, for LD_PRELOAD=$(obmalloc path).")
     if arguments:
         return _complain(f"path: unknown argument {arguments[0]}: it takes none", 2)
     try:
@@ -358,8 +356,12 @@ def path(arguments):
         return _complain(f"path: {error}", 1)
     if found is None:
         return _complain("path: this interpreter was built with obmalloc: there is nothing to preload", 1)
-    print(found)
-    return 0
+    return _answer(found)
+
+
+def _answer(text):
+    from obmalloc import _output
+    return _output.answer(text)
 
 
 def _complain(line, status):

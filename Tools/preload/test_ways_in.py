@@ -137,6 +137,15 @@ class WaysIn(Programs):
                                   capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)
 
+    def test_output_that_cannot_be_written(self):
+        for arguments in (["path"], ["path", "--help"], ["run", "--help"], ["enable", "--help"], ["doctor", "--help"],
+                          ["doctor"], ["--version"]):
+            with self.subTest(arguments), open("/dev/full", "w") as full:
+                done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
+                                      stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
+                self.assertEqual((done.returncode, done.stderr), (
+                    1, "obmalloc: the output cannot be written: No space left on device\n"))
+
     def test_a_path_that_cannot_be_preloaded(self):
         with tempfile.TemporaryDirectory(prefix="with space ") as folder:
             os.symlink(PACKAGE / "obmalloc", os.path.join(folder, "obmalloc"))
