@@ -36,10 +36,23 @@ __version__ = '0.1'       # setup.py and the command take it from here
 
 from obmalloc.loading import _obmalloc, install
 from obmalloc._looking import heap_map, pins, resident
-from obmalloc._moving import compact, keep
 
 __all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'pins', 'resident', 'settings', 'stats',
            'trim']
 
 active, check, settings, stats, trim = (
     _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)
+
+
+def __getattr__(name):
+    """compact and keep, whose modules are imported when they are wanted: pickle and typing
+    take longer than all the rest, and each start of an enabled environment imports this."""
+    if name not in ('compact', 'keep'):
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    from obmalloc import _moving
+    globals().update(compact=_moving.compact, keep=_moving.keep)
+    return globals()[name]
+
+
+def __dir__():
+    return sorted({*globals(), *__all__})

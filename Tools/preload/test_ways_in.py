@@ -109,7 +109,7 @@ class WaysIn(Programs):
 
     def test_commands_that_start_programs_import_little(self):
         # What Debian's python3-minimal and a Python built without libraries lack, and what costs time.
-        absent = ("argparse", "bz2", "ctypes", "json", "lzma", "shutil", "tempfile", "typing", "zlib")
+        absent = ("argparse", "bz2", "ctypes", "json", "lzma", "pickle", "shutil", "tempfile", "typing", "zlib")
         for command, status in ("path", 0), ("run", 0), ("doctor", 1), ("--version", 0):
             arguments = [command, *(["-c", "print('ran')"] if command == "run" else [])]
             code = (f"import sys\nfor name in {absent}: sys.modules[name] = None\n"
