@@ -229,7 +229,7 @@ def _options(arguments):
         elif name == '--pid':
             value = value if has_value else rest.pop(0) if rest else ''
             if not (value.isdecimal() and value.isascii() and 1 <= int(value) <= _MOST_PID):
-                raise _output.UsageError(f'doctor: --pid {value!r} is not a number from 1 to {_MOST_PID}')
+                raise _output.UsageError(f'doctor: --pid: {value!r} is not a number from 1 to {_MOST_PID}')
             pid = int(value)
         else:
             raise _output.UsageError(f'doctor: unrecognized arguments: {name}{"=" * bool(has_value)}{value} '

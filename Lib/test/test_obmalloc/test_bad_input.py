@@ -102,7 +102,7 @@ class CommandTests(ChildTest):
             ('required: COMMAND',),
             ("invalid choice: 'statistics' ", 'statistics'),
             ('required: COMMAND', '--json'),
-            ('stats: which program. Name a script, or -m MODULE, or --pid', 'stats'),
+            ('stats: which program. Name a script, -m MODULE or -c CODE, or --pid', 'stats'),
             ('which program', 'stats', ''),
             ('which program', 'stats', '--'),
             ('which program', 'stats', '-m'),

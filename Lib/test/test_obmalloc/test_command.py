@@ -147,7 +147,7 @@ class ProgramTests(CommandTest):
         rows = [line for line in out.splitlines() if line.startswith('  ')]
         self.assertGreater(len(rows), 10)
         self.assertTrue(all(len(row) <= 70 for row in rows))
-        self.assertTrue(all(set(row) <= set(_text.FILLED + '▒· ') for row in rows), rows)
+        self.assertTrue(all(set(row) <= set(_text.FILLED + '═▒· ') for row in rows), rows)
         self.assertIn('·', ''.join(rows))
 
     def test_map_in_colour(self):

@@ -37,7 +37,7 @@ for kind in KINDS:
 
     def test_settings(self):
         default = {'retain': 'auto', 'hugepages': 'auto', 'background': 'auto', 'malloc': 'auto',
-                   'check': 0, 'secure': 0}
+                   'medium': 1, 'check': 0, 'secure': 0}
         for text, different in (('', {}),
                                 ('retain=none,check=1', {'retain': 'none', 'check': 1}),
                                 ('retain=all', {'retain': 'all'}),
@@ -48,6 +48,7 @@ for kind in KINDS:
                                 ('background=0', {'background': 0}),
                                 ('malloc=leave', {'malloc': 'leave'}),
                                 ('malloc=one', {'malloc': 'one'}),
+                                ('medium=0', {'medium': 0}),
                                 ('secure=1', {'secure': 1, 'hugepages': 'never'})):
             expected = {**default, **different}
             with self.subTest(text):
