@@ -188,6 +188,7 @@ def _refusal(function, where, value, error, container=None):
 _FREE_TUPLES = 2000         # that wait at most, of each size
 _FREE_TUPLE_MOST = 20       # items
 _FREE_OTHERS = 100
+_LARGE_INT = 1 << 29        # none that an interpreter keeps, of one digit as most are
 _SAMPLE_VALUES = 8
 _SAMPLE_OBJECTS = 300
 _clear_free_lists = getattr(_obmalloc, 'clear_free_lists', None)
@@ -222,6 +223,8 @@ def _take_free_objects(values):
             taken.append([[] for _ in range(_FREE_OTHERS)])
         elif kind is float:
             taken.append([number + 0.5 for number in range(_FREE_OTHERS)])
+        elif kind is int:
+            taken.append([number + _LARGE_INT for number in range(_FREE_OTHERS)])
         elif kind is dict:
             taken.append([{None: None} for _ in range(_FREE_OTHERS)])
     return taken
