@@ -85,7 +85,7 @@ TEST(a_block_goes_on_from_page_to_page)
     for (size_t i = 0; i < 3; i++) {
         blocks[i] = obm_malloc(heap, OBM_MEDIUM_MAX);
         REQUIRE(blocks[i] != NULL);
-        EXPECT_EQUAL(blocks[i], blocks[0] + i * OBM_MEDIUM_MAX);
+        EXPECT_SAME(blocks[i], blocks[0] + i * OBM_MEDIUM_MAX);
     }
     expect_map_agrees(heap);
     REQUIRE(obm_free(heap, blocks[1]));

@@ -205,7 +205,7 @@ class BenchTests(ToolCase):
             ("there is no trace .*folder", [*replay, "--trace", self.inner]),
             ("--samples: 0 is less than 1", [*replay, "--samples", "0"]),
             *((f"--arms: no arm '{re.escape(arm)}'", [*replay, "--arms", arm])
-              for arm in ("", "jemalloc", "core@", "malloc,retain=all", "core,OBM_X=$(reboot)")),
+              for arm in ("", "dlmalloc", "core@", "malloc,retain=all", "core,OBM_X=$(reboot)")),
             ("two arms have the same name", [*replay, "--trace", self.file, "--arms", "core", "core"]),
             ("/nowhere has no core: it is neither", [*replay, "--trace", self.file, "--arms", "core@/nowhere"]),
             ("the core knows no OBM_NOTHING: the tunables are in",
@@ -215,7 +215,7 @@ class BenchTests(ToolCase):
     @unittest.skipUnless(shutil.which("cc"), "needs a C compiler")
     def test_damaged_traces(self):
         contents = {"empty": (b"", "not a trace"), "random": (bytes(range(255, 0, -1)) * 9, "not a trace"),
-                    "endless": (b"obmtrace\1", "has no end"), "damaged": (b"obmtrace\1" + b"\xff" * 40, "damaged")}
+                    "endless": (b"obmtrace\2", "has no end"), "damaged": (b"obmtrace\2" + b"\xff" * 40, "damaged")}
         (self.folder / "traces").mkdir()
         replay = ["replay", "--traces", Path(COMPILED.name, "programs"), *self.report, "--arms", "malloc"]
         self.refuse_bench(
