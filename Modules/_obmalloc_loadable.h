@@ -96,7 +96,6 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PySet_Discard
 #pragma weak PySet_Type
 #pragma weak PyTuple_GetItem
-#pragma weak PyTuple_GetSlice
 #pragma weak PyTuple_New
 #pragma weak PyTuple_Pack
 #pragma weak PyTuple_SetItem

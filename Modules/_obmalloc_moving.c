@@ -104,23 +104,21 @@ obmalloc_sharer(PyObject *Py_UNUSED(module), PyObject *shared)
 /* Replacing an entry ------------------------------------------------------------------- */
 
 PyDoc_STRVAR(replace_doc,
-"replace(get, container, key, old, set, *arguments) -> bool\n"
+"replace(get, key, old, set, arguments, /) -> bool\n"
 "\n"
-"Call set(container, *arguments) if get(container, key) is old.  If both are functions\n"
-"written in C, no other thread runs in between, nor is a signal handled.  False:\n"
-"another object is there, or none (get raised IndexError).");
+"Call set(*arguments) if get(key) is old.  If both are methods written in C and bound to\n"
+"a container, no other thread runs in between, nor is a signal handled or garbage\n"
+"collected.  False: another object is there, or none (get raised IndexError).");
 
 static PyObject *
 obmalloc_replace(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    enum { GET, CONTAINER, KEY, OLD, SET, ARGUMENTS };
-    if (PyTuple_Size(args) < ARGUMENTS) {
-        PyErr_SetString(PyExc_TypeError, "replace() takes at least 5 arguments");
+    PyObject *get, *key, *old, *set, *arguments;
+    if (!PyArg_ParseTuple(args, "OOOOO!:replace", &get, &key, &old, &set,
+                          &PyTuple_Type, &arguments)) {
         return NULL;
     }
-    PyObject *container = PyTuple_GetItem(args, CONTAINER);
-    PyObject *found = PyObject_CallFunctionObjArgs(PyTuple_GetItem(args, GET), container,
-                                                   PyTuple_GetItem(args, KEY), NULL);
+    PyObject *found = PyObject_CallFunctionObjArgs(get, key, NULL);
     if (found == NULL) {
         if (!PyErr_ExceptionMatches(PyExc_IndexError)) {
             return NULL;
@@ -128,20 +126,14 @@ obmalloc_replace(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_Clear();
         Py_RETURN_FALSE;
     }
-    bool same = found == PyTuple_GetItem(args, OLD);
+    bool same = found == old;
     Py_DECREF(found);
     if (!same) {
         Py_RETURN_FALSE;
     }
-    /* container, *arguments */
-    PyObject *rest = PyTuple_GetSlice(args, SET, PyTuple_Size(args));
-    if (rest == NULL) {
-        return NULL;
-    }
-    Py_INCREF(container);
-    PyTuple_SetItem(rest, 0, container);
-    PyObject *done = PyObject_Call(PyTuple_GetItem(args, SET), rest, NULL);
-    Py_DECREF(rest);
+    /* A new tuple here could be what makes the collector run, and with it Python code:
+       before 3.12 each new container may.  So arguments is one, and nothing is to be bound. */
+    PyObject *done = PyObject_Call(set, arguments, NULL);
     if (done == NULL) {
         return NULL;
     }

@@ -235,8 +235,9 @@ def _take_free_objects(values):
 class _Values:
     """The entries of a container whose values are replaced, in some order."""
 
-    def __init__(self, container):
-        self.container = container
+    def __init__(self, container, get, set):
+        """get, set: methods of the base class, bound to the container."""
+        self.container, self.get, self.set = container, get, set
 
     def __repr__(self):
         return f'<position in a {type_name(type(self.container))}>'
@@ -250,13 +251,13 @@ class _DictValues(_Values):
     """Of a dict: its keys of the beginning that are still to come, the next ones last."""
 
     def __init__(self, container):
-        super().__init__(container)
+        super().__init__(container, dict.get.__get__(container), dict.update.__get__(container))
         self.keys = list(dict.keys(container))
         self.keys.reverse()
 
     def next(self, number):
         keys = self.keys[:-number - 1:-1]
-        return keys, [dict.get(self.container, key, _GONE) for key in keys]
+        return keys, [self.get(key, _GONE) for key in keys]
 
     def advance(self, number):
         del self.keys[-number:]
@@ -267,21 +268,21 @@ class _DictValues(_Values):
     def replace(self, key, old, new):
         # Neither compares nor hashes by Python code between the look and the store:
         # update() takes the hash from the dict that it is given.
-        return _obmalloc.replace(dict.get, self.container, key, old, dict.update, {key: new})
+        return _obmalloc.replace(self.get, key, old, self.set, ({key: new},))
 
 
 class _ListValues(_Values):
     """Of a list or deque: an index."""
 
     def __init__(self, container, base):
-        super().__init__(container)
-        self.base, self.index = base, 0
+        super().__init__(container, base.__getitem__.__get__(container), base.__setitem__.__get__(container))
+        self.length, self.index = base.__len__.__get__(container), 0
 
     def next(self, number):
         keys, values = [], []
-        for index in range(self.index, min(self.index + number, self.base.__len__(self.container))):
+        for index in range(self.index, min(self.index + number, self.length())):
             try:
-                values.append(self.base.__getitem__(self.container, index))
+                values.append(self.get(index))
             except IndexError:      # another thread made it shorter
                 break
             keys.append(index)
@@ -291,18 +292,17 @@ class _ListValues(_Values):
         self.index += number
 
     def finished(self):
-        return self.index >= self.base.__len__(self.container)
+        return self.index >= self.length()
 
     def replace(self, key, old, new):
-        return _obmalloc.replace(self.base.__getitem__, self.container, key, old,
-                                 self.base.__setitem__, key, new)
+        return _obmalloc.replace(self.get, key, old, self.set, (key, new))
 
 
 class _SetElements(_DictValues):
     """Of a set: its elements of the beginning that are still to come."""
 
     def __init__(self, container):
-        _Values.__init__(self, container)
+        _Values.__init__(self, container, None, None)
         self.keys = list(set.__iter__(container))
 
     def name(self, key):

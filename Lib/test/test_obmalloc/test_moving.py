@@ -3,6 +3,7 @@
 It runs alone as well, so that the tests of the loadable library can run it."""
 
 import collections
+import gc
 import json
 import pickle
 import sys
@@ -422,6 +423,40 @@ class CompactTests(unittest.TestCase):
             self.assertEqual(wrong, [])
             self.assertEqual(set(map(tuple, container.values())), {(1999,)})
 
+    def test_no_change_by_a_collection_is_lost(self):
+        # Whichever collection it is that runs Python code, such as a finalizer.
+        def compact(container, keys, new, number):
+            """Whether so many collections came."""
+            count = 0
+            def collected(phase, info):
+                nonlocal count
+                count += phase == 'start'
+                if count == number and phase == 'start':
+                    gc.set_threshold(0)
+                    for key in keys:
+                        container[key] = new
+            threshold = gc.get_threshold()
+            gc.callbacks.append(collected)
+            try:
+                gc.set_threshold(1)
+                obmalloc.compact(container, copy=lambda value: tuple(list(value)))
+            finally:
+                gc.set_threshold(*threshold)
+                gc.callbacks.remove(collected)
+            return count >= number
+
+        for size in 1, 2, 3:
+            old, new = (tuple([value] * size) for value in ('old', 'new'))
+            keys = range(5)
+            for make in dict.fromkeys, lambda keys, old: [old] * 5, lambda keys, old: collections.deque([old] * 5):
+                number, came = 0, True
+                while came:
+                    number += 1
+                    container = make(keys, old)
+                    came = compact(container, keys, new, number)
+                    self.assertEqual([container[key] for key in keys], [new if came else old] * 5)
+                self.assertGreater(number, 2)
+
     def test_an_interrupt_at_any_line(self):
         # KeyboardInterrupt comes between two lines of Python, or within a function of C that
         # looks for signals, which none of ours does.
@@ -471,10 +506,14 @@ class CompactTests(unittest.TestCase):
         module = obmalloc.loading._obmalloc
         for shared in [], (), None:
             self.assertRaises(TypeError, module.sharer, shared)
-        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 0, 1)
-        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 'key', 1, list.__setitem__, 0, 2)
-        self.assertRaises(TypeError, module.replace, list.__getitem__, [1], 0, 1, list.__setitem__)
-        self.assertIs(module.replace(list.__getitem__, [1], 5, 1, list.__setitem__, 5, 2), False)
+        one = [1]
+        self.assertRaises(TypeError, module.replace, one.__getitem__, 0, 1, one.__setitem__)
+        self.assertRaises(TypeError, module.replace, one.__getitem__, 0, 1, one.__setitem__, [0, 2])
+        self.assertRaises(TypeError, module.replace, one.__getitem__, 'key', 1, one.__setitem__, (0, 2))
+        self.assertRaises(TypeError, module.replace, one.__getitem__, 0, 1, one.__setitem__, ())
+        self.assertIs(module.replace(one.__getitem__, 5, 1, one.__setitem__, (5, 2)), False)
+        self.assertIs(module.replace(one.__getitem__, 0, 2, one.__setitem__, (0, 3)), False)
+        self.assertEqual(one, [1])
         self.assertRaises(TypeError, module.replace_element, {1}, [], 2)
         self.assertRaises(TypeError, module.replace_element, {1}, 1)
         element = {1000}
