@@ -303,7 +303,8 @@ class _SetElements(_DictValues):
 
     def __init__(self, container):
         _Values.__init__(self, container, None, None)
-        self.keys = list(set.__iter__(container))
+        # A set of our own, since others may change this one while it is iterated over.
+        self.keys = list(set().union(container))
 
     def name(self, key):
         return f'the element {_shown(key)}'

@@ -457,6 +457,23 @@ class CompactTests(unittest.TestCase):
                     self.assertEqual([container[key] for key in keys], [new if came else old] * 5)
                 self.assertGreater(number, 2)
 
+    def test_a_set_grows_meanwhile(self):
+        # With each collection: one may come between any two steps of the interpreter.
+        container, added = {(number, 'old') for number in range(20)}, []
+        def collected(phase, info):
+            added.append((len(added), 'new'))
+            container.add(added[-1])
+        threshold = gc.get_threshold()
+        gc.callbacks.append(collected)
+        try:
+            gc.set_threshold(1)
+            moved = obmalloc.compact(container)
+        finally:
+            gc.set_threshold(*threshold)
+            gc.callbacks.remove(collected)
+        self.assertTrue(moved.finished)
+        self.assertEqual(container, {(number, 'old') for number in range(20)}.union(added))
+
     def test_an_interrupt_at_any_line(self):
         # KeyboardInterrupt comes between two lines of Python, or within a function of C that
         # looks for signals, which none of ours does.
