@@ -8,6 +8,7 @@ import collections
 import gc
 import io
 import itertools
+import operator
 import pickle
 import reprlib
 import time
@@ -131,22 +132,36 @@ def _shown(key):
         return f'<{type_name(type(key))}>'
 
 
+def _words(error):
+    """What an exception says, in one line."""
+    try:
+        return ' '.join(str(error).split())
+    except Exception:
+        return '?'
+
+
+def _is(value, *classes):
+    """Whether value is of one of the classes.  Not isinstance(), which a proxy satisfies, too."""
+    return issubclass(type(value), classes)
+
+
 def _parts(value):
-    """What value consists of: (where, part), as far as it is known."""
-    if isinstance(value, dict):
+    """What value consists of: (where, part), as far as it is known.  Raises what its own
+    methods raise."""
+    if _is(value, dict):
         for key, part in list(dict.items(value)):
             yield f'[{_shown(key)}]', part
         for key in list(dict.keys(value)):
             yield f' key {_shown(key)}', key
-    elif isinstance(value, (list, tuple, collections.deque)):
+    elif _is(value, list, tuple, collections.deque):
         for number, part in enumerate(list(value)):
             yield f'[{number}]', part
-    elif isinstance(value, (set, frozenset)):
+    elif _is(value, set, frozenset):
         for part in list(value):
             yield f' element {_shown(part)}', part
     names = getattr(value, '__dict__', None)
-    if isinstance(names, dict):
-        for name, part in list(names.items()):
+    if _is(names, dict):
+        for name, part in list(dict.items(names)):
             yield f'.{name}', part
     for cls in type(value).__mro__:
         slots = cls.__dict__.get('__slots__', ())
@@ -157,14 +172,20 @@ def _parts(value):
 
 def _refusing_part(value, container):
     """The first part of value that cannot be copied by itself: (where, part, why), or None."""
-    for where, part in _parts(value):
+    parts = _parts(value)
+    while True:
+        try:
+            where, part = next(parts)
+        except MemoryError:
+            raise
+        except Exception:       # StopIteration, or value does not let itself be looked at
+            return None
         try:
             _copy(part, _new_copier(container))
         except MemoryError:
             raise
         except Exception as error:
             return where, part, error
-    return None
 
 
 def _refusal(function, where, value, error, container=None):
@@ -176,7 +197,7 @@ def _refusal(function, where, value, error, container=None):
         where, value, error = where + smaller[0], *smaller[1:]
     return TypeError(
         f'{function}: {where} is of type {type_name(type(value))}, which pickle refuses '
-        f'({type(error).__name__}: {error}): pass copy=, a function that returns a copy')
+        f'({type(error).__name__}: {_words(error)}): pass copy=, a function that returns a copy')
 
 
 # --- Free lists --------------------------------------------------------------------------
@@ -200,7 +221,7 @@ def _sample(values):
     while level and len(found) < _SAMPLE_OBJECTS:
         found += level
         level = [part for part in gc.get_referents(*level)
-                 if not isinstance(part, (type, types.ModuleType, types.FunctionType))][:_SAMPLE_OBJECTS]
+                 if not _is(part, type, types.ModuleType, types.FunctionType)][:_SAMPLE_OBJECTS]
     return found
 
 
@@ -321,12 +342,12 @@ class _SetElements(_DictValues):
 
 
 def _position(container):
-    if isinstance(container, dict):
+    if _is(container, dict):
         return _DictValues(container)
     for base in list, collections.deque:
-        if isinstance(container, base):
+        if _is(container, base):
             return _ListValues(container, base)
-    if isinstance(container, set):
+    if _is(container, set):
         return _SetElements(container)
     raise TypeError('compact: container must be a dict, list, deque or set, '
                     f'not {type_name(type(container))}')
@@ -410,6 +431,13 @@ class _Compaction:
                 self.count += self.position.replace(key, old, new)
 
 
+def _bound(name, wanted, value, convert):
+    try:
+        return None if value is None else convert(value)
+    except TypeError:
+        raise TypeError(f'compact: {name} must be {wanted}, not {type_name(type(value))}') from None
+
+
 def compact(container, *, limit=None, budget=None, copy=None, after=None):
     """Replace the values of a container in place by copies that lie together.
 
@@ -443,7 +471,7 @@ def compact(container, *, limit=None, budget=None, copy=None, after=None):
     An element of a set is replaced if its copy has the same hash and is equal; one that is
     equal only to itself is refused.
 
-    Raises TypeError for another container, and when pickle refuses a value or a set refuses a copy:
+    Raises TypeError for arguments of other types, and when pickle refuses a value or a set refuses a copy:
     the message names it, every other entry is as it was or is replaced, and `moved` of the
     exception goes on behind that entry.  Exceptions of copy= pass through, and
     MemoryError and KeyboardInterrupt; no entry is ever lost or half replaced.  ValueError: limit
@@ -452,10 +480,14 @@ def compact(container, *, limit=None, budget=None, copy=None, after=None):
     `after` holds a list of the keys (or elements) that are still to come.  In the middle of a
     long deque each step takes time proportional to its length.
     """
+    limit = _bound('limit', 'an integer', limit, operator.index)
+    budget = _bound('budget', 'a number', budget, lambda seconds: seconds + 0.0)
     if limit is not None and limit < 1:
         raise ValueError(f'compact: limit must be at least 1, not {limit}')
     if budget is not None and not budget > 0:
         raise ValueError(f'compact: budget must be above 0 seconds, not {budget}')
+    if after is not None and not isinstance(after, Moved):
+        raise TypeError(f'compact: after must be what compact() returned, not {type_name(type(after))}')
     if after is None or after.finished and after.position.container is container:
         position = _position(container)
     else:
@@ -478,7 +510,7 @@ def compact(container, *, limit=None, budget=None, copy=None, after=None):
                 left = begin + budget - now
                 if left <= 0:
                     break
-                number = max(1, min(number, int(done * left / (now - last + 1e-9))))
+                number = max(1, int(min(number, done * left / (now - last + 1e-9))))
     except TypeError as error:
         error.moved = call.moved()
         raise

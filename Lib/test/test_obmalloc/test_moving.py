@@ -164,6 +164,34 @@ class KeepTests(unittest.TestCase):
         itself['again'] = itself
         self.assertRefused(itself, 'which pickle refuses')
 
+    def test_what_refuses_to_be_looked_at_too(self):
+        def refuse(self, protocol=None):
+            raise Unspeakable('no')
+
+        class Unspeakable(Exception):
+            def __str__(self):
+                raise ValueError
+        class Talkative(Exception):
+            def __str__(self):
+                return 'one line\n  and another'
+        class Pretender:
+            __class__ = dict
+            __reduce_ex__ = refuse
+        class Hidden:
+            __dict__ = property(refuse)
+            __reduce_ex__ = refuse
+        class Slot:
+            __slots__ = 'name'
+            __reduce_ex__ = refuse
+            def __getattribute__(self, name):
+                return refuse(self) if name == 'name' else object.__getattribute__(self, name)
+        class Long:
+            def __reduce_ex__(self, protocol):
+                raise Talkative
+        for kind in Pretender, Hidden, Slot:
+            self.assertRefused([5, kind()], 'value[1] is of type', kind.__name__, '(Unspeakable: ?)')
+        self.assertRefused([5, Long()], 'value[1] is of type', '(Talkative: one line and another)')
+
     def test_it_goes_on_after_a_refusal(self):
         for _ in range(20):
             self.assertRaises(TypeError, obmalloc.keep, ['interned', threading.Lock()])
@@ -259,7 +287,11 @@ class CompactTests(unittest.TestCase):
         self.assertEqual(obmalloc.compact(container).count, 2)
 
     def test_other_types(self):
-        for container in (1, 2), frozenset([1]), 'text', 5, None, Plain(a=1), range(3), {}.values():
+        class Pretender:
+            __class__ = dict
+        container = collections.OrderedDict(a=[1])
+        for container in ((1, 2), frozenset([1]), 'text', 5, None, Plain(a=1), range(3), {}.values(),
+                          Pretender(), weakref.proxy(container)):
             with self.assertRaisesRegex(TypeError, 'must be a dict, list, deque or set, not'):
                 obmalloc.compact(container)
 
@@ -267,13 +299,19 @@ class CompactTests(unittest.TestCase):
         for bounds in {'limit': 0}, {'limit': -1}, {'budget': 0}, {'budget': -1.5}, {'budget': float('nan')}:
             with self.assertRaisesRegex(ValueError, 'compact: '):
                 obmalloc.compact({}, **bounds)
-        self.assertRaises(TypeError, obmalloc.compact, {}, limit='all')
+        for name, wanted, values in ('limit', 'an integer', ('all', 1.5)), ('budget', 'a number', ('all', [1])):
+            for value in values:
+                with self.assertRaisesRegex(TypeError, f'^compact: {name} must be {wanted}, not {type(value).__name__}$'):
+                    obmalloc.compact({}, **{name: value})
+        for after in 5, (1, 2, True, None), 'first':
+            with self.assertRaisesRegex(TypeError, '^compact: after must be what compact.. returned, not '):
+                obmalloc.compact({}, after=after)
         with self.assertRaisesRegex(ValueError, 'another container'):
             obmalloc.compact({}, after=obmalloc.compact({}))
 
     def test_bit_by_bit(self):
         for container in self.containers():
-            for bounds in {'limit': 7}, {'limit': 1}, {'budget': 1e-9}, {'limit': 7, 'budget': 60}:
+            for bounds in {'limit': 7}, {'limit': 1}, {'budget': 1e-9}, {'limit': 7, 'budget': float('inf')}:
                 with self.subTest(type(container), **bounds):
                     old = self.values(container)
                     moved, count, steps = None, 0, 0
@@ -312,6 +350,12 @@ class CompactTests(unittest.TestCase):
                 self.assertEqual((moved.count, moved.bytes), (100, 0))
                 self.assertEqual(self.values(container), [[number + 1000] for number in range(100)])
         self.assertEqual(obmalloc.compact(container, copy=lambda value: value).count, 0)
+
+    def test_a_value_that_hides_its_class(self):
+        class Hidden:
+            __class__ = property(lambda self: 1 / 0)
+        container = [[Hidden()]]
+        self.assertEqual(obmalloc.compact(container, copy=list).count, 1)
 
     def test_a_value_that_refuses(self):
         for number in 0, 1, 17, 98, 99:
