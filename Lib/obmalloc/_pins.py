@@ -171,8 +171,11 @@ def type_name(cls):
         return '?'
     # Not cls.__qualname__: a metaclass may answer with anything.
     name = type.__dict__['__qualname__'].__get__(cls)
-    module = type.__dict__['__module__'].__get__(cls)
-    return name if module == 'builtins' else f'{module}.{name}'
+    try:
+        module = type.__dict__['__module__'].__get__(cls)
+    except AttributeError:      # C code and exec() can make types without
+        module = None
+    return f'{module}.{name}' if isinstance(module, str) and module != 'builtins' else name
 
 
 def holder_name(cls):
@@ -251,7 +254,7 @@ def _name_of(container):
     """'module.variable' of a container; '' if no module has it as a variable."""
     own_name = None
     for module_name, module in sorted(sys.modules.copy().items(), key=lambda item: item[0] != '__main__'):
-        if not isinstance(module, types.ModuleType):
+        if not issubclass(type(module), types.ModuleType):     # isinstance() a proxy satisfies, too
             continue
         # Not vars(module): a module may be of a class that answers with anything.
         for name, value in types.ModuleType.__dict__['__dict__'].__get__(module).copy().items():

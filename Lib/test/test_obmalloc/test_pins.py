@@ -212,6 +212,21 @@ class PinsTests(ChildTest):
             obmalloc.check()
             ''')
 
+    def test_types_without_a_module(self):
+        # As SWIG makes them.
+        self.check_child('''
+            import json
+            made = {}
+            exec('Homeless = type("Homeless", (), {})', made)
+            class Elsewhere:
+                __module__ = 5
+            things = [made['Homeless']() for _ in range(10)], [Elsewhere() for _ in range(20)]
+            pins = obmalloc.pins()
+            assert rows(pins, 'Homeless')[0].blocks == 10, pins.types
+            assert rows(pins, 'Elsewhere')[0].blocks == 20, pins.types
+            json.dumps(pins.as_dict())
+            ''')
+
     def test_references_are_given_back(self):
         self.check_child('''
             import gc
@@ -472,7 +487,11 @@ class CopiesTests(ChildTest):
             import types
             shop = types.ModuleType('shop')
             sys.modules['shop'] = shop
-            sys.modules['strange'] = object()
+            class Pretender:
+                __class__ = types.ModuleType
+            class Hidden:
+                __class__ = property(lambda self: 1 / 0)
+            sys.modules.update(strange=object(), pretender=Pretender(), hidden=Hidden())
             shop.sessions = burst(50_000, 50, Session)
             assert copies('__main__.Session', 'list').name == 'shop.sessions'
             place = [shop.sessions]
