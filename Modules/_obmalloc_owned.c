@@ -603,7 +603,7 @@ PyDoc_STRVAR(owned_doc,
 "pages without a free block of which all blocks go, other pages of which all live\n"
 "blocks go).\n"
 "\n"
-"Takes some 100 bytes of the system's memory for each object meanwhile.  Raises\n"
+"Takes 100 to 150 bytes of the system's memory for each object meanwhile.  Raises\n"
 "MemoryError, and RuntimeError if a free list is damaged.");
 
 static PyObject *

@@ -46,7 +46,7 @@ def pins(limit=10_000, *, objects=False):
     interpreter that shares this one's arenas.
 
     It visits all objects, some 0.3 s for a million on a usual machine.  Meanwhile no other
-    thread runs, and some 100 bytes of memory are used for each object.
+    thread runs, and 100 to 150 bytes of memory are used for each object.
 
     Raises RuntimeError if the heap is damaged, as check() does.
     """

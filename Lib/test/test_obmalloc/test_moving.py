@@ -301,7 +301,8 @@ class CompactTests(unittest.TestCase):
                 obmalloc.compact({}, **bounds)
         for name, wanted, values in ('limit', 'an integer', ('all', 1.5)), ('budget', 'a number', ('all', [1])):
             for value in values:
-                with self.assertRaisesRegex(TypeError, f'^compact: {name} must be {wanted}, not {type(value).__name__}$'):
+                message = f'^compact: {name} must be {wanted}, not {type(value).__name__}$'
+                with self.assertRaisesRegex(TypeError, message):
                     obmalloc.compact({}, **{name: value})
         for after in 5, (1, 2, True, None), 'first':
             with self.assertRaisesRegex(TypeError, '^compact: after must be what compact.. returned, not '):
