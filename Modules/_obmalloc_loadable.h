@@ -45,7 +45,6 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyBytes_FromStringAndSize
 #pragma weak PyCFunction_NewEx
 #pragma weak PyCMethod_New
-#pragma weak PyDict_GetItemString
 #pragma weak PyDict_New
 #pragma weak PyDict_Next
 #pragma weak PyDict_SetItemString
@@ -76,6 +75,7 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyLong_AsSsize_t
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
+#pragma weak PyMapping_GetItemString
 #pragma weak PyMem_Free
 #pragma weak PyMem_Malloc
 #pragma weak PyMem_RawCalloc

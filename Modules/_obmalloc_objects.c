@@ -194,28 +194,37 @@ objects_code_fields_from(struct objects_layout *layout, PyObject *fields)
     return count >= 0 && PyErr_Occurred() == NULL;
 }
 
+/* What a dict has for the key, a borrowed reference.  NULL, with an exception: nothing, or
+   no memory, of which PyDict_GetItemString() does not tell. */
+static PyObject *
+objects_entry(PyObject *dict, const char *key)
+{
+    PyObject *value = PyMapping_GetItemString(dict, key);
+    Py_XDECREF(value);
+    return value;
+}
+
 /* Fill in the layout from a dict as _layout.py makes it.  false, with an exception:
-   an entry is missing or of the wrong type. */
+   an entry is missing or of the wrong type, or no memory. */
 static bool
 objects_layout_from(struct objects_layout *layout, PyObject *dict)
 {
     memset(layout, 0, sizeof(*layout));
-    PyObject *code_type = PyDict_GetItemString(dict, "code_type");
-    PyObject *code_fields = PyDict_GetItemString(dict, "code_fields");
-    if (code_type == NULL || code_fields == NULL) {
-        PyErr_SetString(PyExc_ValueError, "the layout is not complete");
+    PyObject *code_type = objects_entry(dict, "code_type");
+    PyObject *code_fields = code_type != NULL ? objects_entry(dict, "code_fields") : NULL;
+    if (code_fields == NULL) {
         return false;
     }
     layout->code_type = (PyTypeObject *)code_type;
     for (size_t i = 0; i < Py_ARRAY_LENGTH(objects_fields); i++) {
-        PyObject *value = PyDict_GetItemString(dict, objects_fields[i].key);
-        if (value == NULL) {
-            PyErr_SetString(PyExc_ValueError, "the layout is not complete");
+        PyObject *value = objects_entry(dict, objects_fields[i].key);
+        Py_ssize_t offset = value != NULL ? PyLong_AsSsize_t(value) : -1;
+        if (offset == -1 && PyErr_Occurred() != NULL) {
             return false;
         }
-        *(Py_ssize_t *)((char *)layout + objects_fields[i].offset) = PyLong_AsSsize_t(value);
+        *(Py_ssize_t *)((char *)layout + objects_fields[i].offset) = offset;
     }
-    return PyErr_Occurred() == NULL && objects_code_fields_from(layout, code_fields);
+    return objects_code_fields_from(layout, code_fields);
 }
 
 /* Reading, for _layout.py ----------------------------------------------------------- */

@@ -317,7 +317,7 @@ class Layout(PinsPrograms):
             for wrong in {}, {'code_type': int}, dict.fromkeys(_layout.find(), 'x'):
                 try:
                     module.owned(0, wrong, (), ())
-                except (TypeError, ValueError):
+                except (TypeError, KeyError):
                     continue
                 raise AssertionError(wrong)
             for wrong in int, 3:

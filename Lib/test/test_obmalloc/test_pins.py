@@ -312,6 +312,36 @@ class PinsTests(ChildTest):
             os._exit(0)
             ''')
 
+    def test_out_of_memory(self):
+        # Whichever request is refused: each of the first, and then some.
+        self.check_child('''
+            import gc
+            try:
+                import _testcapi
+            except ImportError:
+                raise SystemExit
+            from obmalloc import _layout, _pins
+            from obmalloc.loading import _obmalloc
+            class Mine:
+                pass
+            kept = [Mine() for _ in range(100)]
+            arguments = 50, _layout.find(), _pins.COPIED_BY_REFERENCE, _pins.container_types()
+            gc.collect()
+            count, number, refused = sys.getrefcount(Mine), 0, True
+            while refused:
+                _testcapi.set_nomemory(number, number + 1)
+                try:
+                    _obmalloc.owned(*arguments)
+                    refused = False
+                except MemoryError:
+                    number += 1 if number < 200 else 50
+                finally:
+                    _testcapi.remove_mem_hooks()
+            assert number > 200, number
+            assert sys.getrefcount(Mine) == count
+            obmalloc.check()
+            ''')
+
     def test_fit_for_json(self):
         pins = obmalloc.pins(100)
         data = json.loads(json.dumps(pins.as_dict()))
