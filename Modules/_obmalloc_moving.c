@@ -142,28 +142,31 @@ obmalloc_replace(PyObject *Py_UNUSED(module), PyObject *args)
 }
 
 PyDoc_STRVAR(replace_element_doc,
-"replace_element(set, old, new, /) -> bool\n"
+"replace_element(set, old, update, arguments, /) -> bool\n"
 "\n"
-"Remove old from the set and add new, which is equal to it.  If comparing runs no\n"
-"Python code, no other thread runs in between.  False: old is not in it.");
+"Remove old from the set and call update(*arguments), which adds an equal element: a method\n"
+"written in C, which takes the element's hash from a set.  If comparing runs no Python\n"
+"code, no other thread runs in between.  False: old is not in it.");
 
 static PyObject *
 obmalloc_replace_element(PyObject *Py_UNUSED(module), PyObject *args)
 {
-    PyObject *set, *old, *new;
-    if (!PyArg_ParseTuple(args, "OOO:replace_element", &set, &old, &new)) {
+    PyObject *set, *old, *update, *arguments;
+    if (!PyArg_ParseTuple(args, "OOOO!:replace_element", &set, &old, &update,
+                          &PyTuple_Type, &arguments)) {
         return NULL;
     }
     int removed = PySet_Discard(set, old);
     if (removed <= 0) {
         return removed < 0 ? NULL : PyBool_FromLong(0);
     }
-    /* Out of memory the set has the element all the same, since it grows afterwards.  The
-       old one goes back if the new one cannot be hashed or compared. */
-    if (PySet_Add(set, new) < 0) {
+    /* The old one goes back if the new one cannot be compared, or there is no memory: then
+       PySet_Add() adds it all the same, since the set grows afterwards. */
+    PyObject *done = PyObject_Call(update, arguments, NULL);
+    if (done == NULL) {
         PyObject *type, *value, *traceback;
         PyErr_Fetch(&type, &value, &traceback);
-        if (PySet_Contains(set, new) <= 0) {
+        if (PySet_Contains(set, old) <= 0) {
             PyErr_Clear();
             PySet_Add(set, old);
             PyErr_Clear();
@@ -171,5 +174,6 @@ obmalloc_replace_element(PyObject *Py_UNUSED(module), PyObject *args)
         PyErr_Restore(type, value, traceback);
         return NULL;
     }
+    Py_DECREF(done);
     Py_RETURN_TRUE;
 }

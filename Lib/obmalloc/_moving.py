@@ -257,7 +257,7 @@ class _Values:
     """The entries of a container whose values are replaced, in some order."""
 
     def __init__(self, container, get, set):
-        """get, set: methods of the base class, bound to the container."""
+        """get, set: methods of the base class, bound to the container.  get may be None."""
         self.container, self.get, self.set = container, get, set
 
     def __repr__(self):
@@ -323,7 +323,7 @@ class _SetElements(_DictValues):
     """Of a set: its elements of the beginning that are still to come."""
 
     def __init__(self, container):
-        _Values.__init__(self, container, None, None)
+        _Values.__init__(self, container, None, set.update.__get__(container))
         # A set of our own, since others may change this one while it is iterated over.
         self.keys = list(set().union(container))
 
@@ -338,7 +338,7 @@ class _SetElements(_DictValues):
         if hash(new) != hash(old) or new != old:
             raise TypeError(f'compact: a copy of {self.name(key)} of type {type_name(type(old))} is not equal '
                             'to it, so it cannot take its place in a set')
-        return _obmalloc.replace_element(self.container, old, new)
+        return _obmalloc.replace_element(self.container, old, self.set, ({new},))
 
 
 def _position(container):

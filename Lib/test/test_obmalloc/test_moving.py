@@ -519,6 +519,18 @@ class CompactTests(unittest.TestCase):
         self.assertTrue(moved.finished)
         self.assertEqual(container, {(number, 'old') for number in range(20)}.union(added))
 
+    def test_an_element_is_never_missing(self):
+        # Not even where its hash is Python code, during which other threads may run.
+        container, seen = set(), set()
+        class Watching(Named):
+            def __hash__(self):
+                seen.add(len(container))
+                return super().__hash__()
+        container.update(Watching(str(number)) for number in range(20))
+        seen.clear()
+        moved = obmalloc.compact(container, copy=lambda element: Watching(element.name))
+        self.assertEqual((moved.count, seen), (20, {20}))
+
     def test_an_interrupt_at_any_line(self):
         # KeyboardInterrupt comes between two lines of Python, or within a function of C that
         # looks for signals, which none of ours does.
@@ -576,12 +588,14 @@ class CompactTests(unittest.TestCase):
         self.assertIs(module.replace(one.__getitem__, 5, 1, one.__setitem__, (5, 2)), False)
         self.assertIs(module.replace(one.__getitem__, 0, 2, one.__setitem__, (0, 3)), False)
         self.assertEqual(one, [1])
-        self.assertRaises(TypeError, module.replace_element, {1}, [], 2)
-        self.assertRaises(TypeError, module.replace_element, {1}, 1)
         element = {1000}
-        self.assertRaises(TypeError, module.replace_element, element, 1000, [])
+        self.assertRaises(TypeError, module.replace_element, element, [], element.update, ({2},))
+        self.assertRaises(TypeError, module.replace_element, element, 1000, element.update)
+        self.assertRaises(TypeError, module.replace_element, element, 1000, element.update, [{2}])
+        self.assertRaises(TypeError, module.replace_element, element, 1000, element.update, ([[]],))
         self.assertEqual(element, {1000})
-        self.assertIs(module.replace_element(element, 5, 6), False)
+        self.assertIs(module.replace_element(element, 5, element.update, ({6},)), False)
+        self.assertEqual(element, {1000})
 
     def test_what_is_returned(self):
         container = rows(20)
