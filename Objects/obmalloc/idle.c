@@ -73,8 +73,11 @@ has_something(const struct obm_idle *idle, const struct look *look)
     if (look->malloc.free >= idle->free_after + OBM_PURGER_MIN_BYTES) {
         return true;
     }
-    return look->resident != 0 ? look->resident >= idle->resident_after + OBM_PURGER_MIN_BYTES
-                               : !idle->given;
+    if (look->resident == 0) {
+        return !idle->given;
+    }
+    return look->resident >= idle->resident_after + OBM_PURGER_MIN_BYTES
+           || (look->idle && look->resident + OBM_PURGER_MIN_BYTES <= idle->resident_then);
 }
 
 /* Whether malloc holds too little for a purger to wait for. */
@@ -151,7 +154,7 @@ give_back(struct obm_idle *idle, const struct look *look)
     }
     size_t resident = process->resident();
     if (resident != 0) {
-        idle->resident_after = resident;
+        idle->resident_after = idle->resident_then = resident;
         idle->gone = look->resident > resident ? look->resident - resident : 0;
     }
     if (process->malloc_figures(&figures)) {

@@ -88,6 +88,16 @@ wanted_again(size_t bytes)
     process.faults += bytes / obm_os_system()->page_size;
 }
 
+/* The program frees blocks at the top of malloc's heap, which hands it back by itself, with
+   what was free there and had gone back already. */
+static void
+top_went(size_t used, size_t free)
+{
+    process.resident -= used;
+    process.malloc.free -= free;
+    process.gone_already -= free;
+}
+
 /* An epoch in which the process uses so many hundredths of a processor; then a look. */
 static bool
 epoch(struct obm_idle *idle, unsigned percent)
@@ -139,6 +149,26 @@ TEST(what_has_gone_back_is_no_reason_until_it_is_resident_again)
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
     EXPECT_EQUAL(process.resident, 60 * MIB);
+}
+
+/* Thumbnails in threads: a trim while all were at work, and what they still held then became
+   free as the process fell idle, less of it than the top that went meanwhile. */
+TEST(what_became_free_as_the_top_went_goes_back_when_the_process_is_idle)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 90);
+    epoch(&idle, 90);
+    EXPECT_EQUAL(process.trims, 1);
+    top_went(20 * MIB, 30 * MIB);
+    freed(10 * MIB);
+    epoch(&idle, 90);
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+    EXPECT_EQUAL(process.resident, 30 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
 }
 
 TEST(a_busy_process_gives_back_what_was_free_at_two_looks)

@@ -341,7 +341,8 @@ struct obm_process {
 /* What idle.c knows.
 
    free_after, resident_after  ==  the least of the values right after the system's malloc
-   last gave back and at the looks since then; 0 before */
+   last gave back and at the looks since then; 0 before
+   resident_after  <=  resident_then, once malloc has given back */
 struct obm_idle {
     const struct obm_process *process;
     uint64_t looked_at;             /* nanoseconds: the last look */
@@ -349,6 +350,7 @@ struct obm_idle {
     size_t free_before;             /* bytes that malloc held free at that look */
     size_t free_after;
     size_t resident_after;
+    size_t resident_then;           /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
     size_t faults;                  /* at the last look */
     size_t gone;                    /* bytes that the last trim brought */
