@@ -22,7 +22,7 @@ def retain(mib):
     while dirty() < mib << 19:
         kept = [bytes(400) for i in range((mib << 20) // 448)]
         del kept
-        [bytes(5000) for i in range(8)]     # the system's: the library looks about
+        [bytes(40_000) for i in range(8)]   # the system's: the library looks about
 def wait_until(condition):
     end = time.monotonic() + 120
     while not condition():
@@ -92,6 +92,21 @@ class Background(Programs):
         size, threads = self.figures_of(child)
         self.assertGreater(size, before - (8 << 20))
         self.assertEqual(threads, 1)
+
+    def test_without_it_medium_requests_look_at_the_clock(self):
+        # No page is taken or freed, and the system's malloc is not called.
+        for request in "bytearray(3000)", "bytes(3000)":
+            with self.subTest(request):
+                self.run_background(f"""
+                    import obmalloc
+                    retain(32)
+                    for _ in range(40):
+                        for _ in range(2000):
+                            {request}
+                        time.sleep(0.05)
+                    assert dirty() < 2 << 20, figures()
+                    obmalloc.check()
+                    """, PYTHONOBMALLOC="background=0")
 
     def test_it_ends_and_starts_again(self):
         self.run_background("""
