@@ -14,8 +14,8 @@
    than half a page and so had most of its pages for itself.  So a program that frees and
    asks in turn takes no page and gives none back.
 
-   A page in use is never clean, but those that a block takes are: calloc need not
-   clear them.
+   A page in use is never clean.  Of the pages that a block takes some may be: calloc does
+   not clear them.
 
    Out of memory: obm_run_with_room() fails before anything has changed, and
    nothing fails after it. */
