@@ -118,6 +118,23 @@ class Background(Programs):
             obmalloc.check()
             """)
 
+    def test_what_started_it_does_not_start_it_again(self):
+        # Medium requests look about, but the calls of the system's malloc are those of before.
+        self.run_background("""
+            kept = [b'x' * 40_000 for _ in range(300)]
+            def call():
+                bytes(40_000)
+                return threads() == 2
+            for _ in range(2):
+                wait_until(call)
+                wait_until(lambda: threads() == 1)
+            for _ in range(20):
+                for _ in range(2000):
+                    bytearray(3000)
+                time.sleep(0.05)
+                assert threads() == 1
+            """, PYTHONOBMALLOC="background=auto")
+
     def test_fork_does_not_warn_and_both_go_on(self):
         # From 3.12 on os.fork() warns when the process has a second thread.
         printed = self.run_background("""

@@ -132,6 +132,9 @@ look_at_malloc(void)
     if (obm_wants_purger(main_heap) || obm_background_malloc_is_worth(passed.calls)) {
         obm_background_start();
     }
+    if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+        passed.calls = passed.next = 0;     /* medium requests alone do not start it again */
+    }
 }
 
 /* The system's malloc was called for a request of size bytes, or to free: size is 0.  A
