@@ -287,15 +287,34 @@ with_headroom(size_t old, size_t size)
     return roomy < OBM_MEDIUM_MAX ? roomy : OBM_MEDIUM_MAX;
 }
 
+/* End the process if the block that is to be resized is seen to be none in use: one that
+   stays in its place is not freed, which would find that out.  A small block is looked at
+   only with checks, in a secure heap, or when its page is free. */
+static void
+must_be_in_use(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
+{
+    if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    else if (OBM_UNLIKELY(heap->settings.secure || pool->state == OBM_POOL_FREE)) {
+        obm_must_be_live(heap, pool, block, 1);
+    }
+    else if (pool->state == OBM_POOL_MEDIUM) {
+        obm_medium_must_be_live(heap, pool, block);
+    }
+}
+
 bool
 obm_realloc(struct obm_heap *heap, void **block, size_t size,
             void *(*elsewhere)(void *context, size_t size), void *context)
 {
-    size_t old = obm_block_size(heap, *block);
-    if (old == 0) {
+    const struct obm_pool *pool = obm_find_pool(heap, *block);
+    if (pool == NULL) {
         must_be_foreign(heap, *block);
         return false;
     }
+    must_be_in_use(heap, pool, *block);
+    size_t old = obm_class_size(heap, pool->size_class);
     if (obm_stays_in_place(old, size)) {
         return true;
     }

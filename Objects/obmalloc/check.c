@@ -6,8 +6,8 @@
    medium blocks touch each page, and reads what must be zero.
 
    With PYTHONOBMALLOC=check=N the same runs as the program does: from level 1
-   on whenever a call takes the slow way, from level 2 on at every free, and
-   at level 3 over the whole heap whenever an arena comes or goes. */
+   on at every realloc and whenever a call takes the slow way, from level 2 on at every
+   free, and at level 3 over the whole heap whenever an arena comes or goes. */
 
 #include "obmalloc/check.h"
 #include "obmalloc/bits.h"

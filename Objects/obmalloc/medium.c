@@ -14,8 +14,8 @@
    than half a page and so had most of its pages for itself.  So a program that frees and
    asks in turn takes no page and gives none back.
 
-   A page in use is never clean, but those that a block takes are: calloc need not
-   clear them.
+   A page in use is never clean.  Of the pages that a block takes some may be: calloc does
+   not clear them.
 
    Out of memory: obm_run_with_room() fails before anything has changed, and
    nothing fails after it. */
@@ -272,18 +272,48 @@ obm_medium_calloc(struct obm_heap *heap, size_t size)
     return block;
 }
 
+/* Whether the block with this number starts where block does, so many bytes from the start
+   of a whole run, and a caller holds it; not in a secure heap. */
+OBM_INLINE bool
+is_live(const struct obm_heap *heap, unsigned size_class, obm_run_id id, unsigned number,
+        size_t offset, const void *block)
+{
+    const struct obm_size_class *row = &heap->geometry.classes[size_class];
+    const struct obm_kept_block *kept = &heap->medium.kept[size_class - OBM_SMALL_CLASSES];
+    return number * row->size == offset && !obm_block_is_free(heap, id, number)
+           && number < row->capacity && (kept->run == 0 || kept->block != block);
+}
+
+/* In the window every run is whole. */
+void
+obm_medium_must_be_live(const struct obm_heap *heap, const struct obm_pool *pool,
+                        const void *block)
+{
+    size_t place, offset = (uintptr_t)block - heap->window_base;
+    obm_run_id id = (obm_run_id)(offset >> obm_run_shift(heap));
+    bool in_window = obm_place_in_window(heap, pool, &place);
+    offset &= ((size_t)1 << obm_run_shift(heap)) - 1;
+    if (OBM_UNLIKELY(!in_window)) {
+        id = obm_pool_run(heap, pool);
+        offset = (uintptr_t)block - obm_run_address(heap, id);
+    }
+    unsigned number = obm_block_number(&heap->geometry.classes[pool->size_class], offset);
+    if (!is_live(heap, pool->size_class, id, number, offset, block)
+        || (!in_window && number >= obm_run_capacity(heap, obm_run_at(heap, id)))) {
+        obm_must_be_live(heap, pool, block, 1);
+    }
+}
+
 /* Free a block of a run, so many bytes from its start. */
 OBM_INLINE void
 free_block(struct obm_heap *heap, struct obm_pool *pool, obm_run_id id, size_t offset, void *block)
 {
     unsigned size_class = pool->size_class;
-    const struct obm_size_class *row = &heap->geometry.classes[size_class];
     struct obm_kept_block *kept = &heap->medium.kept[size_class - OBM_SMALL_CLASSES];
-    unsigned number = obm_block_number(row, offset);
+    unsigned number = obm_block_number(&heap->geometry.classes[size_class], offset);
     obm_run_id last_run = kept->run;
     unsigned last_number = kept->number;
-    if (OBM_UNLIKELY(number * row->size != offset || obm_block_is_free(heap, id, number)
-                     || number >= row->capacity || (last_run != 0 && kept->block == block))) {
+    if (OBM_UNLIKELY(!is_live(heap, size_class, id, number, offset, block))) {
         obm_must_be_live(heap, pool, block, 1);
     }
     kept->block = block;

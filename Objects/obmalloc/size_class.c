@@ -3,12 +3,11 @@
    Class number c holds blocks of (c + 1) * OBM_ALIGNMENT bytes, up to
    OBM_SMALL_MAX.  The medium classes come after them: 576, 640, ... 1024 bytes, then
    1152 and so on, eight for each doubling, up to OBM_MEDIUM_MAX.  The table of the
-   classes is made once, here; all code that
-   asks for the size or the capacity of a class reads it there, readers from outside
-   (layout.h) included.  A pool is one page of the system and has no header, so the
-   capacity of a pool is the page size divided by the block size; what is left
-   at the end of the page is less than one block.  The blocks of a medium class divide
-   a run in the same way.
+   classes is made once, here; all code that asks for the size or the capacity of a class
+   reads it there, readers from outside (layout.h) included.  A pool is one page of the
+   system and has no header, so the capacity of a pool is the page size divided by the
+   block size; what is left at the end of the page is less than one block.  The blocks of a
+   medium class divide a run in the same way.
 
    Which medium block an offset into its run lies in is a division by the block's size.
    Both are counted in granules, so the quotient is exact with a multiplication of 32

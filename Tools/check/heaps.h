@@ -227,4 +227,34 @@ fatal_of_free(struct obm_heap *heap, void *block)
     return fake_os_fatal_message(do_free_call, &call);
 }
 
+struct realloc_call {
+    struct obm_heap *heap;
+    void *block;
+    size_t size;
+};
+
+/* What obm_realloc() asks for memory that the heap does not serve: there is none. */
+static OBM_UNUSED void *
+refuse(void *context, size_t size)
+{
+    (void)context;
+    (void)size;
+    return NULL;
+}
+
+static OBM_UNUSED void
+do_realloc_call(void *argument)
+{
+    struct realloc_call *call = argument;
+    obm_realloc(call->heap, &call->block, call->size, refuse, NULL);
+}
+
+/* The message with which obm_realloc() ends the process; NULL: it returns. */
+static OBM_UNUSED const char *
+fatal_of_realloc(struct obm_heap *heap, void *block, size_t size)
+{
+    struct realloc_call call = {heap, block, size};
+    return fake_os_fatal_message(do_realloc_call, &call);
+}
+
 #endif /* OBM_CHECK_HEAPS_H */

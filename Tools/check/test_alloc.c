@@ -559,6 +559,31 @@ TEST(realloc_without_memory_leaves_the_block_as_it_was)
     heap_end(heap);
 }
 
+/* A small block that stays in its place. */
+TEST(realloc_of_a_freed_block_is_fatal_where_it_is_looked_at)
+{
+    static const char *const settings[] = {"check=2", "check=3", "secure=1"};
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        struct obm_heap *heap = heap_new(settings[i]);
+        void *block = obm_malloc(heap, SMALL), *other = obm_malloc(heap, SMALL);
+        EXPECT(obm_free(heap, block));
+        EXPECT_CONTAINS(fatal_of_realloc(heap, block, SMALL), "is free already");
+        EXPECT(obm_free(heap, other));
+        heap_end(heap);
+    }
+}
+
+TEST(realloc_of_a_block_of_a_free_page_is_fatal)
+{
+    struct obm_heap *heap = heap_new("");
+    void *block = obm_malloc(heap, SMALL), *other = obm_malloc(heap, LARGE);
+    EXPECT(obm_free(heap, block));
+    obm_trim(heap);
+    EXPECT_CONTAINS(fatal_of_realloc(heap, block, SMALL), "no block of which is in use");
+    EXPECT(obm_free(heap, other));
+    heap_end(heap);
+}
+
 TEST(realloc_refuses_a_block_of_the_system)
 {
     struct obm_heap *heap = heap_new("");

@@ -678,6 +678,46 @@ TEST(only_clean_neighbours_are_backed)
     large_heap_end(&large);
 }
 
+static bool
+is_zero(const char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (block[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Two blocks that divide what is backed for the first: of its pages some are backed as its
+   own, some ahead.  Fresh pages first, then purged ones. */
+TEST(pages_of_medium_blocks_are_backed_together_and_counted_once)
+{
+    struct large_heap large = large_heap_new("");
+    struct obm_heap *heap = large.heap;
+    void *pin = obm_malloc(heap, SMALL);    /* the arena stays */
+    obm_trim(heap);
+    for (size_t round = 0; round < 2; round++) {
+        char *blocks[2];
+        fake_os_count_anew();
+        for (unsigned i = 0; i < 2; i++) {
+            blocks[i] = obm_calloc(heap, OBM_MEDIUM_MAX);
+            REQUIRE(blocks[i] != NULL);
+            EXPECT(is_zero(blocks[i], OBM_MEDIUM_MAX));
+            memset(blocks[i], 0xff, OBM_MEDIUM_MAX);
+            EXPECT_VALID(heap);
+        }
+        EXPECT_EQUAL(fake.populate_calls, populate_pages(heap) > 1);
+        EXPECT_EQUAL(heap->retention.dirty, 0);
+        EXPECT_EQUAL(heap->counters.refaults, round * populate_pages(heap));
+        EXPECT(obm_free(heap, blocks[0]));
+        EXPECT(obm_free(heap, blocks[1]));
+        obm_trim(heap);
+    }
+    EXPECT(obm_free(heap, pin));
+    large_heap_end(&large);
+}
+
 /* Foreign arenas ------------------------------------------------------------------- */
 
 TEST(an_arena_goes_back_to_the_allocator_it_came_from)

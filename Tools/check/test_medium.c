@@ -372,14 +372,6 @@ TEST(calloc_clears_memory_that_is_not_zero_by_itself)
 
 /* realloc --------------------------------------------------------------------------- */
 
-static void *
-refuse(void *context, size_t size)
-{
-    (void)context;
-    (void)size;
-    return NULL;
-}
-
 /* A block of the system's malloc. */
 static void *
 give_system_block(void *context, size_t size)
@@ -481,6 +473,58 @@ TEST(a_second_free_is_found)
     }
 }
 
+/* Also where the block would stay in its place, so that nothing is freed. */
+TEST(a_realloc_of_a_freed_block_is_found)
+{
+    static const char *const settings[] = {"", "check=1", "check=3", "secure=1"};
+    for (size_t i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        struct obm_heap *heap = heap_new(settings[i]);
+        char *block = obm_malloc(heap, MEDIUM), *other = obm_malloc(heap, MEDIUM);
+        EXPECT(obm_free(heap, block));
+        for (size_t size = MEDIUM; size >= 100; size /= 2) {
+            const char *message = fatal_of_realloc(heap, block, size);
+            REQUIRE(message != NULL);
+            EXPECT_CONTAINS(message, "is free already");
+        }
+        EXPECT(obm_free(heap, other));
+        obm_trim(heap);
+        heap_end(heap);
+    }
+}
+
+TEST(a_realloc_outside_the_window_is_looked_at_too)
+{
+    struct foreign_allocator foreign;
+    struct obm_heap *heap = heap_new("");
+    foreign_allocator_init(&foreign);
+    foreign_in_force = &foreign.functions;
+    heap->arena_allocator = foreign_allocator_in_force;
+    char *block = obm_malloc(heap, MEDIUM), *other = obm_malloc(heap, MEDIUM);
+    void *place = other;
+    EXPECT(obm_realloc(heap, &place, MEDIUM - 1, refuse, NULL));
+    EXPECT_SAME(place, other);
+    EXPECT_CONTAINS(fatal_of_realloc(heap, block + 64, MEDIUM), "is not the start of a block");
+    EXPECT(obm_free(heap, block));
+    EXPECT_CONTAINS(fatal_of_realloc(heap, block, MEDIUM), "is free already");
+    EXPECT(obm_free(heap, other));
+    heap_end(heap);
+}
+
+TEST(a_realloc_on_a_page_that_has_gone_back_is_found)
+{
+    struct obm_heap *heap = heap_new("");
+    char *block = obm_malloc(heap, MEDIUM), *other = obm_malloc(heap, MEDIUM);
+    EXPECT(obm_free(heap, block));
+    EXPECT(obm_free(heap, other));
+    other = obm_malloc(heap, OBM_SMALL_MAX);
+    obm_medium_retire(heap);
+    const char *message = fatal_of_realloc(heap, block, MEDIUM);
+    REQUIRE(message != NULL);
+    EXPECT_CONTAINS(message, "no block of which is in use");
+    EXPECT(obm_free(heap, other));
+    heap_end(heap);
+}
+
 TEST(an_address_inside_a_block_is_found)
 {
     static const char *const settings[] = {"", "check=1", "check=3", "secure=1"};
@@ -492,6 +536,7 @@ TEST(an_address_inside_a_block_is_found)
         if (page < MEDIUM) {
             expect_message(heap, block + page, "is not the start of a block");
         }
+        EXPECT_CONTAINS(fatal_of_realloc(heap, block + 64, MEDIUM), "is not the start of a block");
         EXPECT(obm_free(heap, block));
         heap_end(heap);
     }

@@ -22,7 +22,7 @@ def retain(mib):
     while dirty() < mib << 19:
         kept = [bytes(400) for i in range((mib << 20) // 448)]
         del kept
-        [bytes(5000) for i in range(8)]     # the system's: the library looks about
+        [bytes(40_000) for i in range(8)]   # the system's: the library looks about
 def wait_until(condition):
     end = time.monotonic() + 120
     while not condition():
@@ -93,6 +93,21 @@ class Background(Programs):
         self.assertGreater(size, before - (8 << 20))
         self.assertEqual(threads, 1)
 
+    def test_without_it_medium_requests_look_at_the_clock(self):
+        # No page is taken or freed, and the system's malloc is not called.
+        for request in "bytearray(3000)", "bytes(3000)":
+            with self.subTest(request):
+                self.run_background(f"""
+                    import obmalloc
+                    retain(32)
+                    for _ in range(40):
+                        for _ in range(2000):
+                            {request}
+                        time.sleep(0.05)
+                    assert dirty() < 2 << 20, figures()
+                    obmalloc.check()
+                    """, PYTHONOBMALLOC="background=0")
+
     def test_it_ends_and_starts_again(self):
         self.run_background("""
             import obmalloc
@@ -102,6 +117,23 @@ class Background(Programs):
                 assert dirty() < 2 << 20, figures()
             obmalloc.check()
             """)
+
+    def test_what_started_it_does_not_start_it_again(self):
+        # Medium requests look about, but the calls of the system's malloc are those of before.
+        self.run_background("""
+            kept = [b'x' * 40_000 for _ in range(300)]
+            def call():
+                bytes(40_000)
+                return threads() == 2
+            for _ in range(2):
+                wait_until(call)
+                wait_until(lambda: threads() == 1)
+            for _ in range(20):
+                for _ in range(2000):
+                    bytearray(3000)
+                time.sleep(0.05)
+                assert threads() == 1
+            """, PYTHONOBMALLOC="background=auto")
 
     def test_fork_does_not_warn_and_both_go_on(self):
         # From 3.12 on os.fork() warns when the process has a second thread.

@@ -80,7 +80,7 @@ class Embedding(Programs):
                 assert time.monotonic() < end, figures()
                 kept = [bytes(400) for i in range(40_000)]
                 del kept
-                [bytes(5000) for i in range(8)]
+                [bytes(40_000) for i in range(8)]   # the system's
             print(serves(), flush=True)
             """
         self.assertEqual(self.run_program("plain", 3, code, PYTHONOBMALLOC="background=1"), ["True"] * 3 + ["0"])

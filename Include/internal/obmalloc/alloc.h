@@ -15,8 +15,8 @@ OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
 /* The same for a request that is small. */
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
 
-/* The same for a request that obm_malloc_fast() has refused: it is not small, and then
-   no time goes by, or the current pool of its class has no block. */
+/* The same for a request that obm_malloc_fast() has refused: it is not small, or the
+   current pool of its class has no block. */
 OBM_INLINE void *
 obm_malloc_refused(struct obm_heap *heap, size_t size)
 {

@@ -39,8 +39,8 @@ obm_pages_touched(const struct obm_heap *heap, size_t size, unsigned number)
     return range;
 }
 
-/* The blocks of a run that touch a page of it, the number of the last but one included: so
-   none if first == end. */
+/* The blocks of a run that touch a page of it: the number of the first, and one more than
+   that of the last; none if they are the same. */
 OBM_INLINE void
 obm_blocks_touching(const struct obm_heap *heap, const struct obm_run *run, unsigned page,
                     unsigned *first, unsigned *end)

@@ -28,8 +28,8 @@ OBM_API void obm_must_be_live(const struct obm_heap *heap, const struct obm_pool
                               const void *block, int level);
 
 /* What check levels 1 to 3 verify as the program runs: a pool and a block
-   whenever a call takes the slow way (from level 2 on every free does), the
-   whole heap when an arena comes or goes (level 3).  Ends the process. */
+   whenever a call takes the slow way (every realloc does, from level 2 on every free),
+   the whole heap when an arena comes or goes (level 3).  Ends the process. */
 OBM_API void obm_check_on_the_way(const struct obm_heap *heap,
                                   const struct obm_pool *pool, const void *block);
 OBM_API void obm_check_at_arena_event(const struct obm_heap *heap);

@@ -20,8 +20,12 @@ OBM_API void *obm_medium_calloc(struct obm_heap *heap, size_t size);
    live there. */
 OBM_API void obm_medium_free(struct obm_heap *heap, struct obm_pool *pool, void *block);
 
-/* The same in the window, without checks, and not in a secure heap.  Returns true. */
+/* The same in the window, at check level 0 and not in a secure heap.  Returns true. */
 OBM_API bool obm_medium_free_in_window(struct obm_heap *heap, void *block);
+
+/* End the process if no block that a caller holds starts here; not in a secure heap. */
+OBM_API void obm_medium_must_be_live(const struct obm_heap *heap, const struct obm_pool *pool,
+                                     const void *block);
 
 /* Give up the kept blocks and the current runs, so that pages without a live block can
    go. */

@@ -13,9 +13,8 @@ OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_c
 
 /* Take pages of the run, one or more bits, out of its free pages, or put them back
    as dirty; the run goes back to its arena with its last page.  obm_pages_take() says
-   how many were dirty, of which the memory is known to be
-   zero, and how many pages were backed by memory for them that had been purged:
-   themselves, and those after them that were populated with them. */
+   which are known to be zero, how many were dirty, and how many purged pages were backed by
+   memory: some of them, and of those after them that were populated too. */
 OBM_API struct obm_page_history obm_pages_take(struct obm_heap *heap, obm_run_id id,
                                                uint64_t pages);
 OBM_API void obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages);

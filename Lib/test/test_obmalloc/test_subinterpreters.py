@@ -215,7 +215,7 @@ class WrongInterpreterTests(ExtensionTest, ChildTest):
         self.assertRegex(err[0], self.MESSAGE)
 
     def test_block_of_main_freed_by_another(self):
-        for size in 16, 100, 512:
+        for size in 16, 100, 512, 513, 32_768:
             with self.subTest(size=size):
                 self.check_death(f'''
             _testobmalloc.stash({size})

@@ -45,6 +45,9 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
         bool fits = size == 0 || count <= OBM_MEDIUM_MAX / size;
         void *block = fits ? obm_calloc(main_heap, count * size) : NULL;
         if (block != NULL) {
+            if (count * size > OBM_SMALL_MAX) {
+                medium_served();
+            }
             return block;
         }
         pass_on(count * size);

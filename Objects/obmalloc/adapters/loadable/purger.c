@@ -132,6 +132,9 @@ look_at_malloc(void)
     if (obm_wants_purger(main_heap) || obm_background_malloc_is_worth(passed.calls)) {
         obm_background_start();
     }
+    if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+        passed.calls = passed.next = 0;     /* medium requests alone do not start it again */
+    }
 }
 
 /* The system's malloc was called for a request of size bytes, or to free: size is 0.  A
@@ -173,12 +176,18 @@ pass_on(size_t size)
 }
 
 /* The heap served a medium request.  A program that requests nothing larger has such
-   moments too: one in OBM_MEDIUM_PER_LOOK. */
+   moments too: retention's clock is looked at once in OBM_MEDIUM_PER_CLOCK requests, and
+   whether the purger should be started once in OBM_MEDIUM_PER_LOOK. */
+#define OBM_MEDIUM_PER_CLOCK 64u
 #define OBM_MEDIUM_PER_LOOK 1024u
 
 static OBM_NOINLINE void
-look_about(void)
+look_about(unsigned served)
 {
+    obm_before_blocking(main_heap);
+    if (served % OBM_MEDIUM_PER_LOOK != 0) {
+        return;
+    }
     if (watch == UNASKED) {
         ask_to_be_told();
     }
@@ -191,7 +200,7 @@ static void
 medium_served(void)
 {
     static unsigned served;
-    if (OBM_UNLIKELY(++served % OBM_MEDIUM_PER_LOOK == 0)) {
-        look_about();
+    if (OBM_UNLIKELY(++served % OBM_MEDIUM_PER_CLOCK == 0)) {
+        look_about(served);
     }
 }
