@@ -7,7 +7,8 @@
    - In an idle process the system's malloc gives back at once, when it holds something
      free that has not gone back already.  It counts pages that have gone back as free,
      so the evidence is that more is free than after it last gave back, or that more is
-     resident.
+     resident.  That less is resident is evidence too: blocks in use then were freed, and
+     glibc, which hands back the top of its heap by itself, counts less as free for that.
    - In a process that is not idle it gives back what it held free at two looks in
      sequence, when that is much.  When as much as half of it is resident again at the
      next look, the next time of this kind waits twice as long (a ski-rental rule as in

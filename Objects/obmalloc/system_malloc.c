@@ -122,11 +122,12 @@ static struct {
    the oldest version of it that there is, wherever the process has it.  One that is
    compiled for such a C library knows no other version. */
 #if defined(OBM_LOADABLE) && defined(__GLIBC__)
-#  if !__GLIBC_PREREQ(2, 34)
-#  elif defined(__x86_64__)
+#  if __GLIBC_PREREQ(2, 34)
+#    if defined(__x86_64__)
 __asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
-#  elif defined(__aarch64__)
+#    elif defined(__aarch64__)
 __asm__(".symver dlsym, dlsym@GLIBC_2.17");
+#    endif
 #  endif
 #  pragma weak dlsym
 #  define HAS_DLSYM (dlsym != NULL)

@@ -257,4 +257,15 @@ fatal_of_realloc(struct obm_heap *heap, void *block, size_t size)
     return fake_os_fatal_message(do_realloc_call, &call);
 }
 
+static OBM_UNUSED bool
+is_zero(const char *block, size_t size)
+{
+    for (size_t i = 0; i < size; i++) {
+        if (block[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
 #endif /* OBM_CHECK_HEAPS_H */

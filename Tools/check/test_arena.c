@@ -678,17 +678,6 @@ TEST(only_clean_neighbours_are_backed)
     large_heap_end(&large);
 }
 
-static bool
-is_zero(const char *block, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (block[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* Two blocks that divide what is backed for the first: of its pages some are backed as its
    own, some ahead.  Fresh pages first, then purged ones. */
 TEST(pages_of_medium_blocks_are_backed_together_and_counted_once)

@@ -320,17 +320,6 @@ TEST(a_run_that_lacks_a_page_holds_fewer_blocks)
 
 /* calloc ---------------------------------------------------------------------------- */
 
-static bool
-is_zero(const char *block, size_t size)
-{
-    for (size_t i = 0; i < size; i++) {
-        if (block[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 TEST(calloc_clears_what_was_written_before)
 {
     struct obm_heap *heap = heap_new("");
