@@ -2,50 +2,17 @@
 
 import json
 import os
+import runpy
 import tempfile
 import textwrap
 import unittest
 
-from helpers import Programs, for_each_interpreter
+from helpers import ROOT, Programs, for_each_interpreter
 
-# Many short-lived objects, and among them some of the same sizes that stay.
-PLANTED = """
-import gc, obmalloc, pickle, sys
+PROGRAMS = runpy.run_path(str(ROOT / "Lib/test/test_obmalloc/pins_programs.py"))
+PLANTED = PROGRAMS["SURVIVORS"] + """
+import pickle, sys
 from obmalloc import _layout, _pins
-
-class Culprit:
-    __slots__ = 'name', 'numbers'
-    def __init__(self, number):
-        self.name = f'culprit {number}'
-        self.numbers = [number] * 20
-
-class Session:
-    def __init__(self, number):
-        self.name = f'session {number}'
-        self.amounts = [float(number + more) for more in range(5)]
-        self.data = {'number': number + 100_000, 'text': str(number)}
-
-def plant(count, every, make):
-    passing, kept = [], []
-    for number in range(count):
-        passing.append((number + 1000, f'passing {number}', [number] * 3, make(number)))
-        if number % every == 0:
-            kept.append(passing[-1][3])
-    return kept
-
-def rows(pins, name, holder=None, beside=False):
-    return [row for row in pins.types if row.type == name and row.beside == beside
-            and holder in (None, row.holder)]
-
-def used():
-    gc.collect()
-    obmalloc.trim()
-    stats = obmalloc.stats()
-    return stats['used_pages'] * stats['page_size']
-
-def check_estimate(estimate, brought):
-    assert brought > 1 << 20, brought
-    assert estimate / 1.5 < brought < 1.5 * estimate, (estimate, brought)
 """
 
 # A part of a layout that is not there, by version.
@@ -68,7 +35,7 @@ class Pins(PinsPrograms):
 
     def test_names_the_planted_culprits(self):
         self.run_planted("""
-            kept = plant(300_000, 2000, Culprit)
+            kept = plant(300_000)
             pins = obmalloc.pins()
             names, = rows(pins, 'str', '__main__.Culprit')
             assert names.blocks == len(kept), names
@@ -82,39 +49,10 @@ class Pins(PinsPrograms):
             """)
 
     def test_every_block_is_what_it_is_said_to_be(self):
-        self.run_planted("""
-            kept = plant(50_000, 2000, Culprit)
-            pins = obmalloc.pins(1_000_000, objects=True)
-            found = {id(block.object): (block, page) for arena in pins.arenas
-                     for page in arena.pages for block in page.blocks
-                     if block.object is not None and not block.beside}
-            for culprit in kept:
-                for item in culprit, culprit.name, culprit.numbers:
-                    block, page = found[id(item)]
-                    assert block.object is item
-                    assert 0 <= id(item) - block.address < page.block_size, (block, page)
-                    assert page.address <= block.address < page.address + pins.page_size
-            obmalloc.check()
-            """)
+        self.run_planted(PROGRAMS["EVERY_BLOCK"])
 
     def test_the_sums(self):
-        self.run_planted("""
-            kept = plant(50_000, 2000, Culprit)
-            pins = obmalloc.pins(1_000_000)
-            shown = [page for arena in pins.arenas for page in arena.pages]
-            blocks = sum(arena.live_blocks for arena in pins.arenas)
-            assert sum(row.blocks for row in pins.types) == blocks
-            assert sum(len(page.blocks) for page in shown) == blocks
-            size = sum(arena.live_bytes for arena in pins.arenas)
-            assert sum(row.bytes for row in pins.types) == size
-            for row in pins.types:
-                touched = {number for page in shown for block in page.blocks
-                           if (block.type, block.beside, block.holder) == (row.type, row.beside, row.holder)
-                           for number in range(block.address // pins.page_size,
-                                               (block.address + page.block_size - 1) // pins.page_size + 1)}
-                same_name = rows(pins, row.type, row.holder, row.beside)
-                assert len(same_name) > 1 or len(touched) == row.pages, (row, len(touched))
-            """)
+        self.run_planted(PROGRAMS["SUMS"])
 
     def test_most_of_a_program_is_known(self):
         self.run_planted("""
@@ -123,33 +61,11 @@ class Pins(PinsPrograms):
             """)
 
     def test_survives_strange_types(self):
-        self.run_planted("""
-            class Meta(type):
-                __qualname__ = 'Meta'
-                def __getattribute__(cls, name):
-                    raise RuntimeError('not to be asked')
-            class Strange(metaclass=Meta):
-                pass
-            class Twin(dict):
-                __slots__ = ()
-            class Items(list):
-                pass
-            class Numbers(int):
-                pass
-            import collections
-            things = [object.__new__(Strange) for _ in range(10)], Twin(a=1), [Twin], Items('abc')
-            more = collections.OrderedDict(a=1), collections.deque('abc'), Numbers(7), ValueError(things)
-            partial = iter([1]), (n for n in range(3)), bytearray(100), {*range(50)}, frozenset('abc')
-            text = 'caf\\xe9' * 9
-            text.encode()
-            pins = obmalloc.pins()
-            assert rows(pins, '__main__.Strange')[0].blocks == 10, pins.types
-            obmalloc.check()
-            """)
+        self.run_planted(PROGRAMS["STRANGE_TYPES"])
 
     def test_references_are_given_back(self):
         self.run_planted("""
-            kept = plant(10_000, 2000, Culprit)
+            kept = plant(10_000)
             one = kept[0]
             def counts():
                 gc.collect()
@@ -162,36 +78,13 @@ class Pins(PinsPrograms):
             """)
 
     def test_while_threads_allocate(self):
-        self.run_planted("""
-            import threading, time
-            class Finalized:
-                finalizing = 0
-                def __del__(self):
-                    Finalized.finalizing += 1
-                    if Finalized.finalizing % 20_000 == 0:
-                        obmalloc.pins(100)
-            def work():
-                while not done:
-                    rows = [Finalized() for _ in range(50)]
-                    rows += [rows, {n: (n, str(n)) for n in range(300)}, (row for row in rows)]
-            done = False
-            threads = [threading.Thread(target=work) for _ in range(2)]
-            for thread in threads:
-                thread.start()
-            for round in range(10):
-                obmalloc.pins(200 * round, objects=round % 2)
-                time.sleep(0.01)
-            done = True
-            for thread in threads:
-                thread.join()
-            obmalloc.check()
-            """)
+        self.run_planted(PROGRAMS["THREADS"])
 
     def test_with_other_allocators(self):
         for name in "debug", "pymalloc_debug", "malloc", "malloc_debug":
             with self.subTest(name):
                 self.run_planted("""
-                    kept = plant(10_000, 500, Session)
+                    kept = burst(10_000, 500, Session)
                     pins = obmalloc.pins(1000)
                     assert all(row.blocks > 0 for row in pins.types)
                     """, PYTHONMALLOC=name, errors=None)
@@ -202,7 +95,7 @@ class Pins(PinsPrograms):
             older = [Session(number) for number in range(2000)]
             assert obmalloc.pins().types == []
             assert obmalloc.install()
-            kept = plant(20_000, 100, Session)
+            kept = burst(20_000, 100, Session)
             pins = obmalloc.pins()
             sessions, = rows(pins, '__main__.Session')
             assert sessions.blocks <= 200 + 2000, sessions
@@ -213,20 +106,7 @@ class Pins(PinsPrograms):
     def test_a_damaged_heap_is_named(self):
         self.needs_module("ctypes")
         self.needs(not self.python.debug, "the hooks of a debug build lie between")
-        self.run_planted("""
-            import ctypes, os
-            objects = [bytes(400) for _ in range(100)]
-            address = id(objects[50])
-            del objects[50]
-            ctypes.c_void_p.from_address(address).value = 1234
-            try:
-                obmalloc.pins()
-            except RuntimeError as error:
-                assert 'free list of page' in str(error), error
-            else:
-                raise AssertionError('the damage went unnoticed')
-            os._exit(0)
-            """)
+        self.run_planted(PROGRAMS["DAMAGED"])
 
 
 @for_each_interpreter
@@ -275,7 +155,7 @@ class Layout(PinsPrograms):
     def test_what_is_not_verified_is_unknown(self):
         # The same heap, seen with less and less of the layout.
         self.run_planted("""
-            kept = plant(20_000, 100, Session)
+            kept = burst(20_000, 100, Session)
             layout = _layout.find()
             for name, kind in (('list_items', 'list'), ('dict_keys', 'dict'), ('dict_values', 'dict'),
                                ('set_table', 'set')):
@@ -343,14 +223,14 @@ class Copies(PinsPrograms):
                     kept[0] = copy
                     del copy
                     return before - used()
-                kept = [plant(100_000, {every}, lambda n: (n + 1000, f'row {{n}}', n / 3, [n]))]
+                kept = [burst(100_000, {every}, lambda n: (n + 1000, f'row {{n}}', n / 3, [n]))]
                 row = obmalloc.pins(0).copies[0]
                 assert (row.type, row.holder) == ('tuple', 'list') and not row.others, row
                 assert row.largest == len(kept[0]) <= row.values < len(kept[0]) + 100, row
                 check_estimate(row.gives_back, copied(kept))
 
                 sessions = {{f'key {{session.name}}': session
-                            for session in plant(50_000, {every}, Session)}}
+                            for session in burst(50_000, {every}, Session)}}
                 row = obmalloc.pins(0).copies[0]
                 assert (row.type, row.holder, row.name) == ('__main__.Session', 'dict', 'sessions'), row
                 assert row.call == 'obmalloc.compact(sessions)', row
@@ -373,7 +253,7 @@ class Commands(PinsPrograms):
         self.script = os.path.join(folder.name, "program.py")
         self.page = os.path.join(folder.name, "page.html")
         with open(self.script, "w") as file:
-            file.write(PLANTED + "sessions = plant(50_000, 100, Session)\n")
+            file.write(PLANTED + "sessions = burst(50_000, 100, Session)\n")
 
     SENTENCE = (r"copying these 500 `__main__\.Session` in list \([0-9.]+ KiB\) "
                 r"would give back about [0-9.]+ MiB: obmalloc\.compact\(sessions\)")

@@ -7,34 +7,12 @@ import unittest
 import obmalloc
 from obmalloc import _pins, _text
 
+from . import pins_programs
 from .helpers import INTERPRETERS, ChildTest
-
-# Many short-lived objects, and among them some of the same sizes that stay.
-PLANTED = '''
-import obmalloc
-
-class Culprit:
-    __slots__ = 'name', 'numbers'
-    def __init__(self, number):
-        self.name = f'culprit {number}'
-        self.numbers = [number] * 20
-
-def plant(count):
-    passing, kept = [], []
-    for number in range(count):
-        passing.append((number + 1000, f'passing {number}', [number] * 3))
-        if number % 2000 == 0:
-            kept.append(Culprit(number))
-    return kept
-
-def rows(pins, name, holder=None, beside=False):
-    return [row for row in pins.types if row.type == name and row.beside == beside
-            and holder in (None, row.holder)]
-'''
 
 
 class PinsTests(ChildTest):
-    setup = PLANTED
+    setup = pins_programs.PLANTED
 
     def test_names_the_planted_culprits(self):
         self.check_child('''
@@ -56,33 +34,10 @@ class PinsTests(ChildTest):
             ''')
 
     def test_every_block_is_what_it_is_said_to_be(self):
-        # What is found from the objects must agree with where the objects are.
-        self.check_child('''
-            kept = plant(100_000)
-            pins = obmalloc.pins(1_000_000, objects=True)
-            found = {id(block.object): (block, page) for arena in pins.arenas
-                     for page in arena.pages for block in page.blocks
-                     if block.object is not None and not block.beside}
-            for culprit in kept:
-                for item in culprit, culprit.name, culprit.numbers:
-                    block, page = found[id(item)]
-                    assert block.object is item
-                    assert 0 <= id(item) - block.address < page.block_size, (block, page)
-                    assert page.address <= block.address < page.address + pins.page_size
-            del block, page, found, pins
-            obmalloc.check()
-            ''')
+        self.check_child(pins_programs.EVERY_BLOCK)
 
     def test_the_sums(self):
-        self.check_child('''
-            kept = plant(100_000)
-            pins = obmalloc.pins(1_000_000)
-            shown = [page for arena in pins.arenas for page in arena.pages]
-            blocks = sum(arena.live_blocks for arena in pins.arenas)
-            assert sum(row.blocks for row in pins.types) == blocks
-            assert sum(len(page.blocks) for page in shown) == blocks
-            size = sum(arena.live_bytes for arena in pins.arenas)
-            assert sum(row.bytes for row in pins.types) == size
+        self.check_child(pins_programs.SUMS + textwrap.dedent('''
             held = sum(row.held_bytes for row in pins.types)
             assert abs(held - len(shown) * pins.page_size) <= len(pins.types), held
             for arena in pins.arenas:
@@ -95,14 +50,7 @@ class PinsTests(ChildTest):
                         for row in _obmalloc.stats()['classes'])
             used = sum(arena.used_pages for arena in pins.arenas)
             assert used - len(shown) <= spare, (used, len(shown), spare)
-            for row in pins.types:
-                touched = {number for page in shown for block in page.blocks
-                           if (block.type, block.beside, block.holder) == (row.type, row.beside, row.holder)
-                           for number in range(block.address // pins.page_size,
-                                               (block.address + page.block_size - 1) // pins.page_size + 1)}
-                same_name = rows(pins, row.type, row.holder, row.beside)
-                assert len(same_name) > 1 or len(touched) == row.pages, (row, len(touched))
-            ''')
+            '''))
 
     def test_owners_of_blocks_on_several_pages(self):
         self.check_child('''
@@ -200,23 +148,7 @@ class PinsTests(ChildTest):
             ''')
 
     def test_survives_strange_types(self):
-        self.check_child('''
-            class Meta(type):
-                __qualname__ = 'Meta'
-                def __getattribute__(cls, name):
-                    raise RuntimeError('not to be asked')
-            class Strange(metaclass=Meta):
-                pass
-            class Twin(dict):
-                __slots__ = ()
-            things = [object.__new__(Strange) for _ in range(10)], Twin(a=1), [Twin]
-            partial = iter([1]), (n for n in range(3)), bytearray(100), {*range(50)}, frozenset('abc')
-            text = 'caf\\xe9' * 9
-            text.encode()
-            pins = obmalloc.pins()
-            assert rows(pins, '__main__.Strange')[0].blocks == 10, pins.types
-            obmalloc.check()
-            ''')
+        self.check_child(pins_programs.STRANGE_TYPES)
 
     def test_types_without_a_module(self):
         # As SWIG makes them.
@@ -268,30 +200,7 @@ class PinsTests(ChildTest):
             """))
 
     def test_while_threads_allocate(self):
-        self.check_child("""
-            import threading, time
-            class Finalized:
-                finalizing = 0
-                def __del__(self):
-                    Finalized.finalizing += 1
-                    if Finalized.finalizing % 20_000 == 0:
-                        obmalloc.pins(100)
-            def work():
-                while not done:
-                    rows = [Finalized() for _ in range(50)]
-                    rows += [rows, {n: (n, str(n)) for n in range(300)}, (row for row in rows)]
-            done = False
-            threads = [threading.Thread(target=work) for _ in range(2)]
-            for thread in threads:
-                thread.start()
-            for round in range(10):
-                obmalloc.pins(200 * round, objects=round % 2)
-                time.sleep(0.01)
-            done = True
-            for thread in threads:
-                thread.join()
-            obmalloc.check()
-            """)
+        self.check_child(pins_programs.THREADS)
 
     def test_with_other_allocators(self):
         for name in 'pymalloc_debug', 'malloc', 'malloc_debug':
@@ -303,20 +212,7 @@ class PinsTests(ChildTest):
                     ''', PYTHONMALLOC=name)
 
     def test_a_damaged_heap_is_named(self):
-        self.check_child('''
-            import ctypes
-            objects = [bytes(400) for _ in range(100)]
-            address = id(objects[50])
-            del objects[50]
-            ctypes.c_void_p.from_address(address).value = 1234
-            try:
-                obmalloc.pins()
-            except RuntimeError as error:
-                assert 'free list of page' in str(error), error
-            else:
-                raise AssertionError('the damage went unnoticed')
-            os._exit(0)
-            ''')
+        self.check_child(pins_programs.DAMAGED)
 
     def test_out_of_memory(self):
         # Whichever request is refused: each of the first, and then some.
@@ -358,30 +254,11 @@ class PinsTests(ChildTest):
 
 
 # What copies bring, and a place for what is copied, which no frame holds beside it.
-COPIED = PLANTED + '''
+COPIED = pins_programs.SURVIVORS + '''
 import pickle
-
-class Session:
-    def __init__(self, number):
-        self.name = f'session {number}'
-        self.amounts = [float(number + more) for more in range(5)]
-        self.data = {'number': number + 100_000, 'text': str(number)}
-
-def burst(count, every, make):
-    passing, kept = [], []
-    for number in range(count):
-        passing.append(make(number))
-        if number % every == 0:
-            kept.append(passing[-1])
-    return kept
 
 def row_of(number):
     return number + 1000, f'row {number}', number / 3, [number]
-
-def used():
-    gc.collect()
-    obmalloc.trim()
-    return figures()['used_pages'] * figures()['page_size']
 
 def copied(place):
     """Bytes that a copy of all that place[0] is gives back."""
@@ -395,10 +272,6 @@ def copied(place):
 def copies(kind, holder):
     gc.collect()
     return next(row for row in obmalloc.pins(0).copies if (row.type, row.holder) == (kind, holder))
-
-def check_estimate(estimate, brought):
-    assert brought > MIB, brought
-    assert estimate / 1.5 < brought < 1.5 * estimate, (estimate, brought)
 '''
 
 
