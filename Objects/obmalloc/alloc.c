@@ -88,7 +88,7 @@ obm_malloc(struct obm_heap *heap, size_t size)
 static void *
 take_untouched(struct obm_heap *heap, struct obm_pool *pool)
 {
-    void *block = obm_pool_address(heap, pool)
+    void *block = obm_pool_blocks(heap, pool)
                   + pool->carved * obm_class_size(heap, pool->size_class);
     pool->carved++;
     pool->countdown++;
@@ -143,9 +143,10 @@ is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const voi
     if (pool->free == obm_link_to(block)) {
         return true;
     }
+    const struct obm_size_class *row = &heap->geometry.classes[pool->size_class];
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
     return pool->state == OBM_POOL_FULL
-           && offset % (uint32_t)obm_class_size(heap, pool->size_class) != 0;
+           && (offset < row->start || (offset - row->start) % row->size != 0);
 }
 
 static OBM_NOINLINE void

@@ -25,20 +25,31 @@
 
 /* Pools ------------------------------------------------------------------------- */
 
+/* The number of the block of a pool that starts so many bytes into its page; SIZE_MAX:
+   none starts there. */
+static size_t
+block_starting(const struct obm_heap *heap, const struct obm_pool *pool, size_t offset)
+{
+    const struct obm_size_class *row = &heap->geometry.classes[pool->size_class];
+    bool between = offset < row->start || (offset - row->start) % row->size != 0;
+    return between ? SIZE_MAX : (offset - row->start) / row->size;
+}
+
 static bool
 check_block_place(const struct obm_heap *heap, const struct obm_pool *pool,
                   const void *block, char message[OBM_CHECK_MESSAGE_SIZE])
 {
     size_t size = obm_class_size(heap, pool->size_class);
     size_t offset = (uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool);
-    if (offset % size != 0) {
+    size_t number = block_starting(heap, pool, offset);
+    if (number == SIZE_MAX) {
         return MISMATCH("%p is not the start of a block: %zu bytes into page %u of "
                         "arena %u, whose blocks have %zu bytes", block, offset,
                         obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool), size);
     }
-    if (offset / size >= pool->carved) {
+    if (number >= pool->carved) {
         return MISMATCH("%p is block %zu of page %u of arena %u, which has handed out "
-                        "only %u", block, offset / size, obm_pool_page(heap, pool),
+                        "only %u", block, number, obm_pool_page(heap, pool),
                         (unsigned)obm_pool_arena(heap, pool), (unsigned)pool->carved);
     }
     return true;
@@ -53,7 +64,7 @@ check_link(const struct obm_heap *heap, const struct obm_pool *pool, const void 
     size_t size = obm_class_size(heap, pool->size_class);
     uintptr_t offset = (uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool);
     bool off_page = offset >> obm_page_shift(heap) != 0;
-    if (off_page || offset % size != 0 || offset / size >= pool->carved) {
+    if (off_page || block_starting(heap, pool, offset) >= pool->carved) {
         return MISMATCH("free list of page %u of arena %u leads to %p, %s %zu bytes%s: "
                         "was a freed block written to?", obm_pool_page(heap, pool),
                         (unsigned)obm_pool_arena(heap, pool), block,
@@ -379,12 +390,13 @@ static bool
 check_clean(const struct obm_heap *heap, const struct obm_pool *pool,
             char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    const char *start = obm_pool_address(heap, pool);
+    const char *start = obm_pool_blocks(heap, pool);
     size_t end = obm_pool_capacity(heap, pool) * obm_class_size(heap, pool->size_class);
     for (size_t i = pool->carved * obm_class_size(heap, pool->size_class); i < end; i++) {
         if (start[i] != 0) {
-            return MISMATCH("page %u of arena %u: byte %zu is not 0, though only %u blocks of %zu "
-                            "bytes were handed out: was a block written beyond its end?",
+            return MISMATCH("page %u of arena %u: byte %zu of its blocks is not 0, though only %u "
+                            "blocks of %zu bytes were handed out: was a block written beyond its "
+                            "end?",
                             obm_pool_page(heap, pool), (unsigned)obm_pool_arena(heap, pool), i,
                             (unsigned)pool->carved, obm_class_size(heap, pool->size_class));
         }

@@ -75,7 +75,7 @@ const char *
 obm_first_block(const struct obm_heap *heap, const struct obm_pool *pool)
 {
     if (pool->state != OBM_POOL_MEDIUM) {
-        return obm_pool_address(heap, pool);
+        return obm_pool_blocks(heap, pool);
     }
     obm_run_id id = obm_pool_run(heap, pool);
     unsigned first, end;
@@ -117,7 +117,7 @@ obm_pool_live_blocks(const struct obm_heap *heap, const struct obm_pool *pool,
         return true;
     }
     set_bits(live, pool->carved);
-    const char *start = obm_pool_address(heap, pool);
+    const char *start = obm_pool_blocks(heap, pool);
     size_t size = obm_class_size(heap, pool->size_class);
     for (const void *block = obm_first_free(heap, pool); block != NULL;
          block = obm_next_free(block)) {

@@ -80,7 +80,7 @@ obm_pool_carve(const struct obm_heap *heap, struct obm_pool *pool)
     unsigned left = obm_pool_capacity(heap, pool) - pool->carved;
     count = count < left ? count : left;
 
-    char *block = obm_pool_address(heap, pool) + pool->carved * size;
+    char *block = obm_pool_blocks(heap, pool) + pool->carved * size;
     char *last = block + (count - 1) * size;
     pool->free = obm_link_to(block);
     pool->carved = (uint16_t)(pool->carved + count);

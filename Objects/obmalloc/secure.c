@@ -112,7 +112,7 @@ struct block_place {
 static struct block_place
 place_of(const struct obm_heap *heap, const struct obm_pool *pool, const void *block)
 {
-    uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_address(heap, pool));
+    uint32_t offset = (uint32_t)((uintptr_t)block - (uintptr_t)obm_pool_blocks(heap, pool));
     unsigned number = offset / (uint32_t)obm_class_size(heap, pool->size_class);
     return (struct block_place){number / 64, UINT64_C(1) << (number % 64)};
 }
@@ -287,7 +287,7 @@ obm_secure_take(struct obm_heap *heap, struct obm_pool *pool)
     available[word] &= ~(UINT64_C(1) << bit);
     bitmap_of(heap, pool, HELD_BLOCKS)[word] |= UINT64_C(1) << bit;
     pool->countdown++;
-    return obm_pool_address(heap, pool)
+    return obm_pool_blocks(heap, pool)
            + (word * 64 + bit) * obm_class_size(heap, pool->size_class);
 }
 

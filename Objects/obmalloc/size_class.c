@@ -6,8 +6,9 @@
    classes is made once, here; all code that asks for the size or the capacity of a class
    reads it there, readers from outside (layout.h) included.  A pool is one page of the
    system and has no header, so the capacity of a pool is the page size divided by the
-   block size; what is left at the end of the page is less than one block.  The blocks of a
-   medium class divide a run in the same way.
+   block size; what is left at the end of the page is less than one block.  Only the blocks
+   of a cache line's size have one less and start later: see OBM_BEFORE_LINE.  The blocks of
+   a medium class divide a run in the same way.
 
    Which medium block an offset into its run lies in is a division by the block's size.
    Both are counted in granules, so the quotient is exact with a multiplication of 32
@@ -32,6 +33,13 @@ shift_of(size_t size)
     return shift;
 }
 
+static struct obm_size_class
+small_class(size_t page_size, uint32_t size)
+{
+    uint32_t start = size == OBM_LINE ? OBM_LINE - OBM_BEFORE_LINE : 0;
+    return (struct obm_size_class){size, ((uint32_t)page_size - start) / size, start, 0};
+}
+
 /* Medium class number m. */
 static struct obm_size_class
 medium_class(const struct obm_geometry *geometry, unsigned m)
@@ -41,6 +49,7 @@ medium_class(const struct obm_geometry *geometry, unsigned m)
     struct obm_size_class row;
     row.size = granules << OBM_GRANULE_SHIFT;
     row.capacity = (uint32_t)geometry->run_size / row.size;
+    row.start = 0;
     row.reciprocal = ((1u << OBM_RECIPROCAL_SHIFT) + granules - 1) / granules;
     return row;
 }
@@ -74,8 +83,7 @@ obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
     geometry->bitmap_words = (uint16_t)(page_size / OBM_ALIGNMENT / 64);
     geometry->run_words = (uint16_t)(geometry->run_size / OBM_MEDIUM_MIN / 64 + 1);
     for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-        uint32_t size = (c + 1) << OBM_ALIGNMENT_SHIFT;
-        geometry->classes[c] = (struct obm_size_class){size, (uint32_t)page_size / size, 0};
+        geometry->classes[c] = small_class(page_size, (c + 1) << OBM_ALIGNMENT_SHIFT);
     }
     for (unsigned m = 0; m < OBM_MEDIUM_CLASSES; m++) {
         geometry->classes[OBM_SMALL_CLASSES + m] = medium_class(geometry, m);

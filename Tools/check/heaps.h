@@ -108,7 +108,7 @@ struct pages {
 static OBM_UNUSED struct pages
 pages_take(struct obm_heap *heap, size_t count, size_t size)
 {
-    struct pages pages = {NULL, count, heap->geometry.page_size / size};
+    struct pages pages = {NULL, count, heap->geometry.classes[obm_size_class(size)].capacity};
     pages.blocks = calloc(count * pages.capacity + 1, sizeof(void *));
     REQUIRE(pages.blocks != NULL);
     for (size_t i = 0; i < count * pages.capacity; i++) {

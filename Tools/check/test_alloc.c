@@ -183,6 +183,26 @@ TEST(freeing_the_middle_of_a_block_is_fatal_where_it_makes_a_full_page_one_to_re
     heap_end(heap);
 }
 
+TEST(freeing_what_lies_before_the_first_block_of_a_page_is_fatal)
+{
+    static const char *const settings[] = {"", "check=2", "check=3", "secure=1"};
+    for (unsigned i = 0; i < sizeof(settings) / sizeof(settings[0]); i++) {
+        struct obm_heap *heap = heap_new(settings[i]);
+        struct pages pages = pages_take(heap, 2, OBM_LINE);
+        const struct obm_pool *pool = obm_find_pool(heap, page_block(&pages, 0));
+        char *start = obm_pool_address(heap, pool);
+        EXPECT(obm_pool_blocks(heap, pool) > start);
+        if (!heap->settings.secure) {   /* where blocks come in random order, and wait */
+            page_give_but(heap, &pages, 0, pages.capacity - enough_of(&pages) + 1);
+        }
+        EXPECT_CONTAINS(fatal_of_free(heap, start), "is not the start of a block");
+        EXPECT_CONTAINS(fatal_of_free(heap, start + OBM_ALIGNMENT), "whose blocks have 64 bytes");
+        pages_give(heap, &pages);
+        EXPECT_VALID(heap);
+        heap_end(heap);
+    }
+}
+
 TEST(freeing_a_block_of_a_fresh_page_is_fatal)
 {
     struct obm_heap *heap = heap_new("");

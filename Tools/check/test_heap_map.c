@@ -188,7 +188,7 @@ expect_live(const struct obm_heap *heap, const struct pages *pages, const char *
     for (size_t i = 0; i < pages->capacity; i++) {
         const char *block = pages->blocks[page * pages->capacity + i];
         if (block != NULL) {
-            EXPECT(bit_of(live, (size_t)(block - address) / size));
+            EXPECT(bit_of(live, (size_t)(block - obm_pool_blocks(heap, pool)) / size));
             count--;
         }
     }

@@ -90,9 +90,21 @@ TEST(capacity_fills_the_page_but_for_less_than_a_block)
     REQUIRE(obm_geometry_init(&geometry, page));
     for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
         size_t size = geometry.classes[c].size;
-        size_t used = geometry.classes[c].capacity * size;
+        size_t used = geometry.classes[c].start + geometry.classes[c].capacity * size;
         EXPECT_AT_MOST(used, page);
         EXPECT_AT_MOST(page - used, size - 1);
+    }
+}
+
+TEST(only_blocks_of_a_line_start_before_one)
+{
+    struct obm_geometry geometry;
+    REQUIRE(obm_geometry_init(&geometry, fake_os_page_size()));
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        bool line = geometry.classes[c].size == OBM_LINE;
+        EXPECT_EQUAL((geometry.classes[c].start + OBM_BEFORE_LINE) % OBM_LINE == 0, line);
+        EXPECT_EQUAL(geometry.classes[c].start != 0, line);
+        EXPECT_EQUAL(geometry.classes[c].start % OBM_ALIGNMENT, 0);
     }
 }
 

@@ -29,7 +29,8 @@ expect_sums(const struct obm_heap *heap, struct obm_stats *stats)
         medium_pages += medium ? stats->classes[c].pools : 0;
         EXPECT_EQUAL(stats->classes[c].size, obm_class_size(heap, c));
         EXPECT_EQUAL(stats->classes[c].capacity,
-                     (medium ? heap->geometry.run_size : page) / stats->classes[c].size);
+                     (medium ? heap->geometry.run_size : page - heap->geometry.classes[c].start)
+                     / stats->classes[c].size);
     }
     EXPECT_EQUAL(stats->used_pages, pools);
     EXPECT_EQUAL(stats->live_blocks, live);

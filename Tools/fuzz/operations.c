@@ -528,8 +528,9 @@ free_inside(struct world *world, size_t number)
     const struct obm_pool *pool = obm_find_pool(heap, block);
     size_t size = obm_class_size(heap, pool->size_class);
     expect_fatal(world->heap, block + 1 + number % (size - 1), "is not the start of a block");
-    if (pool->state != OBM_POOL_MEDIUM && pool->carved * size < heap->geometry.page_size) {
-        expect_fatal(world->heap, obm_pool_address(heap, pool) + pool->carved * size,
+    size_t end = heap->geometry.classes[pool->size_class].start + pool->carved * size;
+    if (pool->state != OBM_POOL_MEDIUM && end < heap->geometry.page_size) {
+        expect_fatal(world->heap, obm_pool_address(heap, pool) + end,
                      "which has handed out only");
     }
 }

@@ -79,6 +79,13 @@
 #define OBM_RUNS_PER_ARENA (1u << OBM_RUNS_SHIFT)
 #define OBM_MAX_ARENA_PAGES (OBM_RUNS_PER_ARENA * OBM_MAX_RUN_PAGES)
 
+/* Blocks of OBM_LINE bytes, a line of the processor's caches, start so many bytes before one.
+   CPython's dicts and lists are such blocks; the collector keeps its links in these bytes,
+   and the object itself is one line then.  Walks over 570 000 of them took 0.85 of the time
+   (AMD Zen 3).  The price is one block of each page of this class. */
+#define OBM_LINE 64u
+#define OBM_BEFORE_LINE 16u
+
 /* Growing the free list of a pool links this many bytes at a time, so that a
    pool on a large page does not touch all of it at once. */
 #define OBM_CARVE_BYTES 4096u

@@ -41,6 +41,13 @@ obm_next_free(const void *block)
     return obm_linked_block(block, *(const obm_link *)block);
 }
 
+/* Where the first block of a pool starts. */
+OBM_INLINE char *
+obm_pool_blocks(const struct obm_heap *heap, const struct obm_pool *pool)
+{
+    return (char *)obm_pool_address(heap, pool) + heap->geometry.classes[pool->size_class].start;
+}
+
 OBM_INLINE void *
 obm_first_free(const struct obm_heap *heap, const struct obm_pool *pool)
 {

@@ -25,7 +25,7 @@ OBM_STATIC_ASSERT(readers_know_how_long_it_is, sizeof(struct obm_page_info) == 6
 OBM_API unsigned obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
                                     struct obm_page_info pages[OBM_MAX_ARENA_PAGES]);
 
-/* The block from which those of a pool are counted: at the start of its page; of a medium
+/* The block from which those of a pool are counted: the first of its page; of a medium
    class, the first that touches it, which may start on a page before. */
 OBM_API const char *obm_first_block(const struct obm_heap *heap, const struct obm_pool *pool);
 

@@ -188,6 +188,7 @@ struct obm_map {
 struct obm_size_class {
     uint32_t size;          /* bytes of a block */
     uint32_t capacity;      /* blocks in a pool; of a medium class, in a whole run */
+    uint32_t start;         /* bytes of a pool before its first block; 0 in a medium class */
     uint32_t reciprocal;    /* of a medium class: 2^OBM_RECIPROCAL_SHIFT divided by the
                                granules of a block, rounded up */
 };
