@@ -52,7 +52,7 @@ class Room(NamedTuple):
 
     touch   blocks that would lie on it, or touch it
     begin   those of them that would begin there
-    tail    bytes behind the last block of its page or run
+    tail    bytes of a small class's page, or behind the last block of a run, that no block has
     """
     touch: int
     begin: int

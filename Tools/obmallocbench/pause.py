@@ -1,0 +1,104 @@
+"""How long obmalloc.trim() keeps a thread that works from going on.
+
+    python3 Tools/obmallocbench/pause.py PYTHON LIBRARY [ROUNDS]
+
+runs PYTHON under obmalloc's LIBRARY, ROUNDS times (9) for each of two cases. A thread notes the longest
+time between two steps of a loop, once while nothing else happens and once while another thread
+calls trim():
+
+    gil      the loop allocates nothing but floats; the heap holds some 190 MiB of free pages between live ones
+             (PYTHONOBMALLOC=retain=all), so trim() purges in as many steps as it needs
+    malloc   the loop makes a bytearray of 50 000 bytes, which is the system malloc's; that one holds
+             some 270 MiB free between live blocks, which malloc_trim(0) gives back
+
+Prints, for each, the median, least and greatest of the longest times in milliseconds. Whatever else the
+machine does makes a time longer, never shorter: so trim() itself takes no longer than the least.
+
+Linux only; Python 3.8 or newer.
+"""
+import os
+import statistics
+import subprocess
+import sys
+
+ROUNDS = 9
+LIMIT_SECONDS = 300
+CASES = {"gil": ("retain=all", """
+rows = [(i, str(i)) for i in range(1_500_000)]
+kept = rows[::300]
+del rows
+def step(): pass
+"""), "malloc": ("malloc=one,background=0", """
+rows = [bytearray(100_000) if i % 40 else bytearray(40_000) for i in range(2800)]
+kept = rows[::40]
+del rows
+def step(): bytearray(50_000)
+""")}
+FRAME = """
+import threading, time, obmalloc
+{prepare}
+begin, ended = threading.Event(), threading.Event()
+def trim():
+    begin.wait()
+    obmalloc.trim()
+    ended.set()
+thread = threading.Thread(target=trim)
+thread.start()
+def longest(until):
+    most, last = 0.0, time.perf_counter()
+    while not until(last):
+        step()
+        now = time.perf_counter()
+        most = max(most, now - last)
+        last = now
+    return most * 1e3
+end = time.perf_counter() + 0.5
+alone = longest(lambda now: now > end)
+with open("/proc/self/smaps_rollup") as file:
+    before = next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
+begin.set()
+beside = longest(lambda now: ended.is_set())
+thread.join()
+with open("/proc/self/smaps_rollup") as file:
+    after = next(int(line.split()[1]) for line in file if line.startswith("Rss:"))
+print(alone, beside, (before - after) / 1024)
+"""
+
+
+def run(python, library, case):
+    """Return the longest times without trim() and with it, ms, and the MiB that it gave back."""
+    settings, prepare = CASES[case]
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
+    environment.update(LD_PRELOAD=library, PYTHONOBMALLOC=settings,
+                       PYTHONPATH=os.path.dirname(os.path.dirname(library)))
+    done = subprocess.run([python, "-c", FRAME.format(prepare=prepare)], env=environment,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          timeout=LIMIT_SECONDS, check=False)
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        sys.exit(f"pause.py: {case} ended with status {done.returncode}: {last}")
+    return [float(word) for word in done.stdout.split()]
+
+
+def main(arguments):
+    if len(arguments) not in (2, 3):
+        sys.exit("usage: pause.py PYTHON LIBRARY [ROUNDS]")
+    python, library = arguments[0], os.path.abspath(arguments[1])
+    if not os.path.exists(library):
+        sys.exit(f"pause.py: {library} is not there; make preload makes it")
+    try:
+        rounds = max(int(arguments[2]), 1) if len(arguments) == 3 else ROUNDS
+    except ValueError:
+        sys.exit(f"pause.py: {arguments[2]} is not a number of rounds")
+    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+    print(f"{'case':8} {'longest alone, ms':>24} {'beside trim(), ms':>24} {'given back, MiB':>16}")
+    for case in CASES:
+        runs = [run(python, library, case) for _ in range(rounds)]
+        columns = [f"{statistics.median(column):.2f} ({min(column):.2f} to {max(column):.2f})"
+                   for column in list(zip(*runs))[:2]]
+        given = statistics.median(one[2] for one in runs)
+        print(f"{case:8} {columns[0]:>24} {columns[1]:>24} {given:16.0f}", flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
