@@ -51,7 +51,31 @@ def _is_own(path):
         return path == _OWN
 
 
+def _check_whole(path):
+    """ImportError if a library breaks off: half copied, or the disk was full.  The loader
+    maps such a file, and the process dies of SIGBUS at the first page that is missing.
+
+    The headers of the sections come last in an ELF file.  What is no such file is left to
+    the loader, which has its own words for it.
+    """
+    try:
+        with open(path, "rb") as file:
+            header = file.read(64)
+            size = os.fstat(file.fileno()).st_size
+    except OSError:
+        return
+    if header[:5] != b"\x7fELF\x02":        # of 64 bits
+        return
+    order = "big" if header[5:6] == b"\x02" else "little"
+    start, length, count = (int.from_bytes(header[place:end], order)
+                            for place, end in ((40, 48), (58, 60), (60, 62)))
+    whole = max(len(header), start + length * count)
+    if size < whole:
+        raise ImportError(f"{path} breaks off: it has {size} bytes of {whole}", name="obmalloc", path=path)
+
+
 def _own_module():
+    _check_whole(_OWN)
     import obmalloc._obmalloc as module
     if getattr(module, "interface", None) != _INTERFACE:
         raise ImportError(f"{_OWN} is not of the version of its package, which was replaced while "

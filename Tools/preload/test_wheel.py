@@ -202,7 +202,9 @@ class Enabled(Environment):
         file = self.enabled_file()
         with open(file) as opened:
             line = opened.read()
-        for break_it in (lambda: self.write(library, ""), lambda: self.write(library, "no library " * 1000),
+        size = os.path.getsize(library)
+        for break_it in (*(lambda at=at: os.truncate(library, at) for at in (size - 1, size // 2, 8192, 64, 20)),
+                         lambda: self.write(library, ""), lambda: self.write(library, "no library " * 1000),
                          lambda: os.unlink(library), lambda: shutil.rmtree(os.path.dirname(library))):
             break_it()
             done = subprocess.run([self.venv_python, "-c", "print(1)"], capture_output=True, text=True,
@@ -211,7 +213,8 @@ class Enabled(Environment):
             self.assertRegex(done.stderr, r"^obmalloc: not in force: .*_obmalloc\.pth")
             if os.path.exists(os.path.dirname(library)):
                 os.unlink(file)
-                for command in [self.obmalloc, "doctor"], [self.venv_python, "-m", "obmalloc", "enable"]:
+                for command in ([self.obmalloc, "doctor"], [self.obmalloc, "path"], [self.obmalloc, "run", "-c", "1"],
+                                [self.venv_python, "-m", "obmalloc", "enable"]):
                     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
                                           timeout=TIMEOUT_SECONDS)
                     self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
