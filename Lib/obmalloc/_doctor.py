@@ -133,6 +133,8 @@ class Diagnosis:
         """The same, where `obmalloc enable` was said."""
         if sys.flags.no_site:
             return f'Python was started with -S, and so does not read {self.enabled}', 'start it without -S'
+        if os.environ.get(loading.ENABLED) == '0':
+            return (f'{loading.ENABLED}=0 turns {self.enabled} off', f'unset {loading.ENABLED}')
         return (loading.refused_at_start or f'{self.enabled} has not been read, or not as it was written',
                 f'start it by python -m obmalloc run, or with {_PRELOAD}')
 

@@ -23,7 +23,7 @@ from obmalloc._output import CommandError, answer, complain, show
 # from pymalloc.
 _NAME = '_obmalloc.pth'
 _PROGRAM = f"""
-if getattr(_thread, '_is_main_interpreter', lambda: True)():
+if os.environ.get({loading.ENABLED!r}) != '0' and getattr(_thread, '_is_main_interpreter', lambda: True)():
     sys.{loading.AT_START} = True
     try:
         from obmalloc import loading
@@ -32,26 +32,40 @@ if getattr(_thread, '_is_main_interpreter', lambda: True)():
         if sys.stderr is not None:
             print('obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)', file=sys.stderr)
 """
-_LINE = f'import sys, _thread; hasattr(sys, {loading.AT_START!r}) or exec({_PROGRAM!r})\n'
+_LINE = f'import os, sys, _thread; hasattr(sys, {loading.AT_START!r}) or exec({_PROGRAM!r})\n'
 
 _FOLDER = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 _FILE = os.path.join(_FOLDER, _NAME)
 
 
+def _folders():
+    """Where this interpreter looks for .pth files: a virtual environment that was made with
+    --system-site-packages looks in those of the Python that made it, too."""
+    import site
+    return site.getsitepackages() + ([site.getusersitepackages()] if site.ENABLE_USER_SITE else [])
+
+
 def enabled_file():
     """The file that puts obmalloc in place at every start; None: it is not enabled."""
-    return _FILE if os.path.exists(_FILE) else None
+    paths = [_FILE, *(os.path.join(folder, _NAME) for folder in _folders())]
+    return next(filter(os.path.exists, paths), None)
 
 
 def _check_folder():
     """CommandError unless Python looks for .pth files where the package lies."""
-    import site
-    folders = site.getsitepackages()
-    if site.ENABLE_USER_SITE:
-        folders.append(site.getusersitepackages())
+    folders = _folders()
     if os.path.realpath(_FOLDER) not in map(os.path.realpath, folders):
         raise CommandError(f'enable: Python looks for .pth files in {" and ".join(folders)}, and obmalloc is '
                            f'in {_FOLDER}: install it with pip into the environment')
+
+
+def _check_environment(name):
+    """CommandError in a virtual environment that sees a package outside: what the file
+    there decides, it decides for other environments."""
+    prefix, folder = os.path.realpath(sys.prefix), os.path.realpath(_FOLDER)
+    if sys.prefix != sys.base_prefix and not folder.startswith(prefix + os.sep):
+        raise CommandError(f'{name}: obmalloc is in {_FOLDER}, outside {sys.prefix}: say it with the Python that '
+                           'it belongs to, or install it with pip into this environment')
 
 
 def _record():
@@ -122,6 +136,7 @@ def _enable():
     if loading.library_file() is None:
         raise CommandError('enable: this interpreter was built with obmalloc, which is always in force')
     _check_folder()
+    _check_environment('enable')
     record = _record()
     if record is not None:
         _list_in(record, True)
@@ -132,6 +147,8 @@ def _enable():
 
 
 def _disable():
+    if os.path.exists(_FILE):
+        _check_environment('disable')
     try:
         os.unlink(_FILE)
     except FileNotFoundError:
@@ -141,6 +158,10 @@ def _disable():
     record = _record()
     if record is not None:
         _list_in(record, False)
+    other = enabled_file()
+    if other is not None:
+        raise CommandError(f'disable: {other}, not beside this package, still puts obmalloc in place here: say '
+                           f'`obmalloc disable` with the Python that it belongs to, or set {loading.ENABLED}=0')
 
 
 def enable(arguments):

@@ -16,6 +16,7 @@ PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
 QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in force
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
+ENABLED = "OBMALLOC_ENABLED"        # "0": start as if `obmalloc enable` had not been said
 AT_START = "_obmalloc_at_start"     # of the module sys: the file of `obmalloc enable` was read
 _AT_SECURE = 23                     # of <elf.h>
 
@@ -194,6 +195,10 @@ def install_at_start():
     """What the file of `obmalloc enable` calls when an interpreter starts: install(), and
     one line if it cannot be, unless OBMALLOC_QUIET is 1."""
     global refused_at_start
+    # A preloaded library has done so already.
+    if os.environ.get(CHILDREN) == "0":
+        del os.environ[CHILDREN]
+        os.environ[ENABLED] = "0"
     refused_at_start = _install()
     if refused_at_start is not None and os.environ.get(QUIET) != "1" and sys.stderr is not None:
         print(f"obmalloc: not in force: {refused_at_start}", file=sys.stderr)
@@ -226,20 +231,22 @@ def library_path():
 def _environment(children):
     """The environment in which a program starts with the library in place."""
     environment = dict(os.environ)
+    if library_file() is None:
+        return environment
     try:
         path = library_path()
     except OSError:
         if not (hasattr(sys, AT_START) and _obmalloc.active()):
             raise
         path = None         # it cannot be preloaded, but this environment starts with it
+    environment.pop(CHILDREN, None)
+    if not children:
+        environment[CHILDREN] = "0"
     if path is None:
         return environment
     others = [name for name in environment.get(PRELOAD, "").replace(" ", ":").split(":")
               if name and not is_library(name)]
     environment[PRELOAD] = ":".join([path, *others])
-    environment.pop(CHILDREN, None)
-    if not children:
-        environment[CHILDREN] = "0"
     return environment
 
 

@@ -125,10 +125,12 @@ class WaysIn(Programs):
             self.assertEqual(self.run_python("-c", code), f"{line}\nFalse")
 
     def test_a_command_without_its_modules(self):
-        code = "import sys; sys.modules['tempfile'] = None\nfrom obmalloc.__main__ import main\nsys.exit(main(['stats']))"
-        self.run_python("-c", code, status=1, errors=(
-            "obmalloc: this Python has no module tempfile, which only run, path, enable, disable and doctor do "
-            "without: install the rest of it (on Debian: apt-get install python3)"))
+        for absent, arguments in ("tempfile", ["stats"]), ("argparse", ["--help"]), ("argparse", []):
+            code = (f"import sys; sys.modules['{absent}'] = None\nfrom obmalloc.__main__ import main\n"
+                    f"sys.exit(main({arguments}))")
+            self.run_python("-c", code, status=1, errors=(
+                f"obmalloc: this Python has no module {absent}, which only run, path, enable, disable and doctor do "
+                "without: install the rest of it (on Debian: apt-get install python3)"))
 
     def test_mistakes_are_one_line(self):
         for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["path", "more"], ["enable", "more"],

@@ -11,7 +11,9 @@ import unittest
 from helpers import PACKAGE, TIMEOUT_SECONDS, Programs, for_each_interpreter
 
 # What says whether obmalloc serves it.
-SERVES = "import obmalloc; print(obmalloc.active())"
+SERVES = "import obmalloc; print(obmalloc.active(), flush=True)"
+# The same, and of a program that it starts.
+PARENT = f"{SERVES}\nimport subprocess, sys\nsubprocess.run([sys.executable, '-c', {SERVES!r}])"
 
 
 class Environment(Programs):
@@ -171,8 +173,7 @@ class Enabled(Environment):
         self.assertEqual(self.serves("-S", PYTHONPATH=package), "False")
         self.assertEqual(self.files() - before, {self.enabled_file()})
         self.assertIn(self.enabled_file(), self.command(self.obmalloc, "doctor"))
-        child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {SERVES!r}])"
-        self.assertEqual(self.command(self.venv_python, "-c", child), "True")
+        self.assertEqual(self.command(self.venv_python, "-c", PARENT).split(), ["True", "True"])
         self.assertEqual(self.serves(LD_PRELOAD=self.command(self.obmalloc, "path")), "True")
         self.command(self.obmalloc, "disable", errors="")
         self.assertEqual((self.serves(), self.files()), ("False", before))
@@ -182,10 +183,60 @@ class Enabled(Environment):
         self.command(self.obmalloc, "enable")
         program = ("import sys; from obmalloc import loading\n"
                    "def refuse(): raise OSError('planted')\n"
-                   f"loading.library_path = refuse\nsys.exit(loading.run(['-c', {SERVES!r}]))")
-        self.assertEqual(self.command(self.venv_python, "-c", program, errors=""), "True")
+                   "loading.library_path = refuse\nsys.exit(loading.run(sys.argv[1:]))")
+        self.assertEqual(self.command(self.venv_python, "-c", program, "-c", SERVES, errors=""), "True")
+        self.assertEqual(self.command(self.venv_python, "-c", program, "--no-children", "-c", PARENT).split(),
+                         ["True", "False"])
         self.command(self.obmalloc, "disable")
-        self.command(self.venv_python, "-c", program, status=1, errors="obmalloc run: planted")
+        self.command(self.venv_python, "-c", program, "-c", "1", status=1, errors="obmalloc run: planted")
+
+    def test_without_children(self):
+        self.command(self.obmalloc, "enable")
+        self.assertEqual(self.command(self.obmalloc, "run", "-c", PARENT).split(), ["True", "True"])
+        self.assertEqual(self.command(self.obmalloc, "run", "--no-children", "-c", PARENT).split(), ["True", "False"])
+        for variables in {}, {"LD_PRELOAD": self.command(self.obmalloc, "path")}:
+            self.assertEqual(self.command(self.venv_python, "-c", PARENT, OBMALLOC_CHILDREN="0", **variables).split(),
+                             ["True", "False"])
+
+    def test_turned_off_for_a_start(self):
+        self.command(self.obmalloc, "enable")
+        self.assertEqual(self.serves(OBMALLOC_ENABLED="1"), "True")
+        self.assertEqual(self.serves(OBMALLOC_ENABLED="0"), "False")
+        told = json.loads(self.command(self.obmalloc, "doctor", "--json", status=1, OBMALLOC_ENABLED="0"))
+        self.assertEqual((told["why"], told["remedy"]), (
+            f"OBMALLOC_ENABLED=0 turns {told['enabled']} off", "unset OBMALLOC_ENABLED"))
+        # It is not so much as imported.
+        self.write(self.command(self.obmalloc, "path"), "")
+        self.assertEqual(self.command(self.venv_python, "-c", "print(1)", OBMALLOC_ENABLED="0", errors=""), "1")
+
+    def test_a_package_outside_the_environment(self):
+        base = os.path.join(self.folder, "base")
+        outside = self.command(self.python.path, "-m", "site", "--user-site", PYTHONUSERBASE=base)
+        self.pip("install", "--no-index", "--upgrade", "--target", outside, str(next(PACKAGE.glob("obmalloc-*.whl"))))
+        outer = os.path.join(outside, "_obmalloc.pth")
+        configuration = os.path.join(self.venv, "pyvenv.cfg")
+        with open(configuration) as file:
+            text = file.read()
+        self.addCleanup(self.write, configuration, text)
+        self.write(configuration, text.replace("system-site-packages = false", "system-site-packages = true"))
+        variables = {"PYTHONUSERBASE": base}
+        self.command(self.python.path, "-m", "obmalloc", "enable", **variables)
+        self.assertTrue(os.path.exists(outer))
+        self.assertEqual(self.serves(**variables), "True")
+        # The environment's own package, then the one outside.
+        told = json.loads(self.command(self.obmalloc, "doctor", "--json", **variables))
+        self.assertEqual(told["enabled"], outer)
+        self.command(self.obmalloc, "disable", status=1, **variables, errors=(
+            f"obmalloc: disable: {outer}, not beside this package, still puts obmalloc in place here: say "
+            "`obmalloc disable` with the Python that it belongs to, or set OBMALLOC_ENABLED=0"))
+        self.pip("uninstall", "--yes", "obmalloc")
+        for command in "enable", "disable":
+            self.command(self.venv_python, "-m", "obmalloc", command, status=1, **variables, errors=(
+                f"obmalloc: {command}: obmalloc is in {outside}, outside {self.venv}: say it with the Python that it "
+                "belongs to, or install it with pip into this environment"))
+        self.assertEqual(self.serves(**variables), "True")
+        self.command(self.python.path, "-m", "obmalloc", "disable", **variables, errors="")
+        self.assertEqual(self.serves(**variables), "False")
 
     def test_uninstalling_takes_it_away(self):
         self.command(self.obmalloc, "enable")

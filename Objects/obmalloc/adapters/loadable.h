@@ -8,8 +8,10 @@
 #define OBM_LOADABLE_FILE "_obmalloc.so"
 
 /* Environment: "0" takes the library out of LD_PRELOAD when a Python starts,
-   so that programs which that one starts do without. */
+   so that programs which that one starts do without.  `obmalloc enable` needs no
+   LD_PRELOAD: there the second variable, which they get as "0", turns it off. */
 #define OBM_LOADABLE_CHILDREN "OBMALLOC_CHILDREN"
+#define OBM_LOADABLE_ENABLED "OBMALLOC_ENABLED"
 
 /* Environment: "1" keeps a preloaded library from saying why it does not serve
    an interpreter.  The other one is for `python -m obmalloc`, which starts

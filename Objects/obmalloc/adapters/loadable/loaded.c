@@ -11,6 +11,7 @@ loaded(void)
     if (children != NULL && strcmp(children, "0") == 0) {
         leave_children_alone();
         unsetenv(OBM_LOADABLE_CHILDREN);
+        setenv(OBM_LOADABLE_ENABLED, "0", 1);
     }
     const char *reason = is_built_with_obmalloc() ? NULL : obm_loadable_prepare();
     if (reason != NULL) {
