@@ -1,6 +1,7 @@
-"""Systems that withhold something: /proc, writing, address space, descriptors."""
+"""Systems that withhold something: /proc, writing, address space, descriptors, system calls."""
 
 import subprocess
+import sys
 import unittest
 
 from helpers import LIBRARY, TIMEOUT_SECONDS, Programs, for_each_interpreter
@@ -16,6 +17,25 @@ del kept
 obmalloc.check()
 obmalloc.trim()
 print(obmalloc.active(), sum(obmalloc.stats()[name] for name in ('arenas_released', 'pages_purged')) > 100)
+"""
+
+
+# Run a command to which the kernel refuses madvise(), by a filter as containers have them.
+REFUSING_MADVISE = """
+import ctypes, errno, os, platform, struct, sys
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, SECCOMP_MODE_FILTER = 22, 38, 2
+LOAD_NUMBER, JUMP_IF_EQUAL, RETURN = 0x20, 0x15, 0x06       # a word at offset 0 is the call's number
+SECCOMP_RET_ERRNO, SECCOMP_RET_ALLOW = 0x00050000, 0x7fff0000
+madvise = {'x86_64': 28, 'aarch64': 233}[platform.machine()]
+instructions = ((LOAD_NUMBER, 0, 0, 0), (JUMP_IF_EQUAL, 0, 1, madvise),
+                (RETURN, 0, 0, SECCOMP_RET_ERRNO | errno.EPERM), (RETURN, 0, 0, SECCOMP_RET_ALLOW))
+code = ctypes.create_string_buffer(b''.join(struct.pack('=HBBI', *one) for one in instructions))
+program = ctypes.create_string_buffer(struct.pack('@HP', len(instructions), ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+for call in (PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), (PR_SET_SECCOMP, SECCOMP_MODE_FILTER, program, 0, 0):
+    if libc.prctl(*(ctypes.c_ulong(word) if isinstance(word, int) else word for word in call)):
+        sys.exit('prctl: ' + os.strerror(ctypes.get_errno()))
+os.execvp(sys.argv[1], sys.argv[1:])
 """
 
 
@@ -76,6 +96,29 @@ except MemoryError:
     print([str(number) for number in range(100_000)][-1])
 """, LD_PRELOAD=str(LIBRARY))
         self.assertEqual((out.split("\n"), errors), (["True True", "99999"], ""))
+
+    def test_a_filter_that_refuses_madvise(self):
+        refusing = [sys.executable, "-c", REFUSING_MADVISE]
+        tried = subprocess.run([*refusing, "true"], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+        self.needs(tried.returncode == 0, f"no such filter here: {tried.stderr.strip()}")
+        # Arenas that are empty are unmapped all the same; of the others no page goes back,
+        # and none is counted as if it had.
+        work = """
+import obmalloc
+for _ in range(3):
+    made = [(number, str(number), bytearray(5000 * (number % 100 == 0))) for number in range(100_000)]
+    made = made[::2]
+    del made
+obmalloc.trim()
+obmalloc.check(3)
+stats = obmalloc.stats()
+print(obmalloc.active(), stats['arenas_released'] > 10, stats['purge_failures'] > 0)
+print(stats['pages_purged'])
+"""
+        for settings in "", "hugepages=always", "secure=1":
+            with self.subTest(settings):
+                out, errors = self.run_after(refusing, "-c", work, LD_PRELOAD=str(LIBRARY), PYTHONOBMALLOC=settings)
+                self.assertEqual((out.split("\n"), errors), (["True True True", "0"], ""))
 
 
 if __name__ == "__main__":
