@@ -4,6 +4,7 @@ PRELOAD: str
 RESTARTED: str
 QUIET: str
 CHILDREN: str
+ENABLED: str
 RUN_USAGE: str
 refused_at_start: str | None
 

@@ -32,6 +32,7 @@ LOG = places.BUILD / "wheels.log"
 TOOLS = places.BUILD / "wheel-tools"
 REQUIREMENTS = Path(__file__).with_name("wheel-tools.txt")
 TYPED_PROGRAM = places.ROOT / "Tools/preload/typed_program.py"
+PYRIGHT = "pyright[nodejs]==1.1.414"     # not in REQUIREMENTS: Node.js is not to be had for every machine
 URL_VARIABLE = "URL"
 ZIG = {name: str(places.BUILD / "zig-cache") for name in ("ZIG_GLOBAL_CACHE_DIR", "ZIG_LOCAL_CACHE_DIR")}
 # What the source distribution has besides what the package is made of.
@@ -228,6 +229,19 @@ def _check_types(wheel: Path, folder: Path) -> None:
               "allowed.txt", "--ignore-missing-stub", "obmalloc"], "stubtest", folder, **cache)
 
 
+def check_types_by_pyright(folder: Path) -> None:
+    """BuildError if pyright finds fault with the program that uses all of the installed
+    package.  One line says so if pyright cannot be installed."""
+    try:
+        run_tool(["python", "-m", "pip", "install", "--quiet", "--disable-pip-version-check", PYRIGHT],
+                 "installing pyright", folder)
+    except BuildError as error:
+        say(f"pyright: skipped: {error}")
+        return
+    run_tool(["pyright", "--pythonpath", str(TOOLS / "bin/python"), str(TYPED_PROGRAM)], "pyright", folder,
+             PYRIGHT_PYTHON_IGNORE_WARNINGS="1", PYRIGHT_PYTHON_CACHE_DIR=str(folder / "pyright"))
+
+
 def wheels() -> None:
     """Write the wheels and the source distribution to dist/, checked."""
     LOG.parent.mkdir(parents=True, exist_ok=True)
@@ -243,9 +257,10 @@ def wheels() -> None:
         run_tool(["python", "-m", "build", "--no-isolation", "--sdist", "--outdir", str(folder / "sdist"), "."],
                  "building the source distribution", source)
         results.append(next((folder / "sdist").glob("*.tar.gz")))
-        say("checking them: twine, check-wheel-contents, auditwheel, mypy")
+        say("checking them: twine, check-wheel-contents, auditwheel, mypy, pyright")
         _check(results, folder)
         _check_types(results[0], folder)
+        check_types_by_pyright(folder)
         for result in results:
             files.write(places.DIST / result.name, result.read_bytes())
             say(f"{places.shown(places.DIST / result.name)} written")

@@ -1,7 +1,9 @@
-"""A program that uses all of the module, for `mypy --strict`; nobody runs it."""
+"""A program that uses all of the module, for `mypy --strict` and pyright; it is checked, not run."""
+
+# pyright: strict
 
 import obmalloc
-from obmalloc import loading
+from obmalloc import loading, metrics
 
 
 def everything() -> str:
@@ -25,5 +27,12 @@ def everything() -> str:
                                for block in part.blocks]
     released: int = obmalloc.trim()
     library: str | None = loading.library_path()
+    kept: dict[str, list[int]] = obmalloc.keep({'blocks': blocks})
+    moved = obmalloc.compact(kept, limit=100, budget=0.001)
+    while not moved.finished:
+        moved = obmalloc.compact(kept, limit=100, after=moved)
+    counts: tuple[int, int] = moved.count, moved.bytes
+    names: list[str] = [metric.prometheus_name for metric in metrics.METRICS]
+    described: int = len(metrics.PrometheusCollector().describe()) + len(metrics.dashboard())
     return f'{obmalloc.__version__} {installed} {active} {held} {blocks} {retain} {process} {owners} {lines} ' \
-           f'{released} {library}'
+           f'{released} {library} {counts} {names} {described}'

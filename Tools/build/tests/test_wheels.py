@@ -70,6 +70,26 @@ class Metadata(unittest.TestCase):
                 self.assertIn(f"Programming Language :: Python :: {series}", project["classifiers"])
 
 
+class Pyright(unittest.TestCase):
+
+    def check(self, failing):
+        """What is said when the tool fails that is run for this purpose."""
+        def run_tool(arguments, what, *others, **variables):
+            if what == failing:
+                raise BuildError(f"{what} failed")
+        with mock.patch.object(wheels, "run_tool", run_tool), mock.patch.object(wheels, "say") as say:
+            wheels.check_types_by_pyright(Path("nowhere"))
+        return [call.args[0] for call in say.call_args_list]
+
+    def test_skipped_where_it_cannot_be_had(self):
+        self.assertEqual(self.check("installing pyright"), ["pyright: skipped: installing pyright failed"])
+
+    def test_its_complaint_is_an_error(self):
+        self.assertEqual(self.check(None), [])
+        with self.assertRaisesRegex(BuildError, "^pyright failed"):
+            self.check("pyright")
+
+
 @unittest.skipIf(tomllib is None, "no module tomllib")
 class Sources(unittest.TestCase):
 
