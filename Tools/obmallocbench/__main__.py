@@ -48,7 +48,7 @@ from . import (allocators, bars, callgrind, comparison, comparison_page, compari
                replay, replay_report, service, service_report, table)
 from .errors import BenchmarkError
 from .scenarios import (FIELD_GROUPS, FIELD_OPTIONS, FIELD_PROGRAMS, LARGER_NAMES, MEMORY_SCENARIOS,
-                        MIXED, PROGRAM_NAMES, PROGRAMS, REPORTED_PROGRAMS, REST_SCENARIOS, SCENARIOS,
+                        MIXED, PROGRAM_NAMES, PROGRAMS, REST_SCENARIOS, SCENARIOS,
                         TRACED, FieldProgram, MemoryScenario, Scenario)
 
 NOT_CLEARED, FAILED = 1, 2
@@ -262,8 +262,9 @@ def commands() -> list[Command]:
                     **preloading(field.ARMS, "runs them"), **LIMIT,
                     "--programs": some_of(
                         (*FIELD_PROGRAMS, *FIELD_GROUPS), tuple(FIELD_PROGRAMS),
-                        f"; {' and '.join(FIELD_GROUPS)} stand for the first "
-                        f"{len(REPORTED_PROGRAMS)} and the others; by default all"),
+                        "; these stand for several: " + ", ".join(
+                            f"{name} ({len(group)})" for name, group in FIELD_GROUPS.items())
+                        + "; by default all"),
                     **of_workload(FIELD_OPTIONS), **AGAIN}),
         Command("draw", "draw the picture of a report again", run_draw, FILE),
         Command("check", "say PASS or FAIL for each bar of a report", run_check, FILE),

@@ -25,7 +25,7 @@ TINY = {"json": {"documents": 50}, "buffers": {"answers": 4}, "arrays": {"rounds
         "html": {"pages": 2}, "celery": {"jobs": 2}, "figures": {"figures": 1},
         "threads": {"buffers": 50}, "libraries": {"documents": 16}, "blobs": {"sessions": 40},
         "pickle": {"parts": 60}, "rows": {"articles": 20}, "streams": {"connections": 4},
-        "archives": {"files": 8}, "growth": {"megabytes": 1}}
+        "archives": {"files": 8}, "growth": {"megabytes": 1}, "home": {"entities": 300}}
 START = 10                                      # MiB
 LEVELS = {"stock": 100, "obmalloc": 5, "jemalloc-tuned": 20}    # MiB above it, after the sleep
 CPU = {"stock": 2.0, "obmalloc": 1.0, "jemalloc-tuned": 3.0}
@@ -230,7 +230,8 @@ class Programs(InFolder):
 
     def test_groups(self):
         everything = list(FIELD_PROGRAMS.values())
-        self.assertEqual(command_line.field_programs_of(["medium", "reported", "json"]), everything)
+        self.assertEqual(command_line.field_programs_of(["medium", "published", "reported", "json"]),
+                         everything)
         self.assertEqual(command_line.field_programs_of(["growth", "json"]),
                          [FIELD_PROGRAMS["json"], FIELD_PROGRAMS["growth"]])
         for name, scenario in MEMORY_SCENARIOS.items():
