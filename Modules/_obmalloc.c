@@ -142,8 +142,8 @@ obmalloc_trims(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
-/* Whether a block that a domain has just given, which may be moved a little by
-   hooks in front of us, lies in the heap.  -1: there is no memory. */
+/* Whether a block that a domain has just handed out lies in the heap.  Hooks in front of
+   obmalloc may have shifted its address a little.  -1: out of memory. */
 static int
 is_ours(const void *block)
 {

@@ -155,9 +155,9 @@ PyDoc_STRVAR(trim_doc,
 "Other threads may run meanwhile: the GIL is held for steps of a millisecond\n"
 "or two.");
 
-/* Let a thread that waits for the GIL have it.  It must have the time to wake up: one that
-   finds the GIL taken again waits anew, and asks for it only after five milliseconds without
-   such a change. */
+/* Hand the GIL to a thread that waits for it.  That thread needs time to wake up: if it
+   finds the GIL taken again it goes on waiting, and asks for it only when the GIL has not
+   changed hands for five milliseconds. */
 static void
 between_steps(void)
 {

@@ -38,7 +38,7 @@ typedef uint32_t graph_number;
 #define GRAPH_UNKNOWN UINT32_MAX
 
 struct graph_node {
-    PyObject *object;           /* whose memory it is, if it is none itself */
+    PyObject *object;           /* itself; of memory beside an object, that object */
     PyTypeObject *holder;       /* the type of referrer, or of the one whose dict that is */
     graph_number referrer;      /* the first that was found to refer to it; 0: none */
     uint32_t references;        /* from objects of the graph */
@@ -90,7 +90,7 @@ struct graph {
     graph_number *outside;      /* open addressing: nodes outside the arenas */
     size_t outside_count, outside_capacity;     /* 0 or a power of two */
 
-    graph_number visited;       /* whose references are being visited */
+    graph_number visited;       /* the node whose references are being visited */
     graph_number *dominators;   /* the closest dominator of each node; 0: none */
     graph_number *order;        /* node_count - 1 nodes: each after its dominator */
     bool no_memory;
@@ -360,7 +360,7 @@ graph_enter_object(struct graph *graph, PyObject *object)
     if (place == NULL) {
         return 0;
     }
-    /* Where an object is, no other object keeps memory. */
+    /* An object is here, so what was taken for memory of another object is none. */
     if (*place == 0 || *place == GRAPH_UNKNOWN || graph->nodes[*place].beside) {
         graph->outside_count += *place == 0;
         *place = 0;

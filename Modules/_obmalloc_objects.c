@@ -194,8 +194,8 @@ objects_code_fields_from(struct objects_layout *layout, PyObject *fields)
     return count >= 0 && PyErr_Occurred() == NULL;
 }
 
-/* What a dict has for the key, a borrowed reference.  NULL, with an exception: nothing, or
-   no memory, of which PyDict_GetItemString() does not tell. */
+/* The value of a key in a dict, a borrowed reference.  NULL, with an exception: there is
+   none, or no memory; PyDict_GetItemString() would not set an exception. */
 static PyObject *
 objects_entry(PyObject *dict, const char *key)
 {

@@ -359,7 +359,7 @@ owned_compare_pages(const void *left, const void *right)
     return a->address < b->address ? -1 : a->address > b->address;
 }
 
-/* Call change(), Py_IncRef or Py_DecRef, with all that is shown. */
+/* Call change(), which is Py_IncRef or Py_DecRef, with each object that is shown. */
 static void
 owned_hold(struct owned *owned, void (*change)(PyObject *))
 {

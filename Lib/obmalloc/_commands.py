@@ -29,7 +29,7 @@ _MOST = (1 << 31) - 1       # of any number on the command line: also of seconds
 
 @contextlib.contextmanager
 def _writing(path):
-    """What goes wrong meanwhile is said of the file."""
+    """Turn an OSError of the block into a CommandError that names the file."""
     try:
         yield
     except OSError as error:
@@ -42,7 +42,7 @@ def _stage(path):
         raise CommandError('the name of the file to write is empty')
     with _writing(path):
         with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISREG(os.stat(path).st_mode):     # a device must stay one
+            if not stat.S_ISREG(os.stat(path).st_mode):     # a device is not replaced by a file
                 raise OSError(0, 'it is there and is not a file')
         return tempfile.mkstemp(dir=os.path.dirname(os.path.realpath(path)), prefix='.obmalloc-')
 
@@ -66,7 +66,7 @@ def _write(path, data):
             umask = os.umask(0)
             os.umask(umask)
             os.chmod(temporary, 0o666 & ~umask)
-            os.replace(temporary, os.path.realpath(path))   # a link stays a link
+            os.replace(temporary, os.path.realpath(path))   # a link is followed, not replaced
     except BaseException:
         os.unlink(temporary)
         raise
@@ -191,7 +191,7 @@ def _run_inside(options):
 
 
 def _end(options):
-    """What `report` runs in a process of its own."""
+    """The command that `report` starts in a process of its own."""
     try:
         _run_inside(options)
     except _running.RunError as error:
@@ -218,7 +218,7 @@ def _watch(options):
 
 
 def _report_process(options):
-    """A report of a process that goes on."""
+    """A report of a process that runs on after it."""
     samples = _watching.Samples(options.pid, options.interval)
     end = time.monotonic() + options.seconds
     _outside.open_process(options.pid)
@@ -373,7 +373,7 @@ def _parser():
 
 
 def _end_parser():
-    """Of what `report` runs: a program that writes down what is left at its end."""
+    """The parser of the command that `report` starts: run a program, and write what it leaves at its end to a file."""
     parser = _Parser(prog='obmalloc _end')
     parser.add_argument('--output', required=True)
     parser.add_argument('--limit', type=_number(0), required=True)

@@ -7,7 +7,7 @@ _PRESENT = 1 << 63      # of an entry of /proc/PID/pagemap
 
 
 class KernelError(OSError):
-    """The kernel does not tell; the message is one line for people."""
+    """The kernel gives no answer; the message is one line for people."""
 
 
 def read_file(pid, name):

@@ -21,7 +21,7 @@ _UNKNOWN = dict.fromkeys((
 
 _MADE = 300         # objects of a kind at most until one lies in the heap: see _made()
 
-_known = None       # what find() has found: {}: nothing yet
+_known = None       # what find() has found; None: nothing yet
 
 
 class _Plain:
@@ -70,7 +70,7 @@ def _things(count=5):
 
 
 def _names(count=5):
-    """Strings that nobody else has, and that are fit for attributes."""
+    """Strings that no other code uses, and that are valid as names of attributes."""
     return [f'attribute_{number}_{id(_names)}' for number in range(count)]
 
 

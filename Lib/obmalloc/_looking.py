@@ -14,7 +14,7 @@ def heap_map(*, kernel=False):
     kernel: ask Linux too which pages are resident (`resident` of each page).
     Raises OSError if it does not tell.
     """
-    from obmalloc import _heap_map, _kernel     # here, for it costs what only those want who look
+    from obmalloc import _heap_map, _kernel     # here: only these functions need them
     arenas = _obmalloc.heap_map()
     shape = _obmalloc.stats()
     return _heap_map.HeapMap(

@@ -29,7 +29,7 @@ _MOST_BYTES = 1 << 30           # of one read, and of the pages of all arenas, a
 
 
 class OutsideError(Exception):
-    """It cannot be read; the message is one line for people."""
+    """The heap cannot be read; the message is one line for people."""
 
 
 class Torn(Exception):
@@ -292,8 +292,7 @@ class Reader:
         return bytes(pages)
 
     def _free_blocks(self, number, heap):
-        """The bitmap of each run of an arena, of the blocks of a medium class that nobody holds,
-        as a number."""
+        """The bitmap of each run of an arena, of the free blocks of a medium class, as a number."""
         runs, words = self._at['runs_per_arena'], self._field(heap, 'run_words', '=H')
         data = self._read_some(self._field(heap, 'blocks') + number * runs * words * 8,
                                runs * words * 8)
@@ -385,7 +384,7 @@ class Reader:
             return self._stats(heap, objects, heap_map), heap_map
 
     def has_arenas(self):
-        """Whether the heap serves, or has served, anybody who still needs it."""
+        """Whether the heap has arenas: it serves an interpreter, or holds blocks of one."""
         with _only_sense(self._name):
             for _ in range(_ATTEMPTS):
                 try:
@@ -509,7 +508,7 @@ def memory_of(pid):
 
 
 def refused(pid):
-    """What to do when the system does not let us read."""
+    """The remedy, when the system forbids reading the process."""
     return (f'process {pid}: permission refused; only its user or root may read it, and only as far as '
             'kernel.yama.ptrace_scope and the container allow')
 
@@ -529,7 +528,7 @@ def _reader_of(pid):
 
 @contextlib.contextmanager
 def looking_at(pid):
-    """What goes wrong meanwhile is one line of an OutsideError."""
+    """Turn what goes wrong in the block into an OutsideError of one line."""
     try:
         os.readlink(f'/proc/{pid}/exe')
         yield

@@ -1,4 +1,4 @@
-"""Who keeps the pages and arenas that are only partly used, and what would copies bring?"""
+"""Which objects keep partly used pages and arenas, and what copies of them would give back."""
 
 import _weakref
 import math
@@ -12,7 +12,7 @@ VERSION = 1
 class TypePins(NamedTuple):
     """What the blocks of one type keep.
 
-    type        its name; '?': nobody knows whose they are
+    type        its name; '?': their owner is not known
     beside      whether they are memory that such objects have beside themselves
                 (the items of a list, the keys of a dict)
     holder      the name of the type of an object that refers to them, such as
@@ -169,7 +169,7 @@ def type_name(cls):
     """The name of a type as people write it; '?' for None."""
     if cls is None:
         return '?'
-    # Not cls.__qualname__: a metaclass may answer with anything.
+    # Not cls.__qualname__: a metaclass may return anything for it.
     name = type.__dict__['__qualname__'].__get__(cls)
     try:
         module = type.__dict__['__module__'].__get__(cls)
@@ -191,7 +191,7 @@ def line_finder():
         return lambda found: None
     if not _tracemalloc.is_tracing():
         return lambda found: None
-    import tracemalloc          # not before it is wanted: it imports much
+    import tracemalloc          # here: it imports much
 
     def line(found):
         traceback = tracemalloc.get_object_traceback(found)

@@ -138,7 +138,7 @@ def _keepers(pins):
 
 
 def _owners(arena):
-    """The three kinds of blocks that an arena has most of, as far as listed."""
+    """The three most frequent kinds among the listed blocks of an arena."""
     counts, lines = {}, {}
     for page in arena.pages:
         for block in page.blocks:

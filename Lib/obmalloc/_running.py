@@ -36,7 +36,7 @@ def _code_of_script(path):
 
 
 def _no_python(path, error):
-    """What to say of a file that cannot be compiled."""
+    """The message about a file that cannot be compiled."""
     place = getattr(error, 'filename', None) or path
     line = getattr(error, 'lineno', None)
     return (f'{place}{f", line {line}" if line else ""}: {getattr(error, "msg", error)}: '
@@ -60,7 +60,7 @@ def _module(name):
 
 
 def _begin_path(first):
-    """What Python puts in front of sys.path for a program, unless told not to."""
+    """The entry that Python puts in front of sys.path for a program, unless an option forbids it."""
     if not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False)):      # from 3.11 on
         sys.path[0] = first     # where the command itself came from
 

@@ -261,7 +261,7 @@ def copies_worth_it(pins):
 
 
 def pins_lines(pins, style, types=20, arenas=3, pages=5, copies=5):
-    """Who keeps what: the first types, what copies would bring, and what lies in the
+    """What keeps memory: the first types, what copies would give back, and what lies in the
     first arenas."""
     held = sum(row.held_bytes for row in pins.types)
     wasted = sum(row.wasted_bytes for row in pins.types)

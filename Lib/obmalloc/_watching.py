@@ -27,7 +27,7 @@ class Samples:
         return time.monotonic() - self._start
 
     def end(self):
-        """What is watched has just ended, if it had not yet."""
+        """Note the moment at which the watched program ended, unless that is noted."""
         if self._end is None:
             self._end = self._seconds()
 
@@ -158,7 +158,7 @@ def watch(pid, interval, count, out):
                     out.write(_line(reader, samples) + '\n')
             except (_kernel.KernelError, _outside.OutsideError):
                 if shown and not _alive(pid):
-                    return          # it has ended, as all programs do
+                    return          # the process has ended
                 raise
             out.flush()
             shown += 1
