@@ -244,6 +244,7 @@ static PyMethodDef methods[] = {
     {"trims", obmalloc_trims, METH_NOARGS, trims_doc},
     {"enter_longlived", obmalloc_enter_longlived, METH_NOARGS, enter_longlived_doc},
     {"exit_longlived", obmalloc_exit_longlived, METH_VARARGS, exit_longlived_doc},
+    {"call_longlived", obmalloc_call_longlived, METH_VARARGS, call_longlived_doc},
     {"this_thread", obmalloc_this_thread, METH_NOARGS, this_thread_doc},
     {"only_this_thread", obmalloc_only_this_thread, METH_NOARGS, only_this_thread_doc},
     {"sharer", obmalloc_sharer, METH_O, sharer_doc},

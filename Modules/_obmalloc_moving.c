@@ -38,6 +38,25 @@ obmalloc_exit_longlived(PyObject *Py_UNUSED(module), PyObject *args)
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(call_longlived_doc,
+"call_longlived(function, arguments, /) -> object\n"
+"\n"
+"What function(*arguments) returns.  What it allocates lies in pages for what lives long,\n"
+"if the heap is in force and has memory for a mark.");
+
+static PyObject *
+obmalloc_call_longlived(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *function, *arguments;
+    if (!PyArg_ParseTuple(args, "OO!:call_longlived", &function, &PyTuple_Type, &arguments)) {
+        return NULL;
+    }
+    uintptr_t thread = _PyObmalloc_EnterLonglived();
+    PyObject *result = PyObject_Call(function, arguments, NULL);
+    _PyObmalloc_ExitLonglived(thread);
+    return result;
+}
+
 PyDoc_STRVAR(this_thread_doc,
 "this_thread() -> int\n"
 "\n"
