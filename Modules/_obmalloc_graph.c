@@ -198,7 +198,7 @@ graph_enter_page(struct graph *graph, struct graph_arena *arena, const struct ob
     page->address = (uintptr_t)obm_pool_address(graph->heap, pool);
     page->first_block = (uintptr_t)_PyObmalloc_FirstBlock(pool);
     page->number = obm_pool_page(graph->heap, pool);
-    page->size_class = pool->size_class;
+    page->size_class = (uint8_t)obm_plain_class(pool->size_class);
     page->block_size = (unsigned)obm_class_size(graph->heap, pool->size_class);
     page->first_slot = slot;
     page->slot_count = graph_page_blocks(graph->heap, pool);

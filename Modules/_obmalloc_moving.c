@@ -1,6 +1,84 @@
-/* What obmalloc.keep() and obmalloc.compact() need of C: which objects a copy shares with
-   the original, and how an entry of a container is replaced while no other thread
-   runs.  A part of the module: see _obmalloc_functions.c. */
+/* What obmalloc.longlived(), obmalloc.keep() and obmalloc.compact() need of C: how a thread is
+   marked, which objects a copy shares with the original, and how an entry of a container is
+   replaced while no other thread runs.  A part of the module: see _obmalloc_functions.c. */
+
+/* Long-lived blocks ------------------------------------------------------------------- */
+
+PyDoc_STRVAR(enter_longlived_doc,
+"enter_longlived() -> int\n"
+"\n"
+"Mark the calling thread: what it allocates lies in pages for what lives long, until\n"
+"exit_longlived() was called as often with the result, the thread's number.  0: it is not\n"
+"marked, since there is no memory or the heap is not in force.");
+
+static PyObject *
+obmalloc_enter_longlived(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    uintptr_t thread = _PyObmalloc_EnterLonglived();
+    PyObject *number = PyLong_FromSize_t(thread);
+    if (number == NULL) {
+        _PyObmalloc_ExitLonglived(thread);
+    }
+    return number;
+}
+
+PyDoc_STRVAR(exit_longlived_doc,
+"exit_longlived(thread, /) -> None\n"
+"\n"
+"Undo one enter_longlived() of this thread or of another one.");
+
+static PyObject *
+obmalloc_exit_longlived(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    Py_ssize_t thread;
+    if (!PyArg_ParseTuple(args, "n:exit_longlived", &thread)) {
+        return NULL;
+    }
+    _PyObmalloc_ExitLonglived((uintptr_t)thread);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(call_longlived_doc,
+"call_longlived(function, arguments, /) -> object\n"
+"\n"
+"What function(*arguments) returns.  What it allocates lies in pages for what lives long,\n"
+"if the heap is in force and has memory for a mark.");
+
+static PyObject *
+obmalloc_call_longlived(PyObject *Py_UNUSED(module), PyObject *args)
+{
+    PyObject *function, *arguments;
+    if (!PyArg_ParseTuple(args, "OO!:call_longlived", &function, &PyTuple_Type, &arguments)) {
+        return NULL;
+    }
+    uintptr_t thread = _PyObmalloc_EnterLonglived();
+    PyObject *result = PyObject_Call(function, arguments, NULL);
+    _PyObmalloc_ExitLonglived(thread);
+    return result;
+}
+
+PyDoc_STRVAR(this_thread_doc,
+"this_thread() -> int\n"
+"\n"
+"The number of the calling thread; 0: it was never marked.");
+
+static PyObject *
+obmalloc_this_thread(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    return PyLong_FromSize_t(_PyObmalloc_ThisThread());
+}
+
+PyDoc_STRVAR(only_this_thread_doc,
+"only_this_thread() -> None\n"
+"\n"
+"Unmark all other threads, which a child process does not have.");
+
+static PyObject *
+obmalloc_only_this_thread(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+{
+    _PyObmalloc_OnlyThisThread();
+    Py_RETURN_NONE;
+}
 
 /* Whether a string is interned ------------------------------------------------------- */
 

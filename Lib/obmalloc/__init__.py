@@ -11,6 +11,7 @@ cannot be, the import raises ImportError.
     pins()      which objects keep pages and arenas that are only partly used
     resident()  what the kernel says
     trim()      give back to the system what can go now; how many bytes went
+    longlived() what a thread allocates meanwhile lies apart from what comes and goes
     keep()      a copy of a value that is to stay, whose objects lie together
     compact()   such copies in place of the values of a dict, list, deque or set
     settings()  the settings in force
@@ -37,20 +38,24 @@ __version__ = '0.1'       # setup.py and the command take it from here
 from obmalloc.loading import _obmalloc, install
 from obmalloc._looking import heap_map, pins, resident
 
-__all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'pins', 'resident', 'settings', 'stats',
-           'trim']
+__all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'longlived', 'pins', 'resident', 'settings',
+           'stats', 'trim']
 
 active, check, settings, stats, trim = (
     _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)
 
 
 def __getattr__(name):
-    """compact and keep, whose modules are imported when they are wanted: pickle and typing
-    take longer than all the rest, and each start of an enabled environment imports this."""
-    if name not in ('compact', 'keep'):
+    """compact, keep and longlived, whose modules are imported when they are wanted: what these
+    import takes longer than all the rest, and each start of an enabled environment imports this."""
+    if name == 'longlived':
+        from obmalloc._longlived import longlived
+        globals().update(longlived=longlived)
+    elif name in ('compact', 'keep'):
+        from obmalloc import _moving
+        globals().update(compact=_moving.compact, keep=_moving.keep)
+    else:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    from obmalloc import _moving
-    globals().update(compact=_moving.compact, keep=_moving.keep)
     return globals()[name]
 
 

@@ -1,12 +1,13 @@
 from typing import Literal, TypedDict
 
 from obmalloc._heap_map import HeapMap
+from obmalloc._longlived import longlived as longlived
 from obmalloc._moving import compact as compact, keep as keep
 from obmalloc._pins import Pins
 from obmalloc.loading import install as install
 
-__all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'pins', 'resident', 'settings', 'stats',
-           'trim']
+__all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'longlived', 'pins', 'resident', 'settings',
+           'stats', 'trim']
 
 __version__: str
 

@@ -25,6 +25,7 @@ _BATCH_FIRST = 16           # entries
 _BATCH_MOST = 10_000        # entries
 _DEEPEST = 100              # steps into a value to name what pickle refuses
 _GONE = object()            # stands for the value of an entry that is no more
+_inside = _obmalloc.call_longlived
 _loads, _Pickler, _Unpickler = pickle.loads, pickle.Pickler, pickle.Unpickler
 try:
     _Pickler(io.BytesIO()).persistent_id = len
@@ -60,10 +61,10 @@ def _with_buffers(data, shared, buffers):
     copies = []
     for buffer in buffers:
         with buffer.raw() as raw:
-            copies.append(bytes(raw) if raw.readonly else bytearray(raw))
+            copies.append(_inside(bytes if raw.readonly else bytearray, (raw,)))
     unpickler = _Unpickler(io.BytesIO(data), buffers=copies)
     unpickler.persistent_load = shared.__getitem__
-    return unpickler.load(), sum(map(len, copies))
+    return _inside(unpickler.load, ()), sum(map(len, copies))
 
 
 def _copy(value, copier):
@@ -78,11 +79,11 @@ def _copy(value, copier):
         size += more
         buffers.clear()
     elif len(shared) == 1:
-        copy = _loads(read(size))
+        copy = _inside(_loads, (read(size),))
     else:
         unpickler = _Unpickler(file)
         unpickler.persistent_load = shared_at
-        copy = unpickler.load()
+        copy = _inside(unpickler.load, ())
     del shared[1:]
     seek(0)
     return copy, size
@@ -93,8 +94,8 @@ def keep(value, *, copy=None):
 
         cache[key] = obmalloc.keep(row)
 
-    The copy is made by pickle (protocol 5), at once, so its objects lie together and keep no
-    page that others have left.  Classes, modules and interned strings (names, literals,
+    The copy is made by pickle (protocol 5), at once, in long-lived pages (see longlived()), so its
+    objects lie together and keep no page that others have left.  Classes, modules and interned strings (names, literals,
     keys of instances) are shared with the original, as are small ints and other objects of
     which Python has only one.  All else is copied, whatever value refers to, and is
     equal but not identical: `is` tells original and copy apart.  It takes as long as
@@ -107,7 +108,7 @@ def keep(value, *, copy=None):
     the same, and lies where the allocator in force puts it.
     """
     if copy is not None:
-        return copy(value)
+        return _inside(copy, (value,))
     try:
         copier = _copiers.pop()
     except IndexError:
@@ -421,7 +422,7 @@ class _Compaction:
 
     def copied(self, values):
         for value in values:
-            yield None if value is _GONE else self.copy(value)
+            yield None if value is _GONE else _inside(self.copy, (value,))
 
     def replace(self, keys, values, copies):
         for key, old, new in zip(keys, values, copies):

@@ -16,7 +16,7 @@ import sys
 
 from obmalloc import _kernel
 
-LAYOUT_VERSION = 5
+LAYOUT_VERSION = 6
 SECTION = '.obmalloc'
 MAGIC = b'obmalloc layout\0'
 
@@ -217,8 +217,8 @@ class Reader:
         if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
                 or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
                 or at['classes'] + at['size_classes'] * at['sizeof_class'] > at['sizeof_heap']
-                or not at['small_classes'] <= at['size_classes']
-                or at['max_arena_pages'] >= 1 << 16 or at['size_classes'] > 1 << 8):
+                or not at['small_classes'] <= at['size_classes'] <= at['all_classes'] < 1 << 8
+                or at['max_arena_pages'] >= 1 << 16):
             raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'
         self._signed_word = '=q' if width == 8 else '=i'
@@ -269,8 +269,11 @@ class Reader:
                 kind = 2 if dirty >> bit & 1 else 1 if purged >> bit & 1 else 0
                 pages += pack(kind, _heap_map.NO_CLASS, 0, False)
                 continue
-            if size_class >= at['size_classes']:
+            if size_class >= at['all_classes']:
                 raise Torn
+            if size_class >= at['size_classes']:    # a long-lived one: as the ordinary one
+                size_class -= (at['long_small'] if size_class >= at['long_small']
+                               else at['long_medium'] - at['small_classes'])
             if state == at['MEDIUM']:
                 if size_class < at['small_classes']:
                     raise Torn
@@ -305,11 +308,11 @@ class Reader:
         return free
 
     def _kept_blocks(self, heap):
-        """(number of its run, number in it) of the block of each medium class that was freed
-        last, and is kept for the next request."""
+        """(number of its run, number in it) of the block of each medium class of both kinds that
+        was freed last, and is kept for the next request."""
         at = self._at
         starts = [at['kept_blocks'] + number * at['sizeof_kept']
-                  for number in range(at['size_classes'] - at['small_classes'])]
+                  for number in range(at['long_small'] - at['small_classes'])]
         found = [tuple(struct.unpack_from('=I', heap, start + at[name])[0]
                        for name in ('kept_run', 'kept_number')) for start in starts]
         return [(run, block) for run, block in found if run]

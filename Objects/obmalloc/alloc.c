@@ -15,6 +15,7 @@
 
 #include "obmalloc/alloc.h"
 #include "obmalloc/check.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/os.h"
 #include "obmalloc/pool.h"
 #include "obmalloc/secure.h"
@@ -28,7 +29,7 @@
 static bool
 pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    if (pool == &heap->front->none) {
+    if (pool->state == OBM_POOL_ABSENT) {
         return true;
     }
     unsigned capacity = obm_pool_capacity(heap, pool);
@@ -38,18 +39,17 @@ pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
     return !obm_is_link(pool->free) && pool->carved == capacity;
 }
 
-/* The current pool for a request, with a block at hand or still to be carved;
-   NULL: no memory, or the size is not ours. */
+/* The current pool of a small class, with a block at hand or still to be carved;
+   NULL: no memory. */
 static struct obm_pool *
-pool_with_room(struct obm_heap *heap, size_t size)
+pool_with_room(struct obm_heap *heap, unsigned size_class)
 {
-    size_t size_class = obm_size_class(size);
-    if (size_class >= OBM_SMALL_CLASSES || heap->geometry.page_size == 0) {
+    if (heap->geometry.page_size == 0) {
         return NULL;
     }
-    struct obm_pool *pool = heap->front->current[size_class];
+    struct obm_pool *pool = obm_front_of(heap, size_class)->current[obm_place_in_front(size_class)];
     if (pool_is_exhausted(heap, pool)) {
-        pool = obm_pool_next(heap, (unsigned)size_class);
+        pool = obm_pool_next(heap, size_class);
     }
     return pool;
 }
@@ -57,7 +57,8 @@ pool_with_room(struct obm_heap *heap, size_t size)
 OBM_NOINLINE void *
 obm_malloc_slow(struct obm_heap *heap, size_t size)
 {
-    struct obm_pool *pool = pool_with_room(heap, size);
+    unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
+    struct obm_pool *pool = pool_with_room(heap, size_class);
     if (pool == NULL) {
         return NULL;
     }
@@ -69,7 +70,7 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         if (!obm_is_link(pool->free)) {
             obm_pool_carve(heap, pool);
         }
-        block = obm_malloc_fast(heap->front, size);
+        block = obm_malloc_fast(obm_front_of(heap, size_class), size);
     }
     if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
         obm_check_on_the_way(heap, pool, block);
@@ -105,7 +106,8 @@ obm_calloc(struct obm_heap *heap, size_t size)
     if (obm_size_class(size) >= OBM_SMALL_CLASSES) {
         return obm_medium_calloc(heap, size);
     }
-    struct obm_pool *pool = pool_with_room(heap, size);
+    unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
+    struct obm_pool *pool = pool_with_room(heap, size_class);
     if (pool == NULL) {
         return NULL;
     }

@@ -14,6 +14,7 @@
 #include "obmalloc/blocks.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/descriptor.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/os.h"
 #include "obmalloc/secure.h"
 
@@ -153,10 +154,10 @@ check_pool_counts(const struct obm_heap *heap, const struct obm_pool *pool,
                   char message[OBM_CHECK_MESSAGE_SIZE])
 {
     unsigned page = obm_pool_page(heap, pool), arena = (unsigned)obm_pool_arena(heap, pool);
-    unsigned classes = pool->state == OBM_POOL_FREE ? OBM_SIZE_CLASSES : OBM_SMALL_CLASSES;
-    if (pool->size_class >= classes) {
-        return MISMATCH("page %u of arena %u: class %u, of %u", page, arena,
-                        (unsigned)pool->size_class, classes);
+    if (!obm_is_small_class(pool->size_class)
+        && !(pool->state == OBM_POOL_FREE && obm_is_medium_class(pool->size_class))) {
+        return MISMATCH("page %u of arena %u: state %u, class %u", page, arena,
+                        (unsigned)pool->state, (unsigned)pool->size_class);
     }
     unsigned live = obm_pool_live(heap, pool);
     unsigned capacity = obm_pool_capacity(heap, pool);
@@ -542,8 +543,9 @@ check_partial_list(const struct obm_heap *heap, unsigned c, size_t expected,
 static bool
 check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    const struct obm_pool *current = heap->front->current[c];
-    if (current != &heap->front->none
+    const struct obm_front *front = obm_front_of((struct obm_heap *)heap, c);
+    const struct obm_pool *current = front->current[obm_place_in_front(c)];
+    if (current != &front->none
         && (current->state != OBM_POOL_CURRENT || current->size_class != c)) {
         return MISMATCH("current pool of class %u: state %u, class %u", c,
                         (unsigned)current->state, (unsigned)current->size_class);
@@ -591,13 +593,13 @@ check_class(const struct obm_heap *heap, unsigned c, struct run_counts counts,
 }
 
 static void
-count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_SIZE_CLASSES])
+count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_ALL_CLASSES])
 {
-    memset(counts, 0, OBM_SIZE_CLASSES * sizeof(counts[0]));
+    memset(counts, 0, OBM_ALL_CLASSES * sizeof(counts[0]));
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         for (unsigned r = 0; r < OBM_RUNS_PER_ARENA; r++) {
             const struct obm_run *run = &heap->arenas[i].runs[r];
-            if (heap->arenas[i].address != 0 && run->size_class < OBM_SIZE_CLASSES) {
+            if (heap->arenas[i].address != 0 && run->size_class < OBM_ALL_CLASSES) {
                 counts[run->size_class].with_room += obm_run_has_room(run);
                 counts[run->size_class].partial += run->partial != 0;
             }
@@ -608,9 +610,9 @@ count_runs(const struct obm_heap *heap, struct run_counts counts[OBM_SIZE_CLASSE
 static bool
 check_classes(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    struct run_counts counts[OBM_SIZE_CLASSES];
+    struct run_counts counts[OBM_ALL_CLASSES];
     count_runs(heap, counts);
-    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+    for (unsigned c = 0; c < OBM_ALL_CLASSES; c++) {
         if (!check_class(heap, c, counts[c], message)) {
             return false;
         }
@@ -688,6 +690,30 @@ check_retention(const struct obm_retention *retention, char message[OBM_CHECK_ME
     return true;
 }
 
+/* Which front has the current pools. */
+static bool
+check_longlived(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    const struct obm_longlived *longlived = &heap->longlived;
+    bool marked = longlived->marks != NULL;
+    if (heap->pools != (marked ? &longlived->aside : heap->front)) {
+        return MISMATCH("%s thread is marked, and the current pools are %s", marked ? "a" : "no",
+                        heap->pools == heap->front ? "in force" : "aside");
+    }
+    for (const struct obm_mark *mark = longlived->marks; mark != NULL; mark = mark->next) {
+        if (mark->thread == 0 || mark->depth == 0) {
+            return MISMATCH("thread %zu is marked %zu times", (size_t)mark->thread, mark->depth);
+        }
+    }
+    for (unsigned c = 0; marked && c < OBM_SMALL_CLASSES; c++) {
+        if (heap->front->current[c] != &heap->front->none) {
+            return MISMATCH("class %u: a pool is in force, though a thread is marked", c);
+        }
+    }
+    return !marked || heap->medium.max == 0
+           || MISMATCH("medium.max is %zu, though a thread is marked", heap->medium.max);
+}
+
 bool
 obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {
@@ -708,7 +734,7 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
         return MISMATCH("%zu arenas with %zu dirty pages, counted %zu with %zu", arenas,
                         dirty, heap->arena_count, heap->retention.dirty);
     }
-    return check_retention(&heap->retention, message)
+    return check_retention(&heap->retention, message) && check_longlived(heap, message)
            && (level < 2 || check_lists(heap, usable, message));
 }
 

@@ -4,6 +4,7 @@
 #include "obmalloc/alloc.h"
 #include "obmalloc/arena.h"
 #include "obmalloc/arena_map.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/medium.h"
 #include "obmalloc/os.h"
 #include "obmalloc/pool.h"
@@ -14,16 +15,6 @@
 
 #include <string.h>
 
-static void
-front_close(struct obm_front *front)
-{
-    front->window_limit = 0;
-    front->none.free = OBM_NO_LINK;
-    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-        front->current[c] = &front->none;
-    }
-}
-
 void
 obm_heap_use_front(struct obm_heap *heap, struct obm_front *front)
 {
@@ -32,14 +23,13 @@ obm_heap_use_front(struct obm_heap *heap, struct obm_front *front)
         front = &heap->own_front;
     }
     if (front != old) {
-        *front = *old;
-        for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-            if (front->current[c] == &old->none) {
-                front->current[c] = &front->none;
-            }
-        }
+        front->window_base = old->window_base;
+        front->window_limit = old->window_limit;
+        front->window_pools = old->window_pools;
+        obm_front_move_pools(front, old);
+        old->window_limit = 0;
         heap->front = front;
-        front_close(old);
+        heap->pools = heap->pools == old ? front : heap->pools;
     }
 }
 
@@ -51,8 +41,9 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     heap->settings = *settings;
     heap->window = -1;
     heap->arenas_ever = 1;
-    heap->front = &heap->own_front;
-    front_close(heap->front);
+    heap->front = heap->pools = &heap->own_front;
+    obm_front_without_pools(heap->front);
+    obm_front_without_pools(&heap->longlived.front);
     if (!obm_geometry_init(&heap->geometry, os->page_size)) {
         return false;
     }

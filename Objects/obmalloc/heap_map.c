@@ -54,7 +54,7 @@ obm_arena_describe(const struct obm_heap *heap, obm_arena_index index,
         }
         else {
             info->kind = OBM_PAGE_USED;
-            info->size_class = pool->size_class;
+            info->size_class = (uint8_t)obm_plain_class(pool->size_class);
             info->live = (uint16_t)(pool->state == OBM_POOL_MEDIUM ? obm_page_held(heap, pool)
                                                                    : obm_pool_held(heap, pool));
             info->continues = pool->state == OBM_POOL_MEDIUM && block_continues(heap, pool);

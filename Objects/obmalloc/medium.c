@@ -25,6 +25,7 @@
 #include "obmalloc/blocks.h"
 #include "obmalloc/buckets.h"
 #include "obmalloc/check.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/retention.h"
 #include "obmalloc/run.h"
 #include "obmalloc/secure.h"
@@ -203,7 +204,7 @@ take_random(struct obm_heap *heap, unsigned size_class, uint64_t *clean)
     return block;
 }
 
-/* With checks, or in a secure heap. */
+/* With checks, in a secure heap, or while a thread gets long-lived blocks. */
 static OBM_NOINLINE void *
 take_carefully(struct obm_heap *heap, size_t size, uint64_t *clean)
 {
@@ -211,7 +212,7 @@ take_carefully(struct obm_heap *heap, size_t size, uint64_t *clean)
     if (size - 1 >= OBM_MEDIUM_MAX || heap->settings.no_medium || heap->geometry.page_size == 0) {
         return NULL;
     }
-    unsigned size_class = obm_medium_class(size);
+    unsigned size_class = obm_class_in_force(heap, obm_medium_class(size));
     void *block = take_kept(heap, size_class);
     if (block == NULL) {
         block = heap->settings.secure ? take_random(heap, size_class, clean)
@@ -353,7 +354,7 @@ obm_medium_free(struct obm_heap *heap, struct obm_pool *pool, void *block)
 void
 obm_medium_retire(struct obm_heap *heap)
 {
-    for (unsigned m = 0; m < OBM_MEDIUM_CLASSES; m++) {
+    for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
         struct obm_kept_block kept = heap->medium.kept[m];
         heap->medium.kept[m].run = 0;
         heap->medium.current[m] = 0;

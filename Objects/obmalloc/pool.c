@@ -19,6 +19,7 @@
 #include "obmalloc/bits.h"
 #include "obmalloc/check.h"
 #include "obmalloc/descriptor.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/retention.h"
 #include "obmalloc/run.h"
 #include "obmalloc/secure.h"
@@ -137,7 +138,9 @@ pool_release(struct obm_heap *heap, struct obm_pool *pool)
 struct obm_pool *
 obm_pool_next(struct obm_heap *heap, unsigned size_class)
 {
-    struct obm_pool *old = heap->front->current[size_class];
+    struct obm_front *front = obm_front_of(heap, size_class);
+    unsigned place = obm_place_in_front(size_class);
+    struct obm_pool *old = front->current[place];
     struct obm_pool *next;
     if (heap->partial[size_class] != 0) {
         obm_run_id id = heap->partial[size_class];
@@ -148,16 +151,16 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     else {
         next = pool_new(heap, size_class);
     }
-    if (old != &heap->front->none && !obm_is_link(old->free)) {
+    if (old != &front->none && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
         old->countdown = (int16_t)obm_refill_threshold(heap, old);
     }
     if (next != NULL) {
-        heap->front->current[size_class] = next;
-        heap->front->region[size_class] = obm_region_of(obm_pool_address(heap, next));
+        front->current[place] = next;
+        front->region[place] = obm_region_of(obm_pool_address(heap, next));
     }
     else {
-        heap->front->current[size_class] = &heap->front->none;
+        front->current[place] = &front->none;
     }
     return next;
 }
@@ -190,7 +193,8 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
             pool->countdown = -1;
             return;
         }
-        heap->front->current[pool->size_class] = &heap->front->none;
+        struct obm_front *front = obm_front_of(heap, pool->size_class);
+        front->current[obm_place_in_front(pool->size_class)] = &front->none;
         obm_pool_next(heap, pool->size_class);
     }
     else {
@@ -199,14 +203,22 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
     pool_release(heap, pool);
 }
 
-void
-obm_pools_retire(struct obm_heap *heap)
+/* Give up the current pools of one kind without a live block. */
+static void
+retire_front(struct obm_heap *heap, struct obm_front *front)
 {
-    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-        struct obm_pool *pool = heap->front->current[c];
-        if (pool != &heap->front->none && obm_pool_live(heap, pool) == 0) {
-            heap->front->current[c] = &heap->front->none;
+    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
+        struct obm_pool *pool = front->current[place];
+        if (pool != &front->none && obm_pool_live(heap, pool) == 0) {
+            front->current[place] = &front->none;
             pool_release(heap, pool);
         }
     }
+}
+
+void
+obm_pools_retire(struct obm_heap *heap)
+{
+    retire_front(heap, heap->pools);
+    retire_front(heap, &heap->longlived.front);
 }

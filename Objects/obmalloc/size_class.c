@@ -88,6 +88,9 @@ obm_geometry_init(struct obm_geometry *geometry, size_t page_size)
     for (unsigned m = 0; m < OBM_MEDIUM_CLASSES; m++) {
         geometry->classes[OBM_SMALL_CLASSES + m] = medium_class(geometry, m);
     }
+    for (unsigned c = 0; c < OBM_SIZE_CLASSES; c++) {
+        geometry->classes[obm_long_class(c)] = geometry->classes[c];
+    }
     return true;
 }
 

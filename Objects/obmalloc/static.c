@@ -8,6 +8,7 @@
    functions or types only is listed by its header. */
 
 #define OBM_API static OBM_UNUSED
+#define OBM_API_DEFINITION static
 
 #include "obmalloc/compiler.h"      /* what compilers differ in: atomics, hints, static asserts */
 #include "obmalloc/bits.h"          /* bits of a word */
@@ -24,6 +25,7 @@
 #include "obmalloc/descriptor.h"    /* what a descriptor says: its free list and its counts */
 #include "obmalloc/blocks.h"        /* the blocks of a run of a medium class, and their pages */
 #include "obmalloc/fast_path.h"     /* the hot path of malloc and free */
+#include "longlived.c"              /* long-lived blocks, and which threads ask for them */
 #include "secure.c"                 /* secure mode: bitmaps, quarantine, guard pages */
 #include "retention.c"              /* the policy: what stays resident, when the rest goes back */
 #include "buckets.c"                /* arenas and runs by their number of free pages */

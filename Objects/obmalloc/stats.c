@@ -31,7 +31,7 @@ count_pool(const struct obm_heap *heap, const struct obm_pool *pool, struct obm_
     size_t size = obm_class_size(heap, pool->size_class);
     size_t live = obm_pool_held(heap, pool);
     size_t capacity = obm_pool_capacity(heap, pool);
-    struct obm_class_stats *of_class = &stats->classes[pool->size_class];
+    struct obm_class_stats *of_class = &stats->classes[obm_plain_class(pool->size_class)];
     of_class->pools++;
     of_class->live_blocks += live;
     of_class->free_blocks += capacity - live;
@@ -61,7 +61,7 @@ count_medium_run(const struct obm_heap *heap, obm_run_id id, struct obm_stats *s
     const struct obm_pool *pools = obm_run_pools(heap, id);
     size_t size = obm_class_size(heap, run->size_class);
     size_t live = obm_run_held(heap, id), used = 0;
-    struct obm_class_stats *of_class = &stats->classes[run->size_class];
+    struct obm_class_stats *of_class = &stats->classes[obm_plain_class(run->size_class)];
     for (unsigned page = 0; page < run->page_count; page++) {
         if (pools[page].state == OBM_POOL_MEDIUM) {
             used++;

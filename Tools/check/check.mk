@@ -27,7 +27,7 @@ PYTHON  ?= python3
 
 include $(SOURCE)/layers.mk
 TESTS      := test_os test_system_malloc test_idle test_size_class test_arena_map test_arena test_retention \
-              test_pool test_medium test_alloc test_stats test_heap_map test_secure test_check test_dump test_faults \
+              test_pool test_medium test_alloc test_longlived test_stats test_heap_map test_secure test_check test_dump test_faults \
               test_threads test_random
 HELPERS    := harness expect fake_os
 FUZZ       := Tools/fuzz

@@ -20,6 +20,7 @@
 #  include "obmalloc/heap.h"
 #  include "obmalloc/heap_map.h"
 #  include "obmalloc/idle.h"
+#  include "obmalloc/longlived.h"
 #  include "obmalloc/medium.h"
 #  include "obmalloc/os.h"
 #  include "obmalloc/pool.h"

@@ -904,6 +904,48 @@ TEST(a_current_run_of_another_class)
     expect_found(&medium.scene, 2, says("class ", OBM_SMALL_CLASSES), "not both");
 }
 
+TEST(pools_in_force_though_a_thread_is_marked)
+{
+    struct scene scene = scene_new();
+    struct obm_mark mark;
+    obm_longlived_enter(scene.heap, &mark);
+    scene.heap->front->current[LARGE_CLASS] = scene.full;
+    expect_found(&scene, 1, says("class ", LARGE_CLASS), "though a thread is marked");
+}
+
+TEST(pools_aside_though_no_thread_is_marked)
+{
+    struct scene scene = scene_new();
+    scene.heap->pools = &scene.heap->longlived.aside;
+    expect_found(&scene, 1, "no thread is marked", "aside");
+}
+
+TEST(medium_requests_served_at_once_though_a_thread_is_marked)
+{
+    struct scene scene = scene_new();
+    struct obm_mark mark;
+    obm_longlived_enter(scene.heap, &mark);
+    scene.heap->medium.max = OBM_MEDIUM_MAX;
+    expect_found(&scene, 1, says("medium.max is ", OBM_MEDIUM_MAX), "marked");
+}
+
+TEST(a_mark_of_no_thread)
+{
+    struct scene scene = scene_new();
+    struct obm_mark mark;
+    obm_longlived_enter(scene.heap, &mark);
+    mark.thread = 0;
+    expect_found(&scene, 1, "thread 0", "marked 1 times");
+}
+
+TEST(a_current_pool_of_the_other_kind)
+{
+    struct scene scene = scene_new();
+    struct obm_front *front = &scene.heap->longlived.front;
+    front->current[LARGE_CLASS] = scene.heap->front->current[LARGE_CLASS];
+    expect_found(&scene, 2, says("class ", obm_long_class(LARGE_CLASS)), says("class ", LARGE_CLASS));
+}
+
 TEST(a_run_with_a_free_block_in_no_bucket)
 {
     struct medium_scene medium = medium_scene_new();

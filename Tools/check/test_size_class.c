@@ -26,7 +26,7 @@ TEST(every_medium_size_gets_the_smallest_class_that_fits)
     EXPECT_EQUAL(obm_class_size(heap, OBM_SMALL_CLASSES), OBM_MEDIUM_MIN);
     EXPECT_EQUAL(obm_class_size(heap, OBM_SIZE_CLASSES - 1), OBM_MEDIUM_MAX);
     EXPECT(!obm_is_medium_class(OBM_SMALL_CLASSES - 1));
-    EXPECT(!obm_is_medium_class(OBM_SIZE_CLASSES));
+    EXPECT(!obm_is_medium_class(OBM_LONG_SMALL));
     EXPECT(!obm_is_medium_class(OBM_NO_CLASS));
     heap_end(heap);
 }

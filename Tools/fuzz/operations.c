@@ -19,6 +19,7 @@
 struct place {
     struct world world;             /* heap == NULL: not open */
     struct obm_front front;         /* a static one, as an adapter has it */
+    struct obm_mark mark;           /* of the thread, if the heap has it in its list */
 };
 
 /* What is left of a heap that was closed with blocks in use. */
@@ -159,6 +160,17 @@ grant_everything(void)
     fake.refuse_hints = fake.refuse_purges = foreign.refuse = false;
 }
 
+/* The place that stands for none in a front is in another front after this. */
+static void
+copy_none(struct obm_front *front, const struct obm_front *original)
+{
+    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
+        if (front->current[place] == &original->none) {
+            front->current[place] = &front->none;
+        }
+    }
+}
+
 /* Keep what the heap leaves behind, so that its blocks can be looked at, and
    its memory be returned when the run is over. */
 static void
@@ -168,14 +180,12 @@ keep_abandoned(struct place *place)
     struct obm_heap *heap = place->world.heap;
     obm_trim(heap);
     obm_heap_use_front(heap, NULL);
+    obm_longlived_exit(heap, obm_this_thread);
     left->heap = *heap;
     left->heap.secure.quarantine = NULL;    /* emptied, and closed with the heap */
-    left->heap.front = &left->heap.own_front;
-    for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-        if (left->heap.own_front.current[c] == &heap->own_front.none) {
-            left->heap.own_front.current[c] = &left->heap.own_front.none;
-        }
-    }
+    left->heap.front = left->heap.pools = &left->heap.own_front;
+    copy_none(&left->heap.own_front, &heap->own_front);
+    copy_none(&left->heap.longlived.front, &heap->longlived.front);
     left->world = place->world;
     left->world.heap = &left->heap;
 }
@@ -643,6 +653,21 @@ run_front(struct place *place, struct input *input)
 }
 
 static void
+run_longlived(struct place *place, struct input *input)
+{
+    (void)input;
+    struct obm_heap *heap = place->world.heap;
+    if (obm_is_marked(heap)) {
+        tell(" no more");
+        REQUIRE_SHADOW(obm_longlived_exit(heap, obm_this_thread) == &place->mark);
+    }
+    else {
+        REQUIRE_SHADOW(obm_longlived_enter(heap, &place->mark));
+    }
+    world_check_heap(&place->world);
+}
+
+static void
 expect_one_line(const char *line, void *data)
 {
     *(unsigned *)data += 1;
@@ -698,6 +723,7 @@ static const struct operation operations[] = {
     {"misuse", run_misuse, false},
     {"front", run_front, false},
     {"settings", run_settings, true},
+    {"longlived", run_longlived, false},
 };
 #define OPERATIONS (sizeof(operations) / sizeof(operations[0]))
 

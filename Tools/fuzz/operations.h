@@ -34,6 +34,7 @@
       17  misuse    KIND BLOCK16     a call that must end the process, or be refused
       18  front                      put the static front in force, or the heap's own
       19  settings  LENGTH BYTES     parse a text of LENGTH modulo 128 bytes
+      20  longlived                  requests get long-lived blocks, or no more
 
    BLOCK is a number among the blocks of the heap, modulo how many there are.
    CLASS is, below 128, one of four classes (the smallest, number 3, the middle one,

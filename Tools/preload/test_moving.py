@@ -1,26 +1,34 @@
-"""keep() and compact() in interpreters that were built without obmalloc."""
+"""longlived(), keep() and compact() in interpreters that were built without obmalloc."""
 
 import subprocess
 import unittest
 
 from helpers import LIBRARY, ROOT, TIMEOUT_SECONDS, Programs, for_each_interpreter
 
-BEHAVIOUR = str(ROOT / "Lib/test/test_obmalloc/test_moving.py")
+TESTS = ROOT / "Lib/test/test_obmalloc"
 
 
 @for_each_interpreter
 class Moving(Programs):
 
     def test_behaviour_with_the_library(self):
-        self.assertRegex(self.behaviour(LD_PRELOAD=str(LIBRARY)), r"\nOK\Z")
+        self.assertRegex(self.behaviour("test_moving.py", LD_PRELOAD=str(LIBRARY)), r"\nOK\Z")
 
     def test_behaviour_without_obmalloc(self):
         # Copies all the same.
-        self.assertRegex(self.behaviour(), r"\nOK\Z")
+        self.assertRegex(self.behaviour("test_moving.py"), r"\nOK\Z")
 
-    def behaviour(self, **variables):
+    def test_long_lived_pages(self):
+        said = self.behaviour("test_longlived.py", LD_PRELOAD=str(LIBRARY))
+        self.assertRegex(said, r"\nOK \(skipped=2\)\Z")
+
+    def test_long_lived_pages_without_obmalloc(self):
+        said = self.behaviour("test_longlived.py")
+        self.assertRegex(said, r"\nOK \(skipped=18\)\Z")
+
+    def behaviour(self, file, **variables):
         """What unittest says of the tests that patched interpreters run."""
-        done = subprocess.run([self.python.path, BEHAVIOUR], env=self.environment(**variables),
+        done = subprocess.run([self.python.path, str(TESTS / file)], env=self.environment(**variables),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
         return done.stderr.strip()
 

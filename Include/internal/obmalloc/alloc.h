@@ -5,6 +5,7 @@
 
 #include "obmalloc/arena_map.h"
 #include "obmalloc/fast_path.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/medium.h"
 
 /* A block of at least size bytes, aligned to OBM_ALIGNMENT; NULL if size is 0
@@ -15,13 +16,22 @@ OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
 /* The same for a request that is small. */
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
 
-/* The same for a request that obm_malloc_fast() has refused: it is not small, or the
-   current pool of its class has no block. */
+/* The same for a request that obm_malloc_fast() has refused: it is not small, or the current
+   pool of its class has no block, or a thread gets long-lived blocks.  Then this is the hot
+   path. */
 OBM_INLINE void *
 obm_malloc_refused(struct obm_heap *heap, size_t size)
 {
-    return obm_size_class(size) < OBM_SMALL_CLASSES ? obm_malloc_slow(heap, size)
-                                                    : obm_medium_malloc(heap, size);
+    if (obm_size_class(size) >= OBM_SMALL_CLASSES) {
+        return obm_medium_malloc(heap, size);
+    }
+    if (OBM_UNLIKELY(heap->longlived.marks != NULL)) {
+        void *block = obm_malloc_fast(obm_front_in_use(heap), size);
+        if (OBM_LIKELY(block != NULL)) {
+            return block;
+        }
+    }
+    return obm_malloc_slow(heap, size);
 }
 
 /* The same, with every byte 0. */

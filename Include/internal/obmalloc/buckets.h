@@ -28,7 +28,7 @@ OBM_API obm_arena_index obm_fullest_arena(const struct obm_heap *heap);
 OBM_INLINE bool
 obm_run_has_room(const struct obm_run *run)
 {
-    return (run->size_class < OBM_SMALL_CLASSES ? run->free_count : run->free_blocks) != 0;
+    return (obm_is_medium_class(run->size_class) ? run->free_blocks : run->free_count) != 0;
 }
 
 /* The number of the bucket for a run that has room.  Only a run that was just lent may

@@ -76,10 +76,26 @@
 #define OBM_STATIC_ASSERT(name, condition) \
     typedef char obm_static_assert_##name[(condition) ? 1 : -1]
 
+/* A variable of which each thread has its own.  In a library for glibc it is found without
+   a call, wherever the library was loaded; musl cannot do that for one that is loaded by
+   dlopen(). */
+#if defined(_MSC_VER)
+#  define OBM_THREAD_LOCAL __declspec(thread)
+#elif defined(__GLIBC__)
+#  define OBM_THREAD_LOCAL __thread __attribute__((tls_model("initial-exec")))
+#else
+#  define OBM_THREAD_LOCAL __thread
+#endif
+
 /* Functions that another translation unit may call.  In a patched CPython the
    core is one translation unit (static.c), and they are static. */
 #ifndef OBM_API
 #  define OBM_API extern
+#endif
+
+/* The definition of a variable that is declared with OBM_API. */
+#ifndef OBM_API_DEFINITION
+#  define OBM_API_DEFINITION
 #endif
 
 #endif /* OBM_COMPILER_H */

@@ -40,6 +40,13 @@
 
 #define OBM_SIZE_CLASSES (OBM_SMALL_CLASSES + OBM_MEDIUM_CLASSES)
 
+/* Each class exists twice: for ordinary blocks, and for long-lived ones (longlived.c).  Of the
+   numbers of all classes these are the long-lived ones, so that those of the medium classes of
+   both kinds have no other between them. */
+#define OBM_LONG_MEDIUM OBM_SIZE_CLASSES
+#define OBM_LONG_SMALL (OBM_LONG_MEDIUM + OBM_MEDIUM_CLASSES)
+#define OBM_ALL_CLASSES (OBM_LONG_SMALL + OBM_SMALL_CLASSES)
+
 /* Geometry -------------------------------------------------------------- */
 
 /* On x86 a page has 4 KiB by the architecture; elsewhere the page size is

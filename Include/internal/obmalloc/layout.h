@@ -17,7 +17,7 @@
 
 /* Grows when the struct changes, or what a number means; a new number does not
    count. */
-#define OBM_LAYOUT_VERSION 5u
+#define OBM_LAYOUT_VERSION 6u
 #define OBM_LAYOUT_MAGIC "obmalloc layout"
 #define OBM_LAYOUT_SECTION ".obmalloc"
 #define OBM_LAYOUT_BYTE_ORDER 0x01020304u
@@ -31,6 +31,9 @@
 #define OBM_LAYOUT_NUMBERS(NUMBER, HEAP, ARENA) \
     NUMBER(size_classes, OBM_SIZE_CLASSES) \
     NUMBER(small_classes, OBM_SMALL_CLASSES) \
+    NUMBER(long_medium, OBM_LONG_MEDIUM) \
+    NUMBER(long_small, OBM_LONG_SMALL) \
+    NUMBER(all_classes, OBM_ALL_CLASSES) \
     NUMBER(runs_per_arena, OBM_RUNS_PER_ARENA) \
     NUMBER(max_arena_pages, OBM_MAX_ARENA_PAGES) \
     NUMBER(refill_shift, OBM_REFILL_SHIFT) \

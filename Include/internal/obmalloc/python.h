@@ -10,6 +10,7 @@
 #include "obmalloc/blocks.h"
 #include "obmalloc/check.h"
 #include "obmalloc/heap_map.h"
+#include "obmalloc/longlived.h"
 #include "obmalloc/stats.h"
 #include "obmalloc/system_malloc.h"
 
@@ -53,6 +54,18 @@ extern struct obm_spent _PyObmalloc_MallocSpent(void);
 
 /* Nanoseconds, never running backwards. */
 extern uint64_t _PyObmalloc_Now(void);
+
+/* Mark the calling thread, so that its requests get long-lived blocks, until
+   _PyObmalloc_ExitLonglived() was called as often with what this returns: the number of the
+   thread; 0: it is not marked, since there is no memory or the heap is not in force. */
+extern uintptr_t _PyObmalloc_EnterLonglived(void);
+extern void _PyObmalloc_ExitLonglived(uintptr_t thread);
+
+/* The number of the calling thread; 0: it was never marked. */
+extern uintptr_t _PyObmalloc_ThisThread(void);
+
+/* Unmark all other threads, which a child process does not have. */
+extern void _PyObmalloc_OnlyThisThread(void);
 
 /* See obm_check_heap(). */
 extern bool _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE]);

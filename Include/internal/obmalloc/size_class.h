@@ -34,10 +34,35 @@ obm_medium_class(size_t size)
            - ((OBM_SMALL_MAX_SHIFT + 1u) << OBM_MEDIUM_STEPS_SHIFT);
 }
 
+/* The rest holds of both kinds of class: see OBM_LONG_MEDIUM in config.h. */
+
 OBM_INLINE bool
 obm_is_medium_class(unsigned size_class)
 {
-    return size_class - OBM_SMALL_CLASSES < OBM_MEDIUM_CLASSES;
+    return size_class - OBM_SMALL_CLASSES < 2 * OBM_MEDIUM_CLASSES;
+}
+
+OBM_INLINE bool
+obm_is_small_class(unsigned size_class)
+{
+    return size_class < OBM_SMALL_CLASSES || size_class - OBM_LONG_SMALL < OBM_SMALL_CLASSES;
+}
+
+/* The long-lived class with blocks of the same size as an ordinary one. */
+OBM_INLINE unsigned
+obm_long_class(unsigned size_class)
+{
+    return size_class + (size_class < OBM_SMALL_CLASSES ? OBM_LONG_SMALL : OBM_MEDIUM_CLASSES);
+}
+
+/* And the other way round; of an ordinary one, itself. */
+OBM_INLINE unsigned
+obm_plain_class(unsigned size_class)
+{
+    if (size_class < OBM_SIZE_CLASSES) {
+        return size_class;
+    }
+    return size_class - (size_class < OBM_LONG_SMALL ? OBM_MEDIUM_CLASSES : OBM_LONG_SMALL);
 }
 
 /* Fill in what follows from the page size in bytes (a power of two between

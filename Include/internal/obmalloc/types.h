@@ -118,6 +118,7 @@ struct obm_run {
     uint16_t free_blocks;
 };
 #define OBM_NO_CLASS 0xffu
+OBM_STATIC_ASSERT(a_byte_holds_a_class, OBM_ALL_CLASSES <= OBM_NO_CLASS);
 
 /* Where an arena came from, and where it must go back to. */
 struct obm_arena_allocator {
@@ -208,7 +209,7 @@ struct obm_geometry {
     uint16_t arena_pages;
     uint16_t bitmap_words;  /* 64-bit words with a bit for each block of any page, */
     uint16_t run_words;     /* and of any run of a medium class */
-    struct obm_size_class classes[OBM_SIZE_CLASSES];
+    struct obm_size_class classes[OBM_ALL_CLASSES];
 };
 
 /* The operating system and the clock.  The tests put a fake in their place. */
@@ -402,11 +403,12 @@ struct obm_kept_block {
 /* What medium requests are served from.
 
    kept[m].run != 0  =>  its run is of medium class m, and its bit in obm_run_blocks() is not
-                         set */
+                         set
+   The long-lived classes follow the ordinary ones. */
 struct obm_medium {
     size_t max;             /* bytes; larger requests take the long way, see medium.c */
-    obm_run_id current[OBM_MEDIUM_CLASSES];     /* 0: none; may have no free block left */
-    struct obm_kept_block kept[OBM_MEDIUM_CLASSES];     /* freed last */
+    obm_run_id current[2 * OBM_MEDIUM_CLASSES]; /* 0: none; may have no free block left */
+    struct obm_kept_block kept[2 * OBM_MEDIUM_CLASSES]; /* freed last */
 };
 
 /* Arenas that have a free run, by their number of free pages, to a 64th of an
@@ -451,16 +453,35 @@ struct obm_front {
     {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {0}, \
      {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0}}
 
+/* A thread whose requests get long-lived blocks, see longlived.c.  The memory is the
+   caller's, from obm_longlived_enter() to the obm_longlived_exit() that returns it. */
+struct obm_mark {
+    struct obm_mark *next;
+    uintptr_t thread;       /* as obm_this_thread has it */
+    size_t depth;           /* how often it is marked, > 0 */
+};
+
+/* marks == NULL  <=>  heap->pools == heap->front
+   marks != NULL  =>   heap->pools == &aside, heap->front has no pool, medium.max == 0 */
+struct obm_longlived {
+    struct obm_mark *marks;     /* those marked first come last */
+    struct obm_front front;     /* the current pools of the long-lived small classes */
+    struct obm_front aside;     /* those of the ordinary ones while a thread is marked */
+    size_t medium_max;          /* what medium.max is then to become again */
+};
+
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
    interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
 struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
+    struct obm_front *pools;            /* has the current pools of the ordinary classes */
+    struct obm_longlived longlived;
 
     /* The list of runs with a PARTIAL pool; at its head the run that got its
        first one last. */
-    obm_run_id partial[OBM_SMALL_CLASSES];
-    struct obm_run_buckets runs[OBM_SIZE_CLASSES];
+    obm_run_id partial[OBM_ALL_CLASSES];        /* of the small ones */
+    struct obm_run_buckets runs[OBM_ALL_CLASSES];
     struct obm_medium medium;
     struct obm_arena_buckets usable;
     struct obm_dirty_queue dirty_queue;

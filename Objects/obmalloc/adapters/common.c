@@ -173,4 +173,5 @@ _PyObmalloc_Check(int level, char message[OBM_CHECK_MESSAGE_SIZE])
     return obm_check_heap(obm_python_heap(), level, message);
 }
 
+#include "longlived.c"
 #include "inspection.c"

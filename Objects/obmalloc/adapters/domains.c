@@ -48,6 +48,10 @@ obm_python_arena_allocator(struct obm_arena_allocator *in_force)
 static OBM_NOINLINE void *
 obm_python_malloc_ordinary(size_t size, const PyMemAllocatorEx *in_force)
 {
+    if (obm_size_class(size) < OBM_SMALL_CLASSES && obm_python_front_is_open()) {
+        obm_python_count(size);
+        return obm_python_malloc_slow(size);
+    }
     if (size > (size_t)PY_SSIZE_T_MAX) {    /* lengths are signed */
         return NULL;
     }

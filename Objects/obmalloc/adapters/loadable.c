@@ -31,6 +31,7 @@
 #include "loadable/restart.c"       /* again in the next life of the runtime */
 #include "loadable/prepare.c"       /* whether this Python can be served; the heap */
 #include "loadable/module.c"        /* what its Python module calls */
+#include "longlived.c"              /* the marks of threads that ask for long-lived blocks */
 #include "inspection.c"             /* and what readers from outside see */
 #include "loadable/decline.c"       /* what it says when it does not serve */
 #include "loadable/children.c"      /* LD_PRELOAD of the programs that the process starts */

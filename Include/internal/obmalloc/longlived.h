@@ -1,0 +1,70 @@
+/* obmalloc: long-lived blocks, and which threads ask for them. */
+
+#ifndef OBM_LONGLIVED_H
+#define OBM_LONGLIVED_H
+
+#include "obmalloc/size_class.h"
+
+/* Mark the calling thread: its requests get long-lived blocks until obm_longlived_exit() was
+   called as often.  Returns whether the heap has *mark in its list now; a thread that is
+   marked already needs none. */
+OBM_API bool obm_longlived_enter(struct obm_heap *heap, struct obm_mark *mark);
+
+/* Undo one obm_longlived_enter() of a thread, the calling one or another.  Returns its mark
+   if it is not marked any more; NULL if it still is, or was not. */
+OBM_API struct obm_mark *obm_longlived_exit(struct obm_heap *heap, uintptr_t thread);
+
+/* The first mark of a thread other than the calling one; NULL: there is none. */
+OBM_API struct obm_mark *obm_longlived_other(const struct obm_heap *heap);
+
+/* The number of the calling thread, which no other thread of this process has or had; 0: it
+   was never marked.  Only longlived.c writes it. */
+OBM_API OBM_THREAD_LOCAL uintptr_t obm_this_thread;
+
+/* Whether the calling thread is marked. */
+OBM_INLINE bool
+obm_is_marked(const struct obm_heap *heap)
+{
+    const struct obm_mark *mark = heap->longlived.marks;
+    while (mark != NULL && mark->thread != obm_this_thread) {
+        mark = mark->next;
+    }
+    return mark != NULL;
+}
+
+/* Let a front have no pool. */
+OBM_API void obm_front_without_pools(struct obm_front *front);
+
+/* Let one front have the pools of another one, which has none then. */
+OBM_API void obm_front_move_pools(struct obm_front *front, struct obm_front *old);
+
+/* The class that serves a request of the calling thread for a block of an ordinary class. */
+OBM_INLINE unsigned
+obm_class_in_force(const struct obm_heap *heap, unsigned size_class)
+{
+    return OBM_UNLIKELY(heap->longlived.marks != NULL) && obm_is_marked(heap)
+           ? obm_long_class(size_class) : size_class;
+}
+
+/* The front from which a small request of the calling thread is served. */
+OBM_INLINE struct obm_front *
+obm_front_in_use(struct obm_heap *heap)
+{
+    return OBM_LIKELY(obm_is_marked(heap)) ? &heap->longlived.front : heap->pools;
+}
+
+/* The front that has the current pool of a small class, and where in its arrays. */
+
+OBM_INLINE struct obm_front *
+obm_front_of(struct obm_heap *heap, unsigned size_class)
+{
+    return size_class < OBM_SMALL_CLASSES ? heap->pools : &heap->longlived.front;
+}
+
+OBM_INLINE unsigned
+obm_place_in_front(unsigned size_class)
+{
+    return size_class < OBM_SMALL_CLASSES ? size_class : size_class - OBM_LONG_SMALL;
+}
+
+#endif /* OBM_LONGLIVED_H */

@@ -1,0 +1,121 @@
+/* obmalloc: long-lived blocks, and which threads ask for them.
+
+   What a program keeps for long and what comes and goes meanwhile should not share pages: the
+   latter would leave holes around the former.  So each size class exists twice, and the runs
+   of its second kind hold what *marked* threads ask for.  Everything else is the same for
+   both; the address of a block tells its class, so a free asks for no mark.
+
+   The hot path knows nothing of marks.  While a thread is marked, the front in force is
+   closed for malloc: its pools are put aside, so each small request takes the slow
+   way, which finds out whether its thread is marked, and looks at the one front or the other.
+   medium.max is 0 meanwhile, which lets each medium request take the slow way as well.  A
+   free of a small block still takes the hot path.
+
+   A thread has a number, which is looked at in a variable of its own.  No number is used
+   again, so a thread that ended while it was marked leaves a mark that fits no other.
+
+   The caller holds the GIL of the heap. */
+
+#include "obmalloc/longlived.h"
+
+OBM_API_DEFINITION OBM_THREAD_LOCAL uintptr_t obm_this_thread;
+
+/* Give the calling thread a number if it has none. */
+static uintptr_t
+number_this_thread(void)
+{
+    static uintptr_t last;      /* of all heaps, each of which may have a GIL of its own */
+    uintptr_t before;
+    if (obm_this_thread == 0) {
+        do {
+            before = OBM_PUBLISHED(&last);
+        } while (!OBM_ATOMIC_SWAP(&last, before, before + 1));
+        obm_this_thread = before + 1;
+    }
+    return obm_this_thread;
+}
+
+/* Fronts ------------------------------------------------------------------------------ */
+
+void
+obm_front_without_pools(struct obm_front *front)
+{
+    front->none.free = OBM_NO_LINK;
+    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
+        front->current[place] = &front->none;
+    }
+}
+
+void
+obm_front_move_pools(struct obm_front *front, struct obm_front *old)
+{
+    front->none = old->none;
+    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
+        front->region[place] = old->region[place];
+        front->current[place] = old->current[place] != &old->none ? old->current[place]
+                                                                  : &front->none;
+    }
+    obm_front_without_pools(old);
+}
+
+/* Marks ------------------------------------------------------------------------------- */
+
+/* The link in the list to the mark of a thread; to NULL: it has none. */
+static struct obm_mark **
+link_to_mark(struct obm_heap *heap, uintptr_t thread)
+{
+    struct obm_mark **link = &heap->longlived.marks;
+    while (*link != NULL && (*link)->thread != thread) {
+        link = &(*link)->next;
+    }
+    return link;
+}
+
+bool
+obm_longlived_enter(struct obm_heap *heap, struct obm_mark *mark)
+{
+    struct obm_longlived *longlived = &heap->longlived;
+    struct obm_mark *marked = *link_to_mark(heap, number_this_thread());
+    if (marked != NULL) {
+        marked->depth++;
+        return false;
+    }
+    if (longlived->marks == NULL) {
+        obm_front_move_pools(&longlived->aside, heap->front);
+        heap->pools = &longlived->aside;
+        longlived->medium_max = heap->medium.max;
+        heap->medium.max = 0;
+    }
+    mark->next = longlived->marks;
+    mark->thread = obm_this_thread;
+    mark->depth = 1;
+    longlived->marks = mark;
+    return true;
+}
+
+struct obm_mark *
+obm_longlived_exit(struct obm_heap *heap, uintptr_t thread)
+{
+    struct obm_longlived *longlived = &heap->longlived;
+    struct obm_mark **link = link_to_mark(heap, thread), *mark = *link;
+    if (mark == NULL || --mark->depth != 0) {
+        return NULL;
+    }
+    *link = mark->next;
+    if (longlived->marks == NULL) {
+        obm_front_move_pools(heap->front, &longlived->aside);
+        heap->pools = heap->front;
+        heap->medium.max = longlived->medium_max;
+    }
+    return mark;
+}
+
+struct obm_mark *
+obm_longlived_other(const struct obm_heap *heap)
+{
+    struct obm_mark *mark = heap->longlived.marks;
+    while (mark != NULL && mark->thread == obm_this_thread) {
+        mark = mark->next;
+    }
+    return mark;
+}
