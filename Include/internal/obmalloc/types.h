@@ -477,12 +477,6 @@ struct obm_heap {
     struct obm_front own_front;
     struct obm_front *pools;            /* has the current pools of the ordinary classes */
     struct obm_longlived longlived;
-
-    /* The list of runs with a PARTIAL pool; at its head the run that got its
-       first one last. */
-    obm_run_id partial[OBM_ALL_CLASSES];        /* of the small ones */
-    struct obm_run_buckets runs[OBM_ALL_CLASSES];
-    struct obm_medium medium;
     struct obm_arena_buckets usable;
     struct obm_dirty_queue dirty_queue;
 
@@ -520,6 +514,13 @@ struct obm_heap {
     /* Blocks that the caller got from the system's malloc on behalf of this
        heap.  Kept by the adapter. */
     ptrdiff_t system_blocks;
+
+    struct obm_medium medium;
+    /* The list of runs with a PARTIAL pool; at its head the run that got its
+       first one last. */
+    obm_run_id partial[OBM_ALL_CLASSES];        /* of the small ones */
+    /* The last ones of the heap: the memory of those that are not used is not touched. */
+    struct obm_run_buckets runs[OBM_ALL_CLASSES];
 };
 
 #endif /* OBM_TYPES_H */
