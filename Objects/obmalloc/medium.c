@@ -63,7 +63,7 @@ take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
     heap->medium.grown += taken - history.dirty;
-    if (heap->medium.grown >= OBM_IDLE_PAGES) {
+    if (heap->medium.grown >= OBM_IDLE_PAGES && heap->medium.grown >= heap->arena_count) {
         give_up_idle(heap);
     }
     return history.clean;

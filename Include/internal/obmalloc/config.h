@@ -114,9 +114,10 @@
 #  define OBM_HEADROOM_SHIFT 3
 #endif
 
-/* When medium blocks have taken this many pages that were not dirty, kept blocks that were
-   not asked for since the time before are given up.  Replayed with retain=none: 1 takes 1.25
-   times as long as 4, and holds 0.99 of the memory; 16 takes 0.7, and holds 1.02. */
+/* When medium blocks have taken this many pages that were not dirty, and as many as the heap
+   has arenas, kept blocks that were not asked for since the time before are given up.
+   Replayed with retain=none: 1 takes 1.25 times as long as 4, and holds 0.99 of the memory;
+   16 takes 0.7, and holds 1.02. */
 #ifndef OBM_IDLE_PAGES
 #  define OBM_IDLE_PAGES 4u
 #endif
