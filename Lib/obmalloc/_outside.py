@@ -315,7 +315,7 @@ class Reader:
                   for number in range(at['long_small'] - at['small_classes'])]
         found = [tuple(struct.unpack_from('=I', heap, start + at[name])[0]
                        for name in ('kept_run', 'kept_number')) for start in starts]
-        return [(run, block) for run, block in found if run]
+        return [(run, block & ~at['KEPT_IDLE']) for run, block in found if run]
 
     def _arena(self, number, heap, objects, run_pages, table):
         """An arena as _obmalloc.heap_map() tells it."""

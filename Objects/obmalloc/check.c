@@ -571,10 +571,11 @@ check_medium(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MES
         return MISMATCH("class %u: current run %x, a block of run %x is kept, not both are its own",
                         c, (unsigned)current, (unsigned)kept->run);
     }
-    if (kept->run != 0 && (kept->number >= obm_run_capacity(heap, obm_run_at(heap, kept->run))
-                           || obm_block_is_free(heap, kept->run, kept->number))) {
+    unsigned number = obm_kept_number(kept);
+    if (kept->run != 0 && (number >= obm_run_capacity(heap, obm_run_at(heap, kept->run))
+                           || obm_block_is_free(heap, kept->run, number))) {
         return MISMATCH("class %u: block %u of run %x is kept, and not counted as live", c,
-                        kept->number, (unsigned)kept->run);
+                        number, (unsigned)kept->run);
     }
     return true;
 }

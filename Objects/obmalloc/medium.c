@@ -12,7 +12,8 @@
    class that was freed last is *kept*: it counts as live until the next one is freed, and
    is the next one that malloc hands out if it lies in the current run, or is larger
    than half a page and so had most of its pages for itself.  So a program that frees and
-   asks in turn takes no page and gives none back.
+   asks in turn takes no page and gives none back.  As medium blocks take further pages from
+   the system, kept blocks that were not asked for meanwhile are given up.
 
    A page in use is never clean.  Of the pages that a block takes some may be: calloc does
    not clear them.
@@ -43,6 +44,8 @@ obm_medium_init(struct obm_heap *heap)
 
 /* Pages -------------------------------------------------------------------------- */
 
+static void give_up_idle(struct obm_heap *heap);
+
 /* Take free pages of the run into use.  Returns those that are known to be zero. */
 static OBM_NOINLINE uint64_t
 take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
@@ -50,6 +53,7 @@ take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     struct obm_pool *pools = obm_run_pools(heap, id);
     uint8_t size_class = obm_run_at(heap, id)->size_class;
     struct obm_page_history history = obm_pages_take(heap, id, pages);
+    unsigned taken = obm_count_bits(pages);
     for (; pages != 0; pages &= pages - 1) {
         struct obm_pool *pool = &pools[obm_lowest_bit(pages)];
         pool->size_class = size_class;
@@ -58,6 +62,10 @@ take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
         pool->state = OBM_POOL_MEDIUM;
     }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
+    heap->medium.grown += taken - history.dirty;
+    if (heap->medium.grown >= OBM_IDLE_PAGES && heap->medium.grown >= heap->arena_count) {
+        give_up_idle(heap);
+    }
     return history.clean;
 }
 
@@ -132,15 +140,15 @@ take_block(struct obm_heap *heap, unsigned size_class, obm_run_id id, unsigned n
     uintptr_t address = obm_run_address(heap, id);
     uint64_t *blocks = obm_run_blocks(heap, id);
     uint64_t entered = count_in(obm_run_pools(heap, id), obm_pages_touched(heap, size, number));
-    *clean = 0;
-    if (entered != 0) {
-        *clean = take_pages(heap, id, entered);
-    }
     blocks[number / 64] &= ~(UINT64_C(1) << (number % 64));
     if (OBM_UNLIKELY(run->free_blocks == 1)) {
         obm_run_unlink(heap, id);
     }
     run->free_blocks--;
+    *clean = 0;
+    if (entered != 0) {
+        *clean = take_pages(heap, id, entered);
+    }
     return (void *)(address + number * size);
 }
 
@@ -157,6 +165,31 @@ put_block(struct obm_heap *heap, obm_run_id id, unsigned number)
     }
     if (left != 0) {
         give_pages(heap, id, left);
+    }
+}
+
+/* Give up the block that a class keeps, if it does. */
+static void
+give_up(struct obm_heap *heap, struct obm_kept_block *kept)
+{
+    obm_run_id id = kept->run;
+    kept->run = 0;
+    if (id != 0) {
+        put_block(heap, id, obm_kept_number(kept));
+    }
+}
+
+/* Give up the kept blocks that are still those of the last call. */
+static OBM_NOINLINE void
+give_up_idle(struct obm_heap *heap)
+{
+    heap->medium.grown = 0;
+    for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
+        struct obm_kept_block *kept = &heap->medium.kept[m];
+        if ((kept->number & OBM_KEPT_IDLE) != 0) {
+            give_up(heap, kept);
+        }
+        kept->number |= OBM_KEPT_IDLE;
     }
 }
 
@@ -321,7 +354,7 @@ free_block(struct obm_heap *heap, struct obm_pool *pool, obm_run_id id, size_t o
     kept->run = id;
     kept->number = number;
     if (last_run != 0) {
-        put_block(heap, last_run, last_number);
+        put_block(heap, last_run, last_number & ~OBM_KEPT_IDLE);
     }
 }
 
@@ -355,11 +388,7 @@ void
 obm_medium_retire(struct obm_heap *heap)
 {
     for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
-        struct obm_kept_block kept = heap->medium.kept[m];
-        heap->medium.kept[m].run = 0;
         heap->medium.current[m] = 0;
-        if (kept.run != 0) {
-            put_block(heap, kept.run, kept.number);
-        }
+        give_up(heap, &heap->medium.kept[m]);
     }
 }

@@ -216,7 +216,8 @@ obm_block_is_held(const struct obm_heap *heap, obm_run_id id, unsigned number)
         return (held_in_run(heap, id)[number / 64] >> (number % 64) & 1) != 0;
     }
     const struct obm_kept_block *kept = kept_in(heap, id);
-    return !obm_block_is_free(heap, id, number) && (kept->run != id || kept->number != number);
+    return !obm_block_is_free(heap, id, number)
+           && (kept->run != id || obm_kept_number(kept) != number);
 }
 
 unsigned

@@ -272,6 +272,75 @@ TEST(the_pages_of_one_block_at_most_are_kept)
     heap_end(heap);
 }
 
+/* Take blocks of the least medium size, which take so many further pages, or one more. */
+static struct blocks
+grow_by(struct obm_heap *heap, size_t pages)
+{
+    size_t count = (pages + 1) * heap->geometry.page_size / OBM_MEDIUM_MIN;
+    return blocks_take(heap, count, OBM_MEDIUM_MIN);
+}
+
+TEST(a_kept_block_is_given_up_when_the_heap_grows_twice_without_it)
+{
+    struct obm_heap *heap = heap_new("");
+    char *block = obm_malloc(heap, MEDIUM);
+    struct obm_run *run = run_at(heap, block);
+    obm_run_id id = obm_pool_run(heap, obm_find_pool(heap, block));
+    heap->medium.grown = 0;
+    EXPECT(obm_free(heap, block));
+    struct blocks first = grow_by(heap, OBM_IDLE_PAGES);
+    EXPECT_DIFFERENT(run->size_class, OBM_NO_CLASS);
+    EXPECT(!obm_block_is_held(heap, id, 0));
+    EXPECT_EQUAL(obm_allocated_blocks(heap), (ptrdiff_t)first.count);
+    EXPECT_VALID(heap);
+    struct blocks second = grow_by(heap, OBM_IDLE_PAGES);
+    EXPECT_EQUAL(run->size_class, OBM_NO_CLASS);
+    EXPECT_VALID(heap);
+    blocks_end(heap, &second);
+    blocks_end(heap, &first);
+    heap_end(heap);
+}
+
+TEST(a_kept_block_that_is_asked_for_again_and_again_stays)
+{
+    struct obm_heap *heap = heap_new("retain=none");
+    struct blocks blocks[10];
+    char *block = obm_malloc(heap, MEDIUM);
+    EXPECT(obm_free(heap, block));
+    for (unsigned i = 0; i < 10; i++) {
+        blocks[i] = grow_by(heap, OBM_IDLE_PAGES / 2);
+        EXPECT_SAME(obm_malloc(heap, MEDIUM), block);
+        EXPECT(obm_free(heap, block));
+        EXPECT_VALID(heap);
+    }
+    EXPECT_EQUAL(heap->counters.purged_pages, 0);
+    for (unsigned i = 0; i < 10; i++) {
+        blocks_end(heap, &blocks[i]);
+    }
+    heap_end(heap);
+}
+
+/* The heap does not grow then. */
+TEST(a_kept_block_stays_while_others_take_dirty_pages)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    char *block = obm_malloc(heap, MEDIUM);
+    const struct obm_run *run = run_at(heap, block);
+    struct blocks blocks = grow_by(heap, 4 * OBM_IDLE_PAGES);
+    for (size_t i = 0; i < blocks.count; i++) {
+        blocks_give(heap, &blocks, i);
+    }
+    EXPECT(obm_free(heap, block));
+    for (size_t i = 0; i < blocks.count; i++) {
+        blocks.block[i] = obm_malloc(heap, OBM_MEDIUM_MIN);
+    }
+    EXPECT_DIFFERENT(run->size_class, OBM_NO_CLASS);
+    EXPECT_SAME(obm_malloc(heap, MEDIUM), block);
+    EXPECT(obm_free(heap, block));
+    blocks_end(heap, &blocks);
+    heap_end(heap);
+}
+
 TEST(after_trim_only_pages_with_live_blocks_are_held)
 {
     struct obm_heap *heap = heap_new("");

@@ -79,6 +79,13 @@ obm_block_is_free(const struct obm_heap *heap, obm_run_id id, unsigned number)
     return obm_run_blocks(heap, id)[number / 64] >> (number % 64) & 1;
 }
 
+/* The number of a kept block in its run. */
+OBM_INLINE unsigned
+obm_kept_number(const struct obm_kept_block *kept)
+{
+    return kept->number & ~OBM_KEPT_IDLE;
+}
+
 /* All blocks of a run that was just lent are free. */
 OBM_INLINE void
 obm_blocks_cut(const struct obm_heap *heap, obm_run_id id)

@@ -91,6 +91,7 @@
     NUMBER(run_page_count, offsetof(struct obm_run, page_count)) \
     NUMBER(kept_run, offsetof(struct obm_kept_block, run)) \
     NUMBER(kept_number, offsetof(struct obm_kept_block, number)) \
+    NUMBER(KEPT_IDLE, OBM_KEPT_IDLE) \
     NUMBER(pool_countdown, offsetof(struct obm_pool, countdown)) \
     NUMBER(pool_size_class, offsetof(struct obm_pool, size_class)) \
     NUMBER(pool_state, OBM_LAYOUT_POOL_STATE) \

@@ -397,8 +397,9 @@ struct obm_run_buckets {
 struct obm_kept_block {
     void *block;            /* valid unless run == 0: none */
     obm_run_id run;
-    unsigned number;
+    unsigned number;        /* in the run; plus OBM_KEPT_IDLE when give_up_idle() saw it */
 };
+#define OBM_KEPT_IDLE 0x80000000u
 
 /* What medium requests are served from.
 
@@ -409,6 +410,7 @@ struct obm_medium {
     size_t max;             /* bytes; larger requests take the long way, see medium.c */
     obm_run_id current[2 * OBM_MEDIUM_CLASSES]; /* 0: none; may have no free block left */
     struct obm_kept_block kept[2 * OBM_MEDIUM_CLASSES]; /* freed last */
+    unsigned grown;         /* pages taken that were not dirty, since give_up_idle() */
 };
 
 /* Arenas that have a free run, by their number of free pages, to a 64th of an
