@@ -166,7 +166,8 @@ class HugePageTests(ChildTest):
             keep = fill(16)
             after = figures()
             assert after['arenas_huge'] == after['arenas_mapped'] > 8, after
-            assert after['huge_arenas'] == after['arenas'], after
+            # The first one is split if pages that the start has left go back.
+            assert after['huge_arenas'] >= after['arenas'] - 1, after
             ''', PYTHONOBMALLOC='hugepages=always')
 
     def test_survivors_keep_their_bytes(self):
@@ -233,7 +234,9 @@ class MistakeTests(ChildTest):
     def check_warning(self, setting, *expected):
         default, = self.check_child(SHOW_ALLOWANCE)
         out, err = self.run_child(SHOW_ALLOWANCE, PYTHONOBMALLOC=setting)
-        self.assertEqual(out, [default])
+        # A start may learn a few pages more or less; retain=none has none, retain=all no end.
+        allowance, = out
+        self.assertLess(abs(int(allowance) - int(default)), int(default) / 2)
         self.assertEqual(len(err), 1, err)
         self.assertTrue(err[0].startswith('PYTHONOBMALLOC: '), err)
         for text in expected:
