@@ -1,16 +1,18 @@
 """Long-lived pages: what a thread allocates there lies apart from what comes and goes."""
 
 import functools
-import inspect
 import os
 
 from obmalloc.loading import _obmalloc
+
+call = _obmalloc.call_longlived
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_obmalloc.only_this_thread)
 
 
 def _suspends(function):
+    import inspect              # here: it imports much
     return (inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function)
             or inspect.isasyncgenfunction(function))
 
@@ -68,8 +70,9 @@ class longlived:
 
     def __call__(self, function):
         if _suspends(function):
-            raise TypeError(f'longlived: {function.__qualname__} can be suspended, and what its thread runs then '
-                            'would be inside, too: enter it around the parts that run through')
+            name = getattr(function, '__qualname__', function)     # a partial object has none
+            raise TypeError(f'longlived: {name} can be suspended, and what its thread runs then would be inside, '
+                            'too: enter it around the parts that run through')
 
         @functools.wraps(function)
         def inside(*arguments, **named):
