@@ -1,16 +1,18 @@
 """Long-lived pages: what a thread allocates there lies apart from what comes and goes."""
 
 import functools
-import inspect
 import os
 
 from obmalloc.loading import _obmalloc
+
+call = _obmalloc.call_longlived
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_obmalloc.only_this_thread)
 
 
 def _suspends(function):
+    import inspect              # here: it imports much
     return (inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function)
             or inspect.isasyncgenfunction(function))
 
@@ -27,8 +29,9 @@ class longlived:
     Blocks of up to 32 KiB, the objects' and those of their tables, lie in runs of their own,
     so that what comes and goes leaves no holes around them, and they keep none of its pages.
     It is for code that makes what stays and little else: what else it makes leaves holes
-    in these pages, which later blocks of the same kind fill.  Frees cost what they
-    always do; while a thread is inside, mallocs of all threads cost up to 2.5 times as much.
+    in these pages, which later blocks of the same kind fill.  While
+    a thread is inside, mallocs of all threads cost up to 2.5 times as much, and frees of more
+    than 512 bytes cost more, too; other frees cost what they always do.
 
     Inside is the thread that entered, from there to the exit, also by an exception.  Other
     threads are not, nor is an interpreter with a heap of its own that this thread calls
@@ -68,8 +71,9 @@ class longlived:
 
     def __call__(self, function):
         if _suspends(function):
-            raise TypeError(f'longlived: {function.__qualname__} can be suspended, and what its thread runs then '
-                            'would be inside, too: enter it around the parts that run through')
+            name = getattr(function, '__qualname__', function)     # a partial object has none
+            raise TypeError(f'longlived: {name} can be suspended, and what its thread runs then would be inside, '
+                            'too: enter it around the parts that run through')
 
         @functools.wraps(function)
         def inside(*arguments, **named):

@@ -15,6 +15,7 @@ import time
 import types
 from typing import NamedTuple
 
+from obmalloc._longlived import call as _inside
 from obmalloc._pins import type_name
 from obmalloc.loading import _obmalloc
 
@@ -25,7 +26,6 @@ _BATCH_FIRST = 16           # entries
 _BATCH_MOST = 10_000        # entries
 _DEEPEST = 100              # steps into a value to name what pickle refuses
 _GONE = object()            # stands for the value of an entry that is no more
-_inside = _obmalloc.call_longlived
 _loads, _Pickler, _Unpickler = pickle.loads, pickle.Pickler, pickle.Unpickler
 try:
     _Pickler(io.BytesIO()).persistent_id = len

@@ -217,7 +217,8 @@ class Reader:
         if (not 0 < min(sizes) <= max(sizes) < 1 << 20 or at['sizeof_pool'] % 2
                 or at['arena_runs'] + at['runs_per_arena'] * at['sizeof_run'] > at['sizeof_arena']
                 or at['classes'] + at['size_classes'] * at['sizeof_class'] > at['sizeof_heap']
-                or not at['small_classes'] <= at['size_classes'] <= at['all_classes'] < 1 << 8
+                or not (at['small_classes'] <= at['size_classes'] == at['long_medium']
+                        <= at['long_small'] <= at['all_classes'] < 1 << 8)
                 or at['max_arena_pages'] >= 1 << 16):
             raise ValueError(at)
         self._word = '=Q' if width == 8 else '=I'

@@ -246,7 +246,8 @@ obm_free_slow(struct obm_heap *heap, void *block)
     return true;
 }
 
-/* A page of the window that is not of a medium class, or with checks. */
+/* A page of the window that is not of a medium class; or with checks, or while a thread gets
+   long-lived blocks. */
 static OBM_NOINLINE bool
 free_in_window(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {

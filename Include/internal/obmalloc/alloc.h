@@ -17,8 +17,8 @@ OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
 
 /* The same for a request that obm_malloc_fast() has refused: it is not small, or the current
-   pool of its class has no block, or a thread gets long-lived blocks.  Then this is the hot
-   path. */
+   pool of its class has no block, or a thread gets long-lived blocks: while one does, every
+   small request comes here. */
 OBM_INLINE void *
 obm_malloc_refused(struct obm_heap *heap, size_t size)
 {

@@ -271,7 +271,6 @@
 
 /* ------------------------------------------------------------------------ */
 
-OBM_STATIC_ASSERT(size_classes_fit_a_byte, OBM_SIZE_CLASSES <= 255);
 OBM_STATIC_ASSERT(small_max_is_a_multiple, OBM_SMALL_MAX % OBM_ALIGNMENT == 0);
 OBM_STATIC_ASSERT(small_max_is_a_power_of_two, OBM_SMALL_MAX == 1u << OBM_SMALL_MAX_SHIFT);
 OBM_STATIC_ASSERT(medium_blocks_are_aligned, OBM_GRANULE_SHIFT >= OBM_ALIGNMENT_SHIFT);

@@ -6,7 +6,7 @@
 
 #include "obmalloc/descriptor.h"
 
-/* A block from the pool in force; NULL: obm_malloc_slow() must be asked. */
+/* A block from the pool in force; NULL: obm_malloc_refused() must be asked. */
 OBM_INLINE void *
 obm_malloc_fast(struct obm_front *front, size_t size)
 {

@@ -2,6 +2,7 @@
 
 It runs alone as well, so that the tests of the loadable library can run it."""
 
+import functools
 import os
 import subprocess
 import sys
@@ -140,6 +141,8 @@ class Longlived(unittest.TestCase):
             with self.subTest(function.__name__):
                 with self.assertRaisesRegex(TypeError, f'^longlived: .*{function.__name__} can be suspended, '):
                     obmalloc.longlived()(function)
+        with self.assertRaisesRegex(TypeError, '^longlived: functools.partial.* can be suspended, '):
+            obmalloc.longlived()(functools.partial(coroutine))
 
     def test_a_generator_that_is_suspended_inside(self):
         def generator():
@@ -246,6 +249,33 @@ class Longlived(unittest.TestCase):
         with obmalloc.longlived():
             self.assertTrue(self.child(lambda: runs(make()) <= self.runs))
         self.assertTrue(self.child(lambda: not runs(make()) & self.runs))
+
+    @unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
+    def test_fork_while_another_thread_keeps(self):
+        self.run_program("""
+            import os, threading
+            import obmalloc
+            from obmalloc.loading import _obmalloc
+            entered, leave = threading.Event(), threading.Event()
+            def copy(value):
+                entered.set()
+                leave.wait()
+                return value
+            def live_blocks():
+                return [row['live_blocks'] for row in _obmalloc.stats()['classes']][32 // 16 - 1]
+            thread = threading.Thread(target=obmalloc.keep, args=([],), kwargs={'copy': copy})
+            thread.start()
+            entered.wait()
+            child = os.fork()
+            if child == 0:
+                before = [live_blocks() for _ in range(5)]
+                _obmalloc.only_this_thread()
+                os._exit(live_blocks() < before[-1])    # its mark was still there
+            leave.set()
+            thread.join()
+            status = os.waitpid(child, 0)[1]
+            assert status == 0, status
+            """)
 
     @unittest.skipUnless(hasattr(os, 'fork'), 'needs os.fork()')
     def test_fork_while_another_thread_is_inside(self):

@@ -325,6 +325,8 @@ class DamageTests(unittest.TestCase):
         self.check_refused(sizeof_pool=0x7fffffff)
         self.check_refused(sizeof_heap=0xffffffff)
         self.check_refused(size_classes=0xffffffff)
+        self.check_refused(long_small=0xffffffff)
+        self.check_refused(long_medium=0)
         self.check_refused(page_size=0xffffff)
 
     def test_arenas_without_end(self):

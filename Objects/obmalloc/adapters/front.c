@@ -53,7 +53,7 @@ obm_python_front_is_open(void)
 }
 
 /* What obm_python_malloc() has refused, though the front is open: the current pool has
-   no block, or the request is medium, or the system's. */
+   no block, or a thread gets long-lived blocks, or the request is medium, or the system's. */
 static inline void *
 obm_python_malloc_slow(size_t size)
 {
