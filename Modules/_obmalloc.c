@@ -142,36 +142,6 @@ obmalloc_trims(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
     return dict;
 }
 
-/* Whether a block that a domain has just handed out lies in the heap.  Hooks in front of
-   obmalloc may have shifted its address a little.  -1: out of memory. */
-static int
-is_ours(const void *block)
-{
-    if (block == NULL) {
-        PyErr_NoMemory();
-        return -1;
-    }
-    return _PyObmalloc_FindPool(block) != NULL;
-}
-
-static int
-serves_objects(void)
-{
-    void *block = PyObject_Malloc(1);
-    int ours = is_ours(block);
-    PyObject_Free(block);
-    return ours;
-}
-
-static int
-serves_memory(void)
-{
-    void *block = PyMem_Malloc(1);
-    int ours = is_ours(block);
-    PyMem_Free(block);
-    return ours;
-}
-
 PyDoc_STRVAR(active_doc,
 "active() -> bool\n"
 "\n"
@@ -185,10 +155,7 @@ PyDoc_STRVAR(active_doc,
 static PyObject *
 obmalloc_active(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    int active = serves_objects();
-    if (active > 0) {
-        active = serves_memory();
-    }
+    int active = is_active();
     return active < 0 ? NULL : PyBool_FromLong(active);
 }
 
@@ -242,10 +209,7 @@ static PyMethodDef methods[] = {
     {"check", obmalloc_check, METH_VARARGS, check_doc},
     {"system_malloc", obmalloc_system_malloc, METH_NOARGS, system_malloc_doc},
     {"trims", obmalloc_trims, METH_NOARGS, trims_doc},
-    {"enter_longlived", obmalloc_enter_longlived, METH_NOARGS, enter_longlived_doc},
-    {"exit_longlived", obmalloc_exit_longlived, METH_VARARGS, exit_longlived_doc},
     {"call_longlived", obmalloc_call_longlived, METH_VARARGS, call_longlived_doc},
-    {"this_thread", obmalloc_this_thread, METH_NOARGS, this_thread_doc},
     {"only_this_thread", obmalloc_only_this_thread, METH_NOARGS, only_this_thread_doc},
     {"sharer", obmalloc_sharer, METH_O, sharer_doc},
     {"replace", obmalloc_replace, METH_VARARGS, replace_doc},
@@ -263,15 +227,16 @@ module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, reason);
         return -1;
     }
-    return PyModule_AddIntConstant(module, "interface", OBM_LOADABLE_INTERFACE);
+    return add_entries(module) < 0
+           ? -1 : PyModule_AddIntConstant(module, "interface", OBM_LOADABLE_INTERFACE);
 }
 
 #else
 
 static int
-module_exec(PyObject *Py_UNUSED(module))
+module_exec(PyObject *module)
 {
-    return 0;
+    return add_entries(module);
 }
 
 #endif  /* OBM_LOADABLE */

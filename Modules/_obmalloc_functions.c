@@ -245,3 +245,41 @@ obmalloc_settings(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
                          "check", settings->check_level,
                          "secure", (int)settings->secure);
 }
+
+/* Whether a block that a domain has just handed out lies in the heap.  Hooks in front of
+   obmalloc may have shifted its address a little.  -1: out of memory. */
+static int
+is_ours(const void *block)
+{
+    if (block == NULL) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    return _PyObmalloc_FindPool(block) != NULL;
+}
+
+static int
+serves_objects(void)
+{
+    void *block = PyObject_Malloc(1);
+    int ours = is_ours(block);
+    PyObject_Free(block);
+    return ours;
+}
+
+static int
+serves_memory(void)
+{
+    void *block = PyMem_Malloc(1);
+    int ours = is_ours(block);
+    PyMem_Free(block);
+    return ours;
+}
+
+/* Whether obmalloc serves both domains.  -1, with an exception: out of memory. */
+static int
+is_active(void)
+{
+    int active = serves_objects();
+    return active > 0 ? serves_memory() : active;
+}

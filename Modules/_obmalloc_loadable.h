@@ -71,6 +71,7 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyList_GetItem
 #pragma weak PyList_New
 #pragma weak PyList_SetItem
+#pragma weak PyList_SetSlice
 #pragma weak PyList_Size
 #pragma weak PyLong_AsSsize_t
 #pragma weak PyLong_FromSize_t
@@ -91,6 +92,7 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyObject_GC_IsTracked
 #pragma weak PyObject_GetAttrString
 #pragma weak PyObject_Malloc
+#pragma weak PyObject_SetAttrString
 #pragma weak PySet_Add
 #pragma weak PySet_Contains
 #pragma weak PySet_Discard
@@ -101,6 +103,7 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyTuple_SetItem
 #pragma weak PyTuple_Size
 #pragma weak PyTuple_Type
+#pragma weak PyType_FromSpec
 #pragma weak PyType_GetFlags
 #pragma weak PyType_GetSlot
 #pragma weak PyType_IsSubtype

@@ -4,38 +4,124 @@
 
 /* Long-lived blocks ------------------------------------------------------------------- */
 
-PyDoc_STRVAR(enter_longlived_doc,
-"enter_longlived() -> int\n"
-"\n"
-"Mark the calling thread: what it allocates lies in pages for what lives long, until\n"
-"exit_longlived() was called as often with the result, the thread's number.  0: it is not\n"
-"marked, since there is no memory or the heap is not in force.");
+/* What obmalloc.longlived is made of.  Entering and leaving are C functions, so no signal handler
+   can raise an exception between the mark and the note of it, as with a lock. */
+struct entries {
+    PyObject_HEAD
+    PyObject *threads;      /* a list: the thread of each entry that is to be left; or NULL */
+};
 
 static PyObject *
-obmalloc_enter_longlived(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
+entries_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
 {
-    uintptr_t thread = _PyObmalloc_EnterLonglived();
-    PyObject *number = PyLong_FromSize_t(thread);
-    if (number == NULL) {
-        _PyObmalloc_ExitLonglived(thread);
-    }
-    return number;
-}
-
-PyDoc_STRVAR(exit_longlived_doc,
-"exit_longlived(thread, /) -> None\n"
-"\n"
-"Undo one enter_longlived() of this thread or of another one.");
-
-static PyObject *
-obmalloc_exit_longlived(PyObject *Py_UNUSED(module), PyObject *args)
-{
-    Py_ssize_t thread;
-    if (!PyArg_ParseTuple(args, "n:exit_longlived", &thread)) {
+    struct entries *entries = (struct entries *)self;
+    int active = is_active();
+    if (active <= 0) {
+        if (active == 0) {
+            PyErr_SetString(PyExc_RuntimeError,
+                            "longlived: obmalloc is not in force, so it has no pages of its own: "
+                            "`python -m obmalloc doctor` tells why");
+        }
         return NULL;
     }
-    _PyObmalloc_ExitLonglived((uintptr_t)thread);
+    if (entries->threads == NULL) {
+        entries->threads = PyList_New(0);
+        if (entries->threads == NULL) {
+            return NULL;
+        }
+    }
+    uintptr_t thread = _PyObmalloc_EnterLonglived();
+    if (thread == 0) {
+        return PyErr_NoMemory();
+    }
+    PyObject *number = PyLong_FromSize_t(thread);
+    int failed = number == NULL || PyList_Append(entries->threads, number) < 0;
+    Py_XDECREF(number);
+    if (failed) {
+        _PyObmalloc_ExitLonglived(thread);
+        return NULL;
+    }
+    Py_INCREF(self);
+    return self;
+}
+
+/* The entry to leave: the last one of the calling thread, or of any.  -1: there is none. */
+static Py_ssize_t
+entries_last(const struct entries *entries)
+{
+    Py_ssize_t count = entries->threads == NULL ? 0 : PyList_Size(entries->threads);
+    for (Py_ssize_t i = count - 1; i >= 0; i--) {
+        PyObject *number = PyList_GetItem(entries->threads, i);
+        if ((uintptr_t)PyLong_AsSsize_t(number) == _PyObmalloc_ThisThread()) {
+            return i;
+        }
+    }
+    return count - 1;
+}
+
+static PyObject *
+entries_exit(PyObject *self, PyObject *Py_UNUSED(exception))
+{
+    struct entries *entries = (struct entries *)self;
+    Py_ssize_t last = entries_last(entries);
+    if (last < 0) {
+        PyErr_SetString(PyExc_RuntimeError, "longlived: it was left more often than entered");
+        return NULL;
+    }
+    uintptr_t thread = (uintptr_t)PyLong_AsSsize_t(PyList_GetItem(entries->threads, last));
+    if (PyList_SetSlice(entries->threads, last, last + 1, NULL) < 0) {
+        return NULL;
+    }
+    _PyObmalloc_ExitLonglived(thread);
     Py_RETURN_NONE;
+}
+
+/* An object that goes leaves as often as it still has to. */
+static void
+entries_dealloc(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject *threads = ((struct entries *)self)->threads;
+    for (Py_ssize_t i = threads == NULL ? 0 : PyList_Size(threads); i > 0; i--) {
+        _PyObmalloc_ExitLonglived((uintptr_t)PyLong_AsSsize_t(PyList_GetItem(threads, i - 1)));
+    }
+    Py_XDECREF(threads);
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(self);
+    Py_DECREF(type);
+}
+
+PyDoc_STRVAR(entries_doc,
+"A context manager: what the calling thread allocates inside lies in pages for what lives\n"
+"long.  obmalloc.longlived is a class of it, and documents it.");
+
+static PyMethodDef entries_methods[] = {
+    {"__enter__", entries_enter, METH_NOARGS, "Enter; return self."},
+    {"__exit__", entries_exit, METH_VARARGS, "Leave."},
+    {NULL, NULL, 0, NULL}
+};
+
+static PyType_Slot entries_slots[] = {
+    {Py_tp_doc, (void *)entries_doc},
+    {Py_tp_methods, entries_methods},
+    {Py_tp_dealloc, (void *)entries_dealloc},
+    {0, NULL}
+};
+
+static PyType_Spec entries_spec = {
+    .name = "_obmalloc.Entries",
+    .basicsize = sizeof(struct entries),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE,
+    .slots = entries_slots,
+};
+
+/* -1, with an exception: there is no memory. */
+static int
+add_entries(PyObject *module)
+{
+    PyObject *type = PyType_FromSpec(&entries_spec);
+    int failed = type == NULL || PyObject_SetAttrString(module, "Entries", type) < 0;
+    Py_XDECREF(type);
+    return failed ? -1 : 0;
 }
 
 PyDoc_STRVAR(call_longlived_doc,
@@ -55,17 +141,6 @@ obmalloc_call_longlived(PyObject *Py_UNUSED(module), PyObject *args)
     PyObject *result = PyObject_Call(function, arguments, NULL);
     _PyObmalloc_ExitLonglived(thread);
     return result;
-}
-
-PyDoc_STRVAR(this_thread_doc,
-"this_thread() -> int\n"
-"\n"
-"The number of the calling thread; 0: it was never marked.");
-
-static PyObject *
-obmalloc_this_thread(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
-{
-    return PyLong_FromSize_t(_PyObmalloc_ThisThread());
 }
 
 PyDoc_STRVAR(only_this_thread_doc,

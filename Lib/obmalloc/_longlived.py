@@ -11,13 +11,18 @@ if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_obmalloc.only_this_thread)
 
 
-def _suspends(function):
-    import inspect              # here: it imports much
-    return (inspect.isgeneratorfunction(function) or inspect.iscoroutinefunction(function)
-            or inspect.isasyncgenfunction(function))
+_SUSPENDS = 0x20 | 0x80 | 0x200     # of inspect, which imports much: generators and coroutines of both kinds
 
 
-class longlived:
+def _code(function):
+    """The code object of what a call of function runs; None: it has none."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    code = getattr(function, '__code__', None)
+    return code if code is not None else getattr(getattr(type(function), '__call__', None), '__code__', None)
+
+
+class longlived(_obmalloc.Entries):
     """What the calling thread allocates meanwhile lies in pages for what lives long.
 
         with obmalloc.longlived():
@@ -36,41 +41,22 @@ class longlived:
     Inside is the thread that entered, from there to the exit, also by an exception.  Other
     threads are not, nor is an interpreter with a heap of its own that this thread calls
     meanwhile.  It may be entered again, also the same object.  A child process made by
-    os.fork() inherits it from the thread that forks only.
+    os.fork() inherits it from the thread that forks only.  An object that goes away
+    ends what it has not left yet.
 
     A thread is inside while a generator or coroutine is suspended inside, too, and what it runs
     then is treated alike: so `yield` and `await` should not stand there.  One that is closed in
     another thread ends it for the thread that entered.  Functions that suspend are refused as
-    a decorator's argument (TypeError).
+    a decorator's argument (TypeError), as are classes.
 
     Entering raises RuntimeError where obmalloc does not serve the program (see active()), and
     MemoryError.
     """
 
-    def __init__(self):
-        self._inside = []       # the number of the thread of each entry that is to be left
-
-    def __enter__(self):
-        if not _obmalloc.active():
-            raise RuntimeError('longlived: obmalloc is not in force, so it has no pages of its own: '
-                               '`python -m obmalloc doctor` tells why')
-        thread = _obmalloc.enter_longlived()
-        if not thread:
-            raise MemoryError
-        self._inside.append(thread)
-        return self
-
-    def __exit__(self, *exception):
-        if not self._inside:
-            raise RuntimeError('longlived: it was left more often than entered')
-        thread = _obmalloc.this_thread()
-        if thread not in self._inside:
-            thread = self._inside[-1]
-        self._inside.remove(thread)
-        _obmalloc.exit_longlived(thread)
-
     def __call__(self, function):
-        if _suspends(function):
+        if not callable(function) or isinstance(function, type):
+            raise TypeError(f'longlived: {function!r} is no function: longlived() decorates functions')
+        if getattr(_code(function), 'co_flags', 0) & _SUSPENDS:
             name = getattr(function, '__qualname__', function)     # a partial object has none
             raise TypeError(f'longlived: {name} can be suspended, and what its thread runs then would be inside, '
                             'too: enter it around the parts that run through')

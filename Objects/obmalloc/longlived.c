@@ -19,6 +19,7 @@
 #include "obmalloc/longlived.h"
 
 OBM_API_DEFINITION OBM_THREAD_LOCAL uintptr_t obm_this_thread;
+OBM_API_DEFINITION OBM_THREAD_LOCAL const struct obm_heap *obm_marked_in;
 
 /* Give the calling thread a number if it has none. */
 static uintptr_t
@@ -86,6 +87,7 @@ obm_longlived_enter(struct obm_heap *heap, struct obm_mark *mark)
         longlived->medium_max = heap->medium.max;
         heap->medium.max = 0;
     }
+    obm_marked_in = obm_marked_in == NULL || obm_marked_in == heap ? heap : OBM_SEVERAL_HEAPS;
     mark->next = longlived->marks;
     mark->thread = obm_this_thread;
     mark->depth = 1;
@@ -102,6 +104,9 @@ obm_longlived_exit(struct obm_heap *heap, uintptr_t thread)
         return NULL;
     }
     *link = mark->next;
+    if (thread == obm_this_thread && obm_marked_in == heap) {
+        obm_marked_in = NULL;
+    }
     if (longlived->marks == NULL) {
         obm_front_move_pools(heap->front, &longlived->aside);
         heap->pools = heap->front;

@@ -21,11 +21,21 @@ OBM_API struct obm_mark *obm_longlived_other(const struct obm_heap *heap);
    was never marked.  Only longlived.c writes it. */
 OBM_API OBM_THREAD_LOCAL uintptr_t obm_this_thread;
 
-/* Whether the calling thread is marked. */
+/* The heap in whose list the calling thread may have a mark; NULL: in none;
+   OBM_SEVERAL_HEAPS: in any.  Another thread can remove a mark without this one's knowing.
+   Only longlived.c writes it. */
+OBM_API OBM_THREAD_LOCAL const struct obm_heap *obm_marked_in;
+#define OBM_SEVERAL_HEAPS ((const struct obm_heap *)1)
+
+/* Whether the calling thread is marked.  One that never was does not look at the list,
+   however many are marked. */
 OBM_INLINE bool
 obm_is_marked(const struct obm_heap *heap)
 {
     const struct obm_mark *mark = heap->longlived.marks;
+    if (obm_marked_in != heap && obm_marked_in != OBM_SEVERAL_HEAPS) {
+        return false;
+    }
     while (mark != NULL && mark->thread != obm_this_thread) {
         mark = mark->next;
     }

@@ -2,8 +2,10 @@
 
 It runs alone as well, so that the tests of the loadable library can run it."""
 
+import contextlib
 import functools
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -143,6 +145,50 @@ class Longlived(unittest.TestCase):
                     obmalloc.longlived()(function)
         with self.assertRaisesRegex(TypeError, '^longlived: functools.partial.* can be suspended, '):
             obmalloc.longlived()(functools.partial(coroutine))
+
+    def test_what_is_no_function(self):
+        for other in 3, dict, type('C', (), {}):
+            with self.assertRaisesRegex(TypeError, '^longlived: .* is no function: '):
+                obmalloc.longlived()(other)
+
+    def test_an_object_whose_call_can_be_suspended(self):
+        class Handler:
+            async def __call__(self):
+                pass
+        with self.assertRaisesRegex(TypeError, '^longlived: .*Handler.* can be suspended, '):
+            obmalloc.longlived()(Handler())
+
+    def test_an_object_that_goes_away_ends_it(self):
+        inside = obmalloc.longlived()
+        inside.__enter__()
+        inside.__enter__()
+        self.assert_inside(make())
+        del inside
+        self.assert_outside(make())
+        obmalloc.longlived().__enter__()
+        self.assert_outside(make())
+
+    # Before 3.10 Python itself may lose the exit of a `with`, that of a lock, too.
+    @unittest.skipIf(sys.version_info < (3, 10), 'needs a `with` that always leaves')
+    @unittest.skipUnless(hasattr(signal, 'setitimer'), 'needs signal.setitimer()')
+    def test_a_signal_handler_that_raises_leaves_nobody_inside(self):
+        class Stop(Exception):
+            pass
+
+        def stop(*_):
+            raise Stop
+        old = signal.signal(signal.SIGALRM, stop)
+        self.addCleanup(signal.signal, signal.SIGALRM, old)
+        inside = obmalloc.longlived()
+        for number in range(300):
+            with contextlib.suppress(Stop):
+                signal.setitimer(signal.ITIMER_REAL, 1e-5 + 1e-6 * number)
+                while True:
+                    with inside:
+                        pass
+            with self.assertRaisesRegex(RuntimeError, 'left more often than entered'):
+                inside.__exit__(None, None, None)
+        self.assert_outside(make())
 
     def test_a_generator_that_is_suspended_inside(self):
         def generator():
