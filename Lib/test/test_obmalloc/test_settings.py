@@ -174,7 +174,8 @@ class HugePageTests(ChildTest):
         for retain in 'auto', 'none', 'all', '4M':
             with self.subTest(retain=retain):
                 self.check_child(self.SURVIVE.format(every=100) + '''
-        assert after['dirty_pages'] == 0, after
+        # What takes a page after trim() has up to 16 backed by memory with one call.
+        assert after['dirty_pages'] < 16, after
         assert after['arenas_split'] <= after['arenas_huge'], after
         ''', PYTHONOBMALLOC=f'hugepages=always,retain={retain},check=1')
 
