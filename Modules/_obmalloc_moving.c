@@ -4,6 +4,9 @@
 
 /* Long-lived blocks ------------------------------------------------------------------- */
 
+#define NOT_IN_FORCE "longlived: obmalloc is not in force, so it has no pages of its own: " \
+                     "`python -m obmalloc doctor` tells why"
+
 /* What obmalloc.longlived is made of.  Entering and leaving are C functions, so no signal handler
    can raise an exception between the mark and the note of it, as with a lock. */
 struct entries {
@@ -18,9 +21,7 @@ entries_enter(PyObject *self, PyObject *Py_UNUSED(ignored))
     int active = is_active();
     if (active <= 0) {
         if (active == 0) {
-            PyErr_SetString(PyExc_RuntimeError,
-                            "longlived: obmalloc is not in force, so it has no pages of its own: "
-                            "`python -m obmalloc doctor` tells why");
+            PyErr_SetString(PyExc_RuntimeError, NOT_IN_FORCE);
         }
         return NULL;
     }

@@ -29,7 +29,7 @@
 static bool
 pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    if (pool->state == OBM_POOL_ABSENT) {
+    if (pool == &obm_no_pool) {
         return true;
     }
     unsigned capacity = obm_pool_capacity(heap, pool);
@@ -39,26 +39,26 @@ pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
     return !obm_is_link(pool->free) && pool->carved == capacity;
 }
 
-/* The current pool of a small class, with a block at hand or still to be carved;
-   NULL: no memory. */
-static struct obm_pool *
-pool_with_room(struct obm_heap *heap, unsigned size_class)
+/* The current pool of a small class, with a block at hand or still to be carved; NULL: no
+   memory.  front: the one that has the pools of its kind. */
+OBM_INLINE struct obm_pool *
+pool_with_room(struct obm_heap *heap, const struct obm_front *front, unsigned size_class)
 {
-    if (heap->geometry.page_size == 0) {
+    if (OBM_UNLIKELY(heap->geometry.page_size == 0)) {
         return NULL;
     }
-    struct obm_pool *pool = obm_front_of(heap, size_class)->current[obm_place_in_front(size_class)];
+    struct obm_pool *pool = front->current[obm_place_in_front(size_class)];
     if (pool_is_exhausted(heap, pool)) {
         pool = obm_pool_next(heap, size_class);
     }
     return pool;
 }
 
-OBM_NOINLINE void *
-obm_malloc_slow(struct obm_heap *heap, size_t size)
+/* A block of that class, for a request of so many bytes. */
+OBM_INLINE void *
+take_small(struct obm_heap *heap, struct obm_front *front, unsigned size_class, size_t size)
 {
-    unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
-    struct obm_pool *pool = pool_with_room(heap, size_class);
+    struct obm_pool *pool = pool_with_room(heap, front, size_class);
     if (pool == NULL) {
         return NULL;
     }
@@ -70,12 +70,31 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
         if (!obm_is_link(pool->free)) {
             obm_pool_carve(heap, pool);
         }
-        block = obm_malloc_fast(obm_front_of(heap, size_class), size);
+        block = obm_malloc_fast(front, size);
     }
     if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
         obm_check_on_the_way(heap, pool, block);
     }
     return block;
+}
+
+OBM_NOINLINE void *
+obm_malloc_slow(struct obm_heap *heap, size_t size)
+{
+    return take_small(heap, heap->pools, (unsigned)obm_size_class(size), size);
+}
+
+OBM_NOINLINE void *
+obm_malloc_beside_marks(struct obm_heap *heap, size_t size)
+{
+    bool marked = obm_is_marked(heap);
+    struct obm_front *front = marked ? &heap->longlived.front : heap->pools;
+    void *block = obm_malloc_fast(front, size);
+    if (OBM_LIKELY(block != NULL)) {
+        return block;
+    }
+    unsigned size_class = (unsigned)obm_size_class(size);
+    return take_small(heap, front, marked ? obm_long_class(size_class) : size_class, size);
 }
 
 void *
@@ -107,7 +126,8 @@ obm_calloc(struct obm_heap *heap, size_t size)
         return obm_medium_calloc(heap, size);
     }
     unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
-    struct obm_pool *pool = pool_with_room(heap, size_class);
+    struct obm_front *front = obm_front_of(heap, size_class);
+    struct obm_pool *pool = pool_with_room(heap, front, size_class);
     if (pool == NULL) {
         return NULL;
     }
@@ -115,7 +135,7 @@ obm_calloc(struct obm_heap *heap, size_t size)
         /* The system delivered the page zeroed, so there is nothing to clear. */
         return take_untouched(heap, pool);
     }
-    return memset(obm_malloc_slow(heap, size), 0, size);
+    return memset(take_small(heap, front, size_class, size), 0, size);
 }
 
 /* free ------------------------------------------------------------------------- */
@@ -147,8 +167,8 @@ is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const voi
     }
     const struct obm_size_class *row = &heap->geometry.classes[pool->size_class];
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
-    return pool->state == OBM_POOL_FULL
-           && (offset < row->start || (offset - row->start) % row->size != 0);
+    /* Below 0 the difference is one, too: a size whose blocks start later divides 2^32. */
+    return pool->state == OBM_POOL_FULL && (offset - row->start) % row->size != 0;
 }
 
 static OBM_NOINLINE void

@@ -545,7 +545,7 @@ check_current(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_ME
 {
     const struct obm_front *front = obm_front_of((struct obm_heap *)heap, c);
     const struct obm_pool *current = front->current[obm_place_in_front(c)];
-    if (current != &front->none
+    if (current != &obm_no_pool
         && (current->state != OBM_POOL_CURRENT || current->size_class != c)) {
         return MISMATCH("current pool of class %u: state %u, class %u", c,
                         (unsigned)current->state, (unsigned)current->size_class);
@@ -707,7 +707,7 @@ check_longlived(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE
         }
     }
     for (unsigned c = 0; marked && c < OBM_SMALL_CLASSES; c++) {
-        if (heap->front->current[c] != &heap->front->none) {
+        if (heap->front->current[c] != &obm_no_pool) {
             return MISMATCH("class %u: a pool is in force, though a thread is marked", c);
         }
     }

@@ -18,6 +18,8 @@
 
 #include "obmalloc/longlived.h"
 
+#include <string.h>
+
 OBM_API_DEFINITION OBM_THREAD_LOCAL uintptr_t obm_this_thread;
 OBM_API_DEFINITION OBM_THREAD_LOCAL const struct obm_heap *obm_marked_in;
 
@@ -38,24 +40,21 @@ number_this_thread(void)
 
 /* Fronts ------------------------------------------------------------------------------ */
 
+OBM_API_DEFINITION struct obm_pool obm_no_pool = {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0};
+
 void
 obm_front_without_pools(struct obm_front *front)
 {
-    front->none.free = OBM_NO_LINK;
     for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
-        front->current[place] = &front->none;
+        front->current[place] = &obm_no_pool;
     }
 }
 
 void
 obm_front_move_pools(struct obm_front *front, struct obm_front *old)
 {
-    front->none = old->none;
-    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
-        front->region[place] = old->region[place];
-        front->current[place] = old->current[place] != &old->none ? old->current[place]
-                                                                  : &front->none;
-    }
+    memcpy(front->region, old->region, sizeof(front->region));
+    memcpy(front->current, old->current, sizeof(front->current));
     obm_front_without_pools(old);
 }
 

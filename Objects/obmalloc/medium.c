@@ -186,10 +186,15 @@ give_up_idle(struct obm_heap *heap)
     heap->medium.grown = 0;
     for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
         struct obm_kept_block *kept = &heap->medium.kept[m];
+        if (kept->run == 0) {
+            continue;
+        }
         if ((kept->number & OBM_KEPT_IDLE) != 0) {
             give_up(heap, kept);
         }
-        kept->number |= OBM_KEPT_IDLE;
+        else {
+            kept->number |= OBM_KEPT_IDLE;
+        }
     }
 }
 

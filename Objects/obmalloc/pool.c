@@ -151,7 +151,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     else {
         next = pool_new(heap, size_class);
     }
-    if (old != &front->none && !obm_is_link(old->free)) {
+    if (old != &obm_no_pool && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
         old->countdown = (int16_t)obm_refill_threshold(heap, old);
     }
@@ -160,7 +160,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
         front->region[place] = obm_region_of(obm_pool_address(heap, next));
     }
     else {
-        front->current[place] = &front->none;
+        front->current[place] = &obm_no_pool;
     }
     return next;
 }
@@ -193,8 +193,8 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
             pool->countdown = -1;
             return;
         }
-        struct obm_front *front = obm_front_of(heap, pool->size_class);
-        front->current[obm_place_in_front(pool->size_class)] = &front->none;
+        unsigned place = obm_place_in_front(pool->size_class);
+        obm_front_of(heap, pool->size_class)->current[place] = &obm_no_pool;
         obm_pool_next(heap, pool->size_class);
     }
     else {
@@ -209,8 +209,8 @@ retire_front(struct obm_heap *heap, struct obm_front *front)
 {
     for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
         struct obm_pool *pool = front->current[place];
-        if (pool != &front->none && obm_pool_live(heap, pool) == 0) {
-            front->current[place] = &front->none;
+        if (pool != &obm_no_pool && obm_pool_live(heap, pool) == 0) {
+            front->current[place] = &obm_no_pool;
             pool_release(heap, pool);
         }
     }

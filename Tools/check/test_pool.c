@@ -177,7 +177,7 @@ TEST(retiring_gives_up_current_pages_without_a_block)
     EXPECT(obm_free(heap, block));
     obm_pools_retire(heap);
     EXPECT_EQUAL(pool_of(heap, block)->state, OBM_POOL_FREE);
-    EXPECT_SAME(heap->front->current[LARGE_CLASS], &heap->front->none);
+    EXPECT_SAME(heap->front->current[LARGE_CLASS], &obm_no_pool);
     EXPECT_SAME(heap->front->current[SMALL_CLASS], pool_of(heap, kept));
     EXPECT_VALID(heap);
     void *again = obm_malloc(heap, LARGE);

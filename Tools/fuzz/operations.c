@@ -160,17 +160,6 @@ grant_everything(void)
     fake.refuse_hints = fake.refuse_purges = foreign.refuse = false;
 }
 
-/* The place that stands for none in a front is in another front after this. */
-static void
-copy_none(struct obm_front *front, const struct obm_front *original)
-{
-    for (unsigned place = 0; place < OBM_SMALL_CLASSES; place++) {
-        if (front->current[place] == &original->none) {
-            front->current[place] = &front->none;
-        }
-    }
-}
-
 /* Keep what the heap leaves behind, so that its blocks can be looked at, and
    its memory be returned when the run is over. */
 static void
@@ -184,8 +173,6 @@ keep_abandoned(struct place *place)
     left->heap = *heap;
     left->heap.secure.quarantine = NULL;    /* emptied, and closed with the heap */
     left->heap.front = left->heap.pools = &left->heap.own_front;
-    copy_none(&left->heap.own_front, &heap->own_front);
-    copy_none(&left->heap.longlived.front, &heap->longlived.front);
     left->world = place->world;
     left->world.heap = &left->heap;
 }
@@ -648,7 +635,7 @@ run_front(struct place *place, struct input *input)
     REQUIRE_SHADOW(heap->front != old);
     REQUIRE_SHADOW(old->window_limit == 0);
     for (unsigned c = 0; c < OBM_SMALL_CLASSES; c++) {
-        REQUIRE_SHADOW(old->current[c] == &old->none);
+        REQUIRE_SHADOW(old->current[c] == &obm_no_pool);
     }
 }
 

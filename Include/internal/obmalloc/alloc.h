@@ -13,8 +13,10 @@
    system's malloc then. */
 OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
 
-/* The same for a request that is small. */
+/* The same for a request that is small, while no thread gets long-lived blocks, and while
+   one does. */
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
+OBM_API void *obm_malloc_beside_marks(struct obm_heap *heap, size_t size);
 
 /* The same for a request that obm_malloc_fast() has refused: it is not small, or the current
    pool of its class has no block, or a thread gets long-lived blocks: while one does, every
@@ -25,13 +27,8 @@ obm_malloc_refused(struct obm_heap *heap, size_t size)
     if (obm_size_class(size) >= OBM_SMALL_CLASSES) {
         return obm_medium_malloc(heap, size);
     }
-    if (OBM_UNLIKELY(heap->longlived.marks != NULL)) {
-        void *block = obm_malloc_fast(obm_front_in_use(heap), size);
-        if (OBM_LIKELY(block != NULL)) {
-            return block;
-        }
-    }
-    return obm_malloc_slow(heap, size);
+    return OBM_UNLIKELY(heap->longlived.marks != NULL) ? obm_malloc_beside_marks(heap, size)
+                                                       : obm_malloc_slow(heap, size);
 }
 
 /* The same, with every byte 0. */

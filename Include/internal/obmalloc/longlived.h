@@ -56,13 +56,6 @@ obm_class_in_force(const struct obm_heap *heap, unsigned size_class)
            ? obm_long_class(size_class) : size_class;
 }
 
-/* The front from which a small request of the calling thread is served. */
-OBM_INLINE struct obm_front *
-obm_front_in_use(struct obm_heap *heap)
-{
-    return OBM_LIKELY(obm_is_marked(heap)) ? &heap->longlived.front : heap->pools;
-}
-
 /* The front that has the current pool of a small class, and where in its arrays. */
 
 OBM_INLINE struct obm_front *

@@ -437,8 +437,10 @@ struct obm_front {
     struct obm_pool *current[OBM_SMALL_CLASSES];
     uintptr_t region[OBM_SMALL_CLASSES]; /* what a link into the current pool leaves out:
                                            its address without the low 16 bits */
-    struct obm_pool none;       /* stands for none in current: never has a block */
 };
+
+/* Stands for none in obm_front.current: it never has a block, and is never written. */
+OBM_API struct obm_pool obm_no_pool;
 
 /* The initial value of a static front that is called before it is opened. */
 #define OBM_TIMES_32(item) \
@@ -447,13 +449,11 @@ struct obm_front {
     item, item, item, item, item, item, item, item, \
     item, item, item, item, item, item, item, item
 #if OBM_SMALL_CLASSES == 32
-#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none)
+#  define OBM_NO_POOLS OBM_TIMES_32(&obm_no_pool)
 #elif OBM_SMALL_CLASSES == 64
-#  define OBM_CURRENT_NONE(front) OBM_TIMES_32(&(front).none), OBM_TIMES_32(&(front).none)
+#  define OBM_NO_POOLS OBM_TIMES_32(&obm_no_pool), OBM_TIMES_32(&obm_no_pool)
 #endif
-#define OBM_CLOSED_FRONT(front) \
-    {0, 0, NULL, {OBM_CURRENT_NONE(front)}, {0}, \
-     {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0}}
+#define OBM_CLOSED_FRONT {0, 0, NULL, {OBM_NO_POOLS}, {0}}
 
 /* A thread whose requests get long-lived blocks, see longlived.c.  The memory is the
    caller's, from obm_longlived_enter() to the obm_longlived_exit() that returns it. */

@@ -11,7 +11,7 @@
    on the main heap (CPython's tests do): its maker must see to it that no two
    threads run, as with stock pymalloc. */
 
-static struct obm_front obm_python_front = OBM_CLOSED_FRONT(obm_python_front);
+static struct obm_front obm_python_front = OBM_CLOSED_FRONT;
 
 /* What the ordinary way counts in a build with --enable-pystats; in others
    nothing is left of this, nor in versions before 3.11. */
