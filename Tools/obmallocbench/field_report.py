@@ -239,7 +239,7 @@ def draw_programs(axes, document: dict, programs: Sequence[dict], colours: dict[
     axes.grid(axis="x", color="#eeeeee", linewidth=0.8)
     axes.set_axisbelow(True)
     bare(axes, ("left",))
-    axes.tick_params(axis="y", length=0)
+    axes.tick_params(axis="y", length=0, labelsize=9)
 
 
 def figure_of(document: dict, bare: Callable):
@@ -256,7 +256,7 @@ def figure_of(document: dict, bare: Callable):
     figure = Figure(figsize=(10.5, 2.1 + 0.13 * half * (len(colours) + 1)))
     panels = figure.subplots(1, len(columns), squeeze=False)[0]
     tall = figure.get_size_inches()[1]
-    figure.subplots_adjust(left=0.15, right=0.985, top=1 - 0.88 / tall, bottom=1.05 / tall,
+    figure.subplots_adjust(left=0.16, right=0.985, top=1 - 0.88 / tall, bottom=1.05 / tall,
                            wspace=0.44)
     for axes, part in zip(panels, columns):
         draw_programs(axes, document, part, colours, max(end, 1.0), bare)
