@@ -13,14 +13,15 @@ Linux only; Python 3.8 or newer.
 """
 import os
 import statistics
-import subprocess
 import sys
 
+import preloaded
+
+SCRIPT = "arenas.py"
 THREADS = (2, 4, 8, 16)
 ARMS = {"leave": {"PYTHONOBMALLOC": "malloc=leave"}, "one": {"PYTHONOBMALLOC": "malloc=one"},
         "two": {"PYTHONOBMALLOC": "malloc=one", "MALLOC_ARENA_MAX": "2"}}
 ROUNDS = 5
-LIMIT_SECONDS = 600
 
 # What one thread does: (package, preparation, body).
 PROGRAMS = {
@@ -68,19 +69,11 @@ print(cpu, elapsed, resident / 1024)
 def run(python, library, packages, name, threads, arm):
     """Return CPU seconds, elapsed seconds and resident MiB of one run; end with one line if it fails."""
     package, prepare, body = PROGRAMS[name]
-    path = [os.path.dirname(os.path.dirname(library))]
-    if package:
-        path += [os.path.join(packages, folder) for folder in os.listdir(packages)
-                 if folder.endswith("-" + package)]
+    folders = [os.path.join(packages, folder) for folder in os.listdir(packages)
+               if package and folder.endswith("-" + package)]
     code = FRAME.format(prepare=prepare, body=body.replace("\n", "\n    "), threads=threads)
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
-    environment.update(ARMS[arm], LD_PRELOAD=library, PYTHONPATH=os.pathsep.join(path))
-    done = subprocess.run([python, "-c", code], env=environment, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, timeout=LIMIT_SECONDS, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f"arenas.py: {name} with {arm} ended with status {done.returncode}: {last}")
-    return [float(word) for word in done.stdout.split()]
+    return [float(word) for word in preloaded.run(
+        SCRIPT, f"{name} with {arm}", python, library, code, folders=folders, **ARMS[arm])]
 
 
 def compare(arguments, name, threads, rounds):
@@ -99,17 +92,12 @@ def compare(arguments, name, threads, rounds):
               flush=True)
 
 
-def main(arguments):
-    if len(arguments) not in (3, 4):
+def main(words):
+    if len(words) not in (3, 4):
         sys.exit("usage: arenas.py PYTHON LIBRARY PACKAGES [ROUNDS]")
-    python, library, packages = arguments[0], *map(os.path.abspath, arguments[1:3])
-    for path in (library, packages):
-        if not os.path.exists(path):
-            sys.exit(f"arenas.py: {path} is not there; make bench-field makes it")
-    try:
-        rounds = max(int(arguments[3]), 1) if len(arguments) == 4 else ROUNDS
-    except ValueError:
-        sys.exit(f"arenas.py: {arguments[3]} is not a number of rounds")
+    python, library, packages = words[0], *map(os.path.abspath, words[1:3])
+    preloaded.check_paths(SCRIPT, (library, packages), "make bench-field")
+    rounds = preloaded.rounds_of(SCRIPT, words[3:], ROUNDS)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(f"{'program':7} {'threads':>7} {'arenas':6} {'CPU':>22} {'elapsed':>22} {'RSS':>6}")
     for name in PROGRAMS:

@@ -11,10 +11,11 @@ such as 0.05 for a test.
 Linux only; Python 3.9 or newer.
 """
 import os
-import subprocess
 import sys
 
-LIMIT_SECONDS = 900
+import preloaded
+
+SCRIPT = "moving.py"
 
 # What every program has: sizes, and the line that it writes at the end.
 COMMON = """
@@ -148,20 +149,6 @@ print(os.read(read, 100).decode(), obmalloc.stats()["live_bytes"] - start[1])
 }
 
 
-def run(python, library, program, way, share):
-    """Return (bytes resident, bytes that stay) of one run; end with one line if it fails."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    if library != "-":
-        environment.update(LD_PRELOAD=library, PYTHONPATH=os.path.dirname(os.path.dirname(library)))
-    done = subprocess.run([python, "-c", COMMON + CODE[program], way, str(share)], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=LIMIT_SECONDS,
-                          check=False)
-    if done.returncode != 0 or done.stderr:
-        last = done.stderr.strip().split("\n")[-1]
-        sys.exit(f"moving.py: {program}, {way}, ended with status {done.returncode}: {last}")
-    return [int(word) for word in done.stdout.split()]
-
-
 def main(words):
     if not 2 <= len(words) <= 3:
         sys.exit("usage: moving.py PYTHON LIBRARY [SHARE]")
@@ -172,14 +159,15 @@ def main(words):
         share = 0.0
     if not 0 < share <= 1:
         sys.exit(f"moving.py: SHARE must be a number above 0, at most 1, not {words[2]!r}")
-    for path in [python] + ([library] if library != "-" else []):
-        if not os.path.exists(path):
-            sys.exit(f"moving.py: {path} is not there; make preload makes the library")
+    if library != "-":
+        library = os.path.abspath(library)
+        preloaded.check_paths(SCRIPT, [library], "make preload")
+    preloaded.check_paths(SCRIPT, [python], "make stock")
     print("| program | way | MiB resident | MiB of blocks |\n|---|---|---:|---:|")
     for program, ways in PROGRAMS.items():
         for way in ways:
-            resident, stays = run(python, os.path.abspath(library) if library != "-" else library,
-                                  program, way, share)
+            resident, stays = map(int, preloaded.run(SCRIPT, f"{program}, {way},", python, library,
+                                                     COMMON + CODE[program], way, str(share)))
             print(f"| {program} | {way} | {resident / 2**20:.1f} | {stays / 2**20:.1f} |", flush=True)
 
 

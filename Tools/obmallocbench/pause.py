@@ -18,11 +18,12 @@ Linux only; Python 3.8 or newer.
 """
 import os
 import statistics
-import subprocess
 import sys
 
+import preloaded
+
+SCRIPT = "pause.py"
 ROUNDS = 9
-LIMIT_SECONDS = 300
 CASES = {"gil": ("retain=all", """
 rows = [(i, str(i)) for i in range(1_500_000)]
 kept = rows[::300]
@@ -68,28 +69,16 @@ print(alone, beside, (before - after) / 1024)
 def run(python, library, case):
     """Return the longest times without trim() and with it, ms, and the MiB that it gave back."""
     settings, prepare = CASES[case]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("MALLOC_")}
-    environment.update(LD_PRELOAD=library, PYTHONOBMALLOC=settings,
-                       PYTHONPATH=os.path.dirname(os.path.dirname(library)))
-    done = subprocess.run([python, "-c", FRAME.format(prepare=prepare)], env=environment,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=LIMIT_SECONDS, check=False)
-    if done.returncode != 0:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f"pause.py: {case} ended with status {done.returncode}: {last}")
-    return [float(word) for word in done.stdout.split()]
+    return [float(word) for word in preloaded.run(
+        SCRIPT, case, python, library, FRAME.format(prepare=prepare), PYTHONOBMALLOC=settings)]
 
 
-def main(arguments):
-    if len(arguments) not in (2, 3):
+def main(words):
+    if len(words) not in (2, 3):
         sys.exit("usage: pause.py PYTHON LIBRARY [ROUNDS]")
-    python, library = arguments[0], os.path.abspath(arguments[1])
-    if not os.path.exists(library):
-        sys.exit(f"pause.py: {library} is not there; make preload makes it")
-    try:
-        rounds = max(int(arguments[2]), 1) if len(arguments) == 3 else ROUNDS
-    except ValueError:
-        sys.exit(f"pause.py: {arguments[2]} is not a number of rounds")
+    python, library = words[0], os.path.abspath(words[1])
+    preloaded.check_paths(SCRIPT, [library], "make preload")
+    rounds = preloaded.rounds_of(SCRIPT, words[2:], ROUNDS)
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
     print(f"{'case':8} {'longest alone, ms':>24} {'beside trim(), ms':>24} {'given back, MiB':>16}")
     for case in CASES:
