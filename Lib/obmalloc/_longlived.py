@@ -34,9 +34,9 @@ class longlived(_obmalloc.Entries):
     Blocks of up to 32 KiB, the objects' and those of their tables, lie in runs of their own,
     so that what comes and goes leaves no holes around them, and they keep none of its pages.
     It is for code that makes what stays and little else: what else it makes leaves holes
-    in these pages, which later blocks of the same kind fill.  While
-    a thread is inside, mallocs of all threads cost up to 2.5 times as much, and frees of more
-    than 512 bytes cost more, too; other frees cost what they always do.
+    in these pages, which later blocks of the same kind fill.  While a thread is inside, mallocs
+    of all threads cost about twice as much, and frees of more than 512 bytes cost more, too;
+    other frees cost what they always do.
 
     Inside is the thread that entered, from there to the exit, also by an exception.  Other
     threads are not, nor is an interpreter with a heap of its own that this thread calls
@@ -46,7 +46,8 @@ class longlived(_obmalloc.Entries):
 
     A thread is inside while a generator or coroutine is suspended inside, too, and what it runs
     then is treated alike: so `yield` and `await` should not stand there.  One that is closed in
-    another thread ends it for the thread that entered.  Functions that suspend are refused as
+    another thread ends it for the thread that entered, if only one has entered by that object.
+    Functions that suspend are refused as
     a decorator's argument (TypeError), as are classes.
 
     Entering raises RuntimeError where obmalloc does not serve the program (see active()), and
