@@ -263,12 +263,14 @@ def count_junit(file: Path, output: str) -> Optional[Counts]:
 
 
 def _summary() -> int:
-    """Print the sum over all steps, as the very last line."""
+    """Print the steps that failed, and as the very last line the sum over all steps."""
     total = dict.fromkeys(("passed", "failed", "flaky"), 0)
-    for file in places.COUNTS.glob("*.json"):
+    for file in sorted(places.COUNTS.glob("*.json")):
         counts = files.read_json(file, {"failed": 1})
         for kind in total:
             total[kind] += int(counts.get(kind, 0))
+        if counts.get("failed"):
+            say(f"{counts['failed']} failed in {file.stem}")
     if total["flaky"]:
         say(f"{total['flaky']} flaky: failed, and passed when repeated alone; above, each after FLAKY:")
     print(f"{total['passed']} passed, {total['failed']} failed", flush=True)

@@ -199,6 +199,7 @@ class SuiteTest(RepositoryCase):
             suite._step("a", error)
         suite._step("b", step)
         self.assertEqual(self.summary(), (1, "7 passed, 2 failed"))
+        self.assertRegex(self.output.getvalue(), "\nobmalloc: 1 failed in a\nobmalloc: 1 failed in b\n7 passed")
 
 
 if __name__ == "__main__":
