@@ -142,15 +142,16 @@ AGAIN = {"--again": switch("run what was measured as well")}
 FILE = {"file": {"type": Path, "metavar": "JSON", "help": "a report, such as obj.json"}}
 
 
-def preloading(arms: tuple[str, ...], words: str) -> Options:
+def preloading(arms: tuple[str, ...], words: str, services: bool = False) -> Options:
     """Return what it takes to preload into an interpreter that was built without obmalloc, how often
-    it runs, and where files go. arms: by default. words: what the interpreter does."""
+    it runs, and where files go. arms: by default. words: what the interpreter does. services: as
+    allocators.names_with()."""
     return {
         "--python": python(f"the interpreter that {words}, one built without obmalloc"),
         "--library": {"required": True, "metavar": "FILE", "type": Path,
                       "help": "obmalloc's library, to be preloaded"},
         "--packages": folder("where packages of PyPI go"),
-        "--arms": some_of(allocators.names_with(library=True, patched=False), arms,
+        "--arms": some_of(allocators.names_with(library=True, patched=False, services=services), arms,
                           f"; stock always runs (default: {' '.join(arms)})"),
         "--runs": number("runs of each arm", ROUNDS), **REPORT, **PICTURE}
 
@@ -256,7 +257,7 @@ def commands() -> list[Command]:
                               "help": "for pyperformance run (after --), such as: -- --fast "
                                       "-b go,nbody"}}),
         Command(picture.SERVICE, "run services under load (needs wrk)", run_web_service, {
-                    **preloading(service.ARMS, "serves"), "--services": some_of(service.SERVICES),
+                    **preloading(service.ARMS, "serves", services=True), "--services": some_of(service.SERVICES),
                     **of_workload(service.OPTIONS)}),
         Command(picture.FIELD, "run programs on libraries that people use", run_field, {
                     **preloading(field.ARMS, "runs them"), **LIMIT,

@@ -26,6 +26,7 @@ MALLOC = {"PYTHONMALLOC": "malloc"}
 THRESHOLD_BYTES = "131072"
 TUNED_JEMALLOC = "background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0,narenas:1"
 TRIM = {"OBMALLOCBENCH_TRIM": "1"}  # a workload that sees it calls malloc_trim(0) once at its end
+MOVE = "OBMALLOCBENCH_MOVE"         # what a service of web/ does that sees it: keep, or compact
 # Debian's mimalloc 2.0 calls it decommit delay, and has one more for whole segments.
 PURGE_AT_ONCE = {"MIMALLOC_PURGE_DELAY": "0", "MIMALLOC_DECOMMIT_DELAY": "0",
                  "MIMALLOC_SEGMENT_DECOMMIT_DELAY": "0"}
@@ -86,6 +87,10 @@ ALLOCATORS = {allocator.name: allocator for allocator in (
               "system's malloc", STOCK, {"PYTHONOBMALLOC": MEDIUM_OFF}, (OURS,)),
     Allocator("obmalloc,background=1", "obmalloc preloaded, its thread is there from the start", STOCK,
               {"PYTHONOBMALLOC": "background=1"}, (OURS,)),
+    Allocator("obmalloc,keep", "obmalloc preloaded, what is remembered are copies of keep()", STOCK,
+              {MOVE: "keep"}, (OURS,)),
+    Allocator("obmalloc,compact", "obmalloc preloaded, a thread calls compact(budget=0.002) every two "
+              "seconds", STOCK, {MOVE: "compact"}, (OURS,)),
     Allocator("obmalloc+jemalloc", "obmalloc preloaded, and jemalloc for the rest", STOCK,
               libraries=(OURS, "jemalloc")),
     Allocator("arena-max=1", "stock, MALLOC_ARENA_MAX=1", STOCK, {"MALLOC_ARENA_MAX": "1"}),
@@ -120,12 +125,16 @@ ALLOCATORS = {allocator.name: allocator for allocator in (
     Allocator(AGAIN, "stock a second time, at the end of each round", STOCK),
 )}
 
+MOVING = tuple(name for name, allocator in ALLOCATORS.items() if MOVE in allocator.environment)
 
-def names_with(library: bool, patched: bool) -> tuple[str, ...]:
-    """Return the names of the arms for whom has a patched interpreter, or our library, or both."""
+
+def names_with(library: bool, patched: bool, services: bool = False) -> tuple[str, ...]:
+    """Return the names of the arms for whom has a patched interpreter, or our library, or both.
+    services: also of those that only services have."""
     return tuple(name for name, allocator in ALLOCATORS.items()
                  if (patched or allocator.interpreter != PATCHED)
-                 and (library or OURS not in allocator.libraries))
+                 and (library or OURS not in allocator.libraries)
+                 and (services or name not in MOVING))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,7 +29,7 @@ from .document import SERVICE_FORMAT
 from .errors import BenchmarkError
 
 APPLICATION = Path(__file__).resolve().parent / "web"
-ARMS = (allocators.STOCK, allocators.OURS, "arena-max=1", "malloc_trim", "jemalloc-tuned",
+ARMS = (allocators.STOCK, allocators.OURS, *allocators.MOVING, "arena-max=1", "malloc_trim", "jemalloc-tuned",
         "mimalloc3-purge")
 LOAD, IDLE, HEALTH = PHASES = ("load", "idle", "health")
 OPTIONS = {"workers": 2, "connections": 4, LOAD: 30, IDLE: 30, HEALTH: 30}   # the phases in seconds
@@ -75,8 +75,8 @@ def pss_bytes(pid: int, field: str = "Pss") -> int:
 
 
 def together(told: Sequence[dict], anonymous: int) -> dict:
-    """Return what processes told of who keeps their memory (measure.kept_by()) as if they were one;
-    what one of them does not know is not known. anonymous: bytes of all, as Pss."""
+    """Return what processes told of their memory (web/telling.py) as if they were one; what one of
+    them does not know is not known. anonymous: bytes of all, as Pss."""
     def sums(name: str) -> dict | None:
         parts = [one[name] for one in told]
         if None in parts:
@@ -86,7 +86,8 @@ def together(told: Sequence[dict], anonymous: int) -> dict:
     arenas = [one["pymalloc_arena_bytes"] for one in told]
     return {"anonymous_bytes": anonymous or None, "mallinfo": sums("mallinfo"),
             "allocator": sums("allocator"),
-            "pymalloc_arena_bytes": None if None in arenas else sum(arenas)}
+            "pymalloc_arena_bytes": None if None in arenas else sum(arenas),
+            "remembered_bytes": sum(one["remembered_bytes"] for one in told)}
 
 
 class Service:

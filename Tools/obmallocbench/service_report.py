@@ -65,15 +65,30 @@ def columns_of(service: dict) -> list[Column]:
     return result
 
 
+def remembered(run: dict) -> float:
+    """Return the MiB that are remembered at the end of a run, more than at its base."""
+    return kept.difference(*(run[mark]["remembered_bytes"]
+                             for mark in ("base_kept_by", "end_kept_by")))
+
+
+def small_each(run: dict) -> float | None:
+    """Return the MiB for small objects at the end of a run above its base, for each MiB that it
+    remembers, None if these are not apart from the rest or nothing is remembered."""
+    small, rows = kept_at_the_end(run).small, remembered(run)
+    return small / rows if small > 0 and rows > 0 else None
+
+
 def parts_columns(service: dict) -> list[Column]:
     """Return the columns of who keeps what at the end above the base, a row an arm."""
     arms = service["arms"]
     headings = {**PARTS, "total": "above base"}
-    return [Column("", tuple(arm["name"] for arm in arms), left=True),
-            *(Column(heading, tuple(
-                decimals(median(arm["runs"], lambda run: getattr(kept_at_the_end(run), part)), 1)
-                for arm in arms), rank)
-              for rank, (part, heading) in enumerate(headings.items()))]
+    columns = [Column("", tuple(arm["name"] for arm in arms), left=True)]
+    for rank, (heading, value) in enumerate((
+            *((heading, lambda run, part=part: getattr(kept_at_the_end(run), part))
+              for part, heading in headings.items()), ("remembered", remembered), ("× that", small_each))):
+        columns.append(Column(heading, tuple(decimals(median(arm["runs"], value), 1) for arm in arms),
+                              rank % len(headings)))
+    return columns
 
 
 def text(document: dict, width: int) -> str:

@@ -10,12 +10,15 @@ import threading
 
 from flask import Flask, Response
 
+import remembering
 import reports
 import sessions
 import telling
 
 application = Flask(__name__)
-telling.begin()
+remembering.begin(reports.remembered)
+remembering.begin(sessions.sessions, sessions.lock)
+telling.begin(reports.remembered, sessions.sessions)
 threading.Thread(target=sessions.reap, daemon=True).start()
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import celery
 from celery.signals import worker_init, worker_process_init
 
+import remembering
 import reports
 
 queue = Path(os.environ["OBMALLOCBENCH_QUEUE"])
@@ -23,11 +24,16 @@ application.conf.update(
 
 
 @worker_init.connect
-@worker_process_init.connect
 def begin(**ignored):
     import telling      # not in the client
 
-    telling.begin()
+    telling.begin(reports.remembered)
+
+
+@worker_process_init.connect
+def begin_process(**ignored):
+    remembering.begin(reports.remembered)
+    begin()
 
 
 @application.task

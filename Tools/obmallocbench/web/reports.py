@@ -5,6 +5,8 @@ import datetime
 import json
 import random
 
+import remembering
+
 ROWS = 20_000
 FEW_ROWS = 100
 REMEMBERED = 20_000
@@ -31,7 +33,7 @@ def report(most=ROWS):
     for row in rows:
         groups[row["tags"][0]].append(row["amount"])
     for row in numbers.sample(rows, 20):
-        remembered[numbers.randrange(1 << 30)] = row
+        remembered[numbers.randrange(1 << 30)] = remembering.keep(row)
         if len(remembered) > REMEMBERED:
             remembered.popitem(last=False)
     return json.dumps({"rows": rows, "sums": {key: sum(group) for key, group in groups.items()}}, default=str)

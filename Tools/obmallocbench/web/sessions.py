@@ -2,12 +2,14 @@
 
 A visit finds or makes the session of some user, and adds to it what was looked at. So many come that
 all users are there soon, however fast the service is. A thread removes the sessions that were not used
-for a while; a few users asked to be remembered, and stay.
+for a while; a few users asked to be remembered, and stay: theirs it keeps.
 """
 
 import random
 import threading
 import time
+
+import remembering
 
 USERS = 10_000
 STAYING = 100               # one of so many users is remembered
@@ -32,7 +34,7 @@ class Session:
         self.seen = []
 
     def visit(self, article):
-        self.used = time.monotonic()
+        self.used, self.kept = time.monotonic(), False
         self.seen.append((article, f"/shop/{article}", self.used))
         del self.seen[:-MOST_SEEN]
         self.basket[f"article {article}"] = {"count": 1 + article % 3, "price": article * 0.25}
@@ -53,11 +55,15 @@ def visit():
 
 
 def reap():
-    """Remove the sessions that were not used for a while, again and again."""
+    """Remove the sessions that were not used for a while, or keep them, again and again."""
     while True:
         time.sleep(REAPER_SECONDS)
         limit = time.monotonic() - EXPIRE_SECONDS
         with lock:
             for user in [user for user, session in sessions.items()
-                         if session.used < limit and not session.stays]:
-                del sessions[user]
+                         if session.used < limit and not session.kept]:
+                if sessions[user].stays:
+                    session = sessions[user] = remembering.keep(sessions[user])
+                    session.kept = True
+                else:
+                    del sessions[user]
