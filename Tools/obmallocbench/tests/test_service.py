@@ -8,7 +8,7 @@ from unittest import mock
 
 from shared import packages, processes
 from shared.forms import problems
-from obmallocbench import (document, machine, picture, running, service,
+from obmallocbench import (allocators, document, machine, picture, running, service,
                            service_report)
 from obmallocbench.errors import BenchmarkError
 
@@ -16,6 +16,7 @@ from . import sample
 from .test_run import HAS_MATPLOTLIB, PYTHON, InFolder, run
 
 MEBIBYTE = sample.MEBIBYTE
+LIBRARY = Path(__file__).resolve().parents[3] / "build/preload/obmalloc/_obmalloc.so"
 WRK = """Running 30s test @ http://127.0.0.1:5000/report
   Latency Distribution
      50%  300.00ms
@@ -27,12 +28,14 @@ LEVELS = {"stock": 80, "jemalloc": 90, "obmalloc": 60}      # MiB at the end
 
 
 def kept_by(mebibytes: int, ours: bool) -> dict:
-    """Return what the processes tell: so much is anonymous, half of it of small objects."""
+    """Return what the processes tell: so much is anonymous, half of it of small objects, a quarter
+    remembered."""
     stats = {"resident_pages": mebibytes // 2, "floor_pages": 5, "page_size": MEBIBYTE,
              "metadata_bytes": 0}
     return {"anonymous_bytes": mebibytes * MEBIBYTE, "mallinfo": None,
             "allocator": stats if ours else None,
-            "pymalloc_arena_bytes": 0 if ours else mebibytes // 2 * MEBIBYTE}
+            "pymalloc_arena_bytes": 0 if ours else mebibytes // 2 * MEBIBYTE,
+            "remembered_bytes": mebibytes * MEBIBYTE // 4}
 
 
 def made_up() -> dict:
@@ -90,6 +93,7 @@ class Wrk(unittest.TestCase):
         self.assertEqual(whole["allocator"], {"resident_pages": 20, "floor_pages": 10,
                                               "page_size": MEBIBYTE, "metadata_bytes": 0})
         self.assertEqual(whole["pymalloc_arena_bytes"], 0)
+        self.assertEqual(whole["remembered_bytes"], 10 * MEBIBYTE)
         self.assertIsNone(service.together([ours, kept_by(20, False)], 7)["allocator"])
         self.assertIsNone(service.together([ours], 0)["anonymous_bytes"])
 
@@ -100,7 +104,9 @@ class Small(service.Service):
     title, packages = "a small service", ("nothing",)
 
     def command(self):
-        return [PYTHON, "-c", "import time; import telling; telling.begin(); time.sleep(600)"]
+        return [PYTHON, "-c", "import time; import telling; import remembering; "
+                "remembering.size = lambda values: sum(values) << 20; "
+                "telling.begin({1: 1, 2: 2}, {1: 3}); time.sleep(600)"]
 
     def answers(self):
         return bool(self.tellers())
@@ -116,6 +122,59 @@ class Small(service.Service):
         self.asked.append("health")
 
 
+class Remembering(unittest.TestCase):
+    """What an arm's environment makes of what the services remember."""
+
+    def run_web(self, script: str, **environment: str) -> None:
+        """Run a script beside the services' modules; it must end well and silently."""
+        child = subprocess.run([PYTHON, "-c", script], cwd=service.APPLICATION, timeout=600,
+                               env=machine.clean_environment(environment), capture_output=True, text=True)
+        self.assertEqual((child.returncode, child.stdout, child.stderr), (0, "", ""))
+
+    def moving(self, script: str, arm: str) -> None:
+        """Run a script in one of obmalloc's arms that move."""
+        self.run_web(script, LD_PRELOAD=str(LIBRARY), **allocators.ALLOCATORS[arm].environment)
+
+    def test_other_arms_move_nothing(self):
+        self.run_web("import remembering, sys; row = [1]; remembering.begin({1: row}); "
+                     "assert remembering.keep(row) is row and 'obmalloc' not in sys.modules; "
+                     "assert remembering.threading.active_count() == 1")
+
+    def test_size_has_each_object_once_and_no_class(self):
+        self.run_web("import remembering; from sys import getsizeof as size; "
+                     "text = 'x' * 1000; row = [text, text, {'key': text}, int]; "
+                     "assert remembering.size([row, row]) == sum(map(size, (row, row[2], text, 'key')))")
+
+    @unittest.skipUnless(LIBRARY.exists(), "needs `make preload`")
+    def test_keep(self):
+        self.moving("import remembering, reports; rows, build = [], reports.build_rows; "
+                    "reports.build_rows = lambda count: rows.extend(build(count)) or rows; "
+                    "reports.report(100); made = {row['id']: row for row in rows}; "
+                    "kept = list(reports.remembered.values()); "
+                    "assert len(kept) == 20 and all(made[row['id']] == row for row in kept); "
+                    "assert all(made[row['id']] is not row for row in kept)", "obmalloc,keep")
+
+    @unittest.skipUnless(LIBRARY.exists(), "needs `make preload`")
+    def test_keep_of_sessions_that_stay(self):
+        self.moving("import sessions, threading, time; "
+                    "sessions.EXPIRE_SECONDS, sessions.REAPER_SECONDS = 0.01, 0.01; "
+                    "made = {user: sessions.Session(user) for user in (100, 101)}; "
+                    "[session.visit(7) for session in made.values()]; sessions.sessions.update(made); "
+                    "threading.Thread(target=sessions.reap, daemon=True).start(); "
+                    "exec('while 101 in sessions.sessions or not sessions.sessions[100].kept: time.sleep(0.01)'); "
+                    "assert sessions.sessions[100] is not made[100]; "
+                    "assert sessions.sessions[100].seen == made[100].seen", "obmalloc,keep")
+
+    @unittest.skipUnless(LIBRARY.exists(), "needs `make preload`")
+    def test_compact(self):
+        self.moving("import remembering, threading, time; remembering.COMPACT_SECONDS = 0.01; "
+                    "row, lock = [1000], threading.Lock(); cache = {1: row}; "
+                    "lock.acquire(); remembering.begin(cache, lock); time.sleep(0.1); "
+                    "assert cache[1] is row; lock.release(); "
+                    "exec('while cache[1] is row: time.sleep(0.01)'); assert cache == {1: [1000]}",
+                    "obmalloc,compact")
+
+
 class Run(InFolder):
     ARM = running.Arm("it", "stock", PYTHON, {})
 
@@ -127,6 +186,7 @@ class Run(InFolder):
         self.assertGreater(run_["base_bytes"], MEBIBYTE)
         self.assertGreater(run_["end_kept_by"]["anonymous_bytes"], MEBIBYTE)
         self.assertIn("pymalloc_arena_bytes", run_["base_kept_by"])
+        self.assertEqual(run_["base_kept_by"]["remembered_bytes"], 6 * MEBIBYTE)
 
     def test_one_that_does_not_start(self):
         class Broken(Small):
@@ -185,8 +245,16 @@ class Report(InFolder):
         self.assertTrue(all(len(line) <= 60
                             for line in service_report.text(made_up(), 60).splitlines()))
         parts = [line.split() for line in lines if line.startswith("obmalloc")][1]
-        self.assertEqual(parts, ["obmalloc", "20.0", "0.0", "10.0", "–", "10.0", "0.0"])
+        self.assertEqual(parts, ["obmalloc", "20.0", "0.0", "10.0", "–", "10.0", "0.0", "5.0",
+                                 "2.0"])
         self.assertIn("Skipped: x: none.", lines)
+
+    def test_small_objects_that_are_not_apart_have_no_ratio(self):
+        made = made_up()
+        for run_ in made["services"][0]["arms"][1]["runs"]:
+            run_["end_kept_by"]["pymalloc_arena_bytes"] = run_["base_kept_by"]["pymalloc_arena_bytes"]
+        lines = service_report.text(made, 200).splitlines()
+        self.assertRegex([line for line in lines if line.startswith("jemalloc")][1], r" 12\.5 +–$")
 
     @unittest.skipUnless(HAS_MATPLOTLIB, "needs Matplotlib")
     def test_picture(self):
