@@ -95,6 +95,7 @@ class Service:
 
     title = ""
     packages: tuple[str, ...] = ()
+    keeps = True            # what it remembers stays as it is, so that it may be a copy of keep()
 
     def __init__(self, arm: running.Arm, folder: Path, parameters: dict[str, int]):
         """folder: of the packages. parameters: as OPTIONS."""
@@ -278,6 +279,7 @@ class Sessions(WebService):
     """Sessions of many users, most of which expire."""
 
     title, path, small = "gunicorn and Flask, sessions", "visit", "visit"
+    keeps = False
 
 
 class Jobs(Service):
@@ -338,6 +340,12 @@ def run_arm(kind: type[Service], arm: running.Arm, folder: Path, parameters: dic
             "end_kept_by": after, "samples": service.samples}
 
 
+def arms_of(kind: type[Service], arms: Sequence[allocators.Found]) -> list[allocators.Found]:
+    """Return those of the arms in which such a service runs."""
+    return [found for found in arms
+            if kind.keeps or found.arm.environment.get(allocators.MOVE) != "keep"]
+
+
 def run_service(sources: allocators.Sources, services: Sequence[str], names: Sequence[str],
                 parameters: dict[str, int], runs: int, progress: Callable[[str], None]) -> dict:
     """Run everything and return the document.
@@ -357,9 +365,10 @@ def run_service(sources: allocators.Sources, services: Sequence[str], names: Seq
     parts = []
     for key, kind in kinds.items():
         folder, versions = provided[key]
-        results: dict[str, list] = {found.arm.name: [] for found in arms}
+        own = arms_of(kind, arms)
+        results: dict[str, list] = {found.arm.name: [] for found in own}
         for number in range(runs):
-            for found in arms:
+            for found in own:
                 progress(f"{kind.title}, round {number + 1} of {runs}: {found.arm.name}")
                 results[found.arm.name].append(run_arm(kind, found.arm, folder, parameters))
         parts.append({"key": key, "title": kind.title, "packages": versions,

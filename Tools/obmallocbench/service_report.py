@@ -12,8 +12,12 @@ from .table import Column, decimals, fitting, render
 
 FOOTNOTE = ("MiB: Pss of all processes of a service together, medians of {runs} run{s} an arm, arms in "
             "turn; base: warmed by some requests, before the load; load, idle, health: at the end of "
-            "each; above base: of the last, who keeps it. req/s, p99: what wrk says, or the client of "
-            "Celery; × stock: medians of the paired ratios, the least and the greatest in parentheses.")
+            "each; above base: of the last, who keeps it; malloc, free has in it the pages that a "
+            "worker shared with its parent at the base and has written to since. remembered: the "
+            "objects that the service is there to remember, by sys.getsizeof(), above the base; × that: "
+            "what the allocator of small objects holds above the base, for each MiB of them. req/s, "
+            "p99: what wrk says, or the client of Celery; × stock: medians of the paired ratios, the "
+            "least and the greatest in parentheses.")
 PANEL_INCHES = 2.4
 
 

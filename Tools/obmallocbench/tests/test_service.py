@@ -155,17 +155,6 @@ class Remembering(unittest.TestCase):
                     "assert all(made[row['id']] is not row for row in kept)", "obmalloc,keep")
 
     @unittest.skipUnless(LIBRARY.exists(), "needs `make preload`")
-    def test_keep_of_sessions_that_stay(self):
-        self.moving("import sessions, threading, time; "
-                    "sessions.EXPIRE_SECONDS, sessions.REAPER_SECONDS = 0.01, 0.01; "
-                    "made = {user: sessions.Session(user) for user in (100, 101)}; "
-                    "[session.visit(7) for session in made.values()]; sessions.sessions.update(made); "
-                    "threading.Thread(target=sessions.reap, daemon=True).start(); "
-                    "exec('while 101 in sessions.sessions or not sessions.sessions[100].kept: time.sleep(0.01)'); "
-                    "assert sessions.sessions[100] is not made[100]; "
-                    "assert sessions.sessions[100].seen == made[100].seen", "obmalloc,keep")
-
-    @unittest.skipUnless(LIBRARY.exists(), "needs `make preload`")
     def test_compact(self):
         self.moving("import remembering, threading, time; remembering.COMPACT_SECONDS = 0.01; "
                     "row, lock = [1000], threading.Lock(); cache = {1: row}; "
@@ -187,6 +176,14 @@ class Run(InFolder):
         self.assertGreater(run_["end_kept_by"]["anonymous_bytes"], MEBIBYTE)
         self.assertIn("pymalloc_arena_bytes", run_["base_kept_by"])
         self.assertEqual(run_["base_kept_by"]["remembered_bytes"], 6 * MEBIBYTE)
+
+    def test_arms_of_a_service(self):
+        found = [mock.Mock(arm=running.Arm(name, "stock", PYTHON, allocators.ALLOCATORS[name].environment))
+                 for name in ("stock", *allocators.MOVING)]
+        self.assertEqual([one.arm.name for one in service.arms_of(service.Reports, found)],
+                         ["stock", "obmalloc,keep", "obmalloc,compact"])
+        self.assertEqual([one.arm.name for one in service.arms_of(service.Sessions, found)],
+                         ["stock", "obmalloc,compact"])
 
     def test_one_that_does_not_start(self):
         class Broken(Small):

@@ -2,14 +2,12 @@
 
 A visit finds or makes the session of some user, and adds to it what was looked at. So many come that
 all users are there soon, however fast the service is. A thread removes the sessions that were not used
-for a while; a few users asked to be remembered, and stay: theirs it keeps.
+for a while; a few users asked to be remembered, and stay.
 """
 
 import random
 import threading
 import time
-
-import remembering
 
 USERS = 10_000
 STAYING = 100               # one of so many users is remembered
@@ -34,7 +32,7 @@ class Session:
         self.seen = []
 
     def visit(self, article):
-        self.used, self.kept = time.monotonic(), False
+        self.used = time.monotonic()
         self.seen.append((article, f"/shop/{article}", self.used))
         del self.seen[:-MOST_SEEN]
         self.basket[f"article {article}"] = {"count": 1 + article % 3, "price": article * 0.25}
@@ -55,15 +53,11 @@ def visit():
 
 
 def reap():
-    """Remove the sessions that were not used for a while, or keep them, again and again."""
+    """Remove the sessions that were not used for a while, again and again."""
     while True:
         time.sleep(REAPER_SECONDS)
         limit = time.monotonic() - EXPIRE_SECONDS
         with lock:
             for user in [user for user, session in sessions.items()
-                         if session.used < limit and not session.kept]:
-                if sessions[user].stays:
-                    session = sessions[user] = remembering.keep(sessions[user])
-                    session.kept = True
-                else:
-                    del sessions[user]
+                         if session.used < limit and not session.stays]:
+                del sessions[user]
