@@ -280,6 +280,54 @@ copying_end(struct copying *copying)
     }
 }
 
+/* What can be copied -------------------------------------------------------------------- */
+
+/* Whether a copy refers to the very same object. */
+static bool
+copy_shares(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    if (type == &PyUnicode_Type) {
+        return has_interned_bits(object);
+    }
+    return object == Py_None || type == &PyBool_Type || type == &PyModule_Type
+           || objects_is_type(object);
+}
+
+/* Whether an object is shared, or of a type that can be copied.  Items are asked before their
+   container is copied, so that little is done in vain where one of them is an instance. */
+static bool
+copy_knows(PyObject *object)
+{
+    PyTypeObject *type = Py_TYPE(object);
+    return type == &PyUnicode_Type || type == &PyLong_Type || type == &PyFloat_Type
+           || type == &PyDict_Type || type == &PyList_Type || type == &PyTuple_Type
+           || type == &PySet_Type || type == &PyFrozenSet_Type || type == &PyBytes_Type
+           || type == &PyByteArray_Type || type == &PyComplex_Type || copy_shares(object);
+}
+
+static bool
+copy_knows_items(PyObject *list)
+{
+    Py_ssize_t i = PyList_Size(list) - 1;
+    while (i >= 0 && copy_knows(PyList_GetItem(list, i))) {
+        i--;
+    }
+    return i < 0;
+}
+
+static bool
+copy_knows_values(PyObject *dict)
+{
+    PyObject *key, *value;
+    Py_ssize_t position = 0;
+    bool known = true;
+    while (known && PyDict_Next(dict, &position, &key, &value)) {
+        known = copy_knows(value);
+    }
+    return known;
+}
+
 /* What refers to others ----------------------------------------------------------------- */
 
 static PyObject *copy_object(struct copying *copying, PyObject *object, uint32_t references);
@@ -288,7 +336,7 @@ static PyObject *
 copy_list(struct copying *copying, PyObject *list, bool noted)
 {
     Py_ssize_t size = PyList_Size(list), i;
-    PyObject *copy = PyList_New(size);
+    PyObject *copy = copy_knows_items(list) ? PyList_New(size) : NULL;
     if (copy == NULL) {
         return NULL;
     }
@@ -352,7 +400,7 @@ copy_entry(struct copying *copying, PyObject *copy, PyObject *key, PyObject *val
 static PyObject *
 copy_dict(struct copying *copying, PyObject *dict, bool noted)
 {
-    PyObject *key, *value, *copy = PyDict_New();
+    PyObject *key, *value, *copy = copy_knows_values(dict) ? PyDict_New() : NULL;
     if (copy == NULL) {
         return NULL;
     }
@@ -433,18 +481,6 @@ copy_container(struct copying *copying, PyObject *object, bool noted)
 }
 
 /* Objects --------------------------------------------------------------------------------- */
-
-/* Whether a copy refers to the very same object. */
-static bool
-copy_shares(PyObject *object)
-{
-    PyTypeObject *type = Py_TYPE(object);
-    if (type == &PyUnicode_Type) {
-        return has_interned_bits(object);
-    }
-    return object == Py_None || type == &PyBool_Type || type == &PyModule_Type
-           || objects_is_type(object);
-}
 
 static PyObject *
 copy_anew(struct copying *copying, PyObject *object, bool noted)
