@@ -3,8 +3,8 @@
 
    They are what pickle would make of them: interned strings, classes and modules are shared,
    what the value refers to several times is copied once, and cycles stay cycles.  It costs
-   neither the pickle nor the calls of Python that ask what is shared.  Whatever is not of
-   exactly one of these types, lies too deep, or changes meanwhile makes it give up without
+   neither the pickle nor the calls of Python that ask what is shared.  An object that is not
+   of exactly one of these types, lies too deep, or changes meanwhile makes it give up without
    a trace; then pickle copies the whole value.
 
    Which objects need to be remembered: those with more references than the one that has
@@ -248,7 +248,7 @@ copying_note(struct copying *copying, PyObject *object, PyObject *copy)
     }
 }
 
-/* Nobody gets the copies, so those that refer to each other must not stay for the collector. */
+/* The copies are dropped, so those that refer to each other must not wait for the collector. */
 static void
 copying_empty_copies(const struct copying *copying)
 {
@@ -418,8 +418,8 @@ copy_dict(struct copying *copying, PyObject *dict, bool noted)
     return copy;
 }
 
-/* A list of copies of what is in a set.  The collector does not know of it, so nobody else
-   changes it. */
+/* A list of copies of what is in a set.  The collector does not know of it, so no other
+   code changes it. */
 static PyObject *
 copy_elements(struct copying *copying, PyObject *set)
 {

@@ -21,10 +21,11 @@ import obmalloc
 from obmalloc.loading import _obmalloc
 
 DEEPEST = 100               # COPY_DEEPEST
-STRINGS = ('', 'a', '\0', '\x7f', '\xe9', '\u20ac', '\U0001f600', 'ascii text', 'caf\xe9 \xff', '5 \u20ac', 'smile \U0001f600',
-           '\ud800', 'lone \udfff', '\ud83d\ude00', 'x' * 10_000, '\xe9' * 10_000, '\u20ac' * 10_000, '\U0001f600' * 10_000)
-NUMBERS = tuple(sign * (1 << bits) + more for bits in (0, 3, 8, 9, 15, 29, 30, 31, 32, 60, 62, 63, 64, 90, 1000, 100_000)
-                for sign in (1, -1) for more in (-1, 0, 1))
+STRINGS = ('', 'a', '\0', '\x7f', '\xe9', '\u20ac', '\U0001f600', 'ascii text', 'caf\xe9 \xff', '5 \u20ac',
+           'smile \U0001f600', '\ud800', 'lone \udfff', '\ud83d\ude00',
+           'x' * 10_000, '\xe9' * 10_000, '\u20ac' * 10_000, '\U0001f600' * 10_000)
+BITS = 0, 3, 8, 9, 15, 29, 30, 31, 32, 60, 62, 63, 64, 90, 1000, 100_000
+NUMBERS = tuple(sign * (1 << bits) + more for bits in BITS for sign in (1, -1) for more in (-1, 0, 1))
 FLOATS = (0.0, -0.0, 1.5, -1e300, 5e-324, float('inf'), float('-inf'), float('nan'),
           struct.unpack('<d', b'\1\2\3\4\5\6\xf8\x7f')[0])
 
@@ -289,7 +290,8 @@ class CopyTests(unittest.TestCase):
 
     def test_nothing_stays_behind(self):
         texts, inner = [fresh(text) for text in STRINGS[7:]], [1000]
-        value = {'texts': texts, 'inner': inner, 'set': {1000, texts[0]}, 'tuple': (inner, texts), 'list': [inner, inner]}
+        value = {'texts': texts, 'inner': inner, 'set': {1000, texts[0]}, 'tuple': (inner, texts),
+                 'list': [inner, inner]}
         value['self'] = value
         refused = [value, ({1000},), object()]
         originals = [value, *value.values(), *texts, inner, int, 'literal']
