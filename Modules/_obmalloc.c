@@ -24,6 +24,7 @@
 #include "_obmalloc_graph.c"
 #include "_obmalloc_owned.c"
 #include "_obmalloc_moving.c"
+#include "_obmalloc_copy.c"
 
 /* One arena as it was when the map was begun, before any Python object was
    made of it: making those changes the heap. */
@@ -211,6 +212,8 @@ static PyMethodDef methods[] = {
     {"trims", obmalloc_trims, METH_NOARGS, trims_doc},
     {"call_longlived", obmalloc_call_longlived, METH_VARARGS, call_longlived_doc},
     {"only_this_thread", obmalloc_only_this_thread, METH_NOARGS, only_this_thread_doc},
+    {"copy", obmalloc_copy, METH_O, copy_doc},
+    {"copy_values", obmalloc_copy_values, METH_VARARGS, copy_values_doc},
     {"sharer", obmalloc_sharer, METH_O, sharer_doc},
     {"replace", obmalloc_replace, METH_VARARGS, replace_doc},
     {"replace_element", obmalloc_replace_element, METH_VARARGS, replace_element_doc},
@@ -227,7 +230,7 @@ module_exec(PyObject *module)
         PyErr_SetString(PyExc_ImportError, reason);
         return -1;
     }
-    return add_entries(module) < 0
+    return add_entries(module) < 0 || learn_strings() < 0
            ? -1 : PyModule_AddIntConstant(module, "interface", OBM_LOADABLE_INTERFACE);
 }
 
@@ -236,7 +239,7 @@ module_exec(PyObject *module)
 static int
 module_exec(PyObject *module)
 {
-    return add_entries(module);
+    return add_entries(module) < 0 ? -1 : learn_strings();
 }
 
 #endif  /* OBM_LOADABLE */

@@ -36,18 +36,37 @@ extern void *PyMem_RawCalloc(size_t count, size_t size);
 extern void *PyMem_RawRealloc(void *block, size_t size);
 extern void PyMem_RawFree(void *block);
 
+/* In no stable ABI, public, and there in all versions. */
+extern PyObject *PyUnicode_New(Py_ssize_t length, Py_UCS4 most);
+extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, PyObject *from,
+                                           Py_ssize_t from_start, Py_ssize_t count);
+
 #pragma weak Py_BuildValue
 #pragma weak Py_DecRef
 #pragma weak Py_IncRef
 #pragma weak PyArg_ParseTuple
 #pragma weak PyBool_FromLong
+#pragma weak PyBool_Type
+#pragma weak PyByteArray_AsString
+#pragma weak PyByteArray_FromStringAndSize
+#pragma weak PyByteArray_Size
 #pragma weak PyByteArray_Type
+#pragma weak PyBytes_AsString
 #pragma weak PyBytes_FromStringAndSize
+#pragma weak PyBytes_Size
+#pragma weak PyBytes_Type
 #pragma weak PyCFunction_NewEx
 #pragma weak PyCMethod_New
+#pragma weak PyComplex_FromDoubles
+#pragma weak PyComplex_ImagAsDouble
+#pragma weak PyComplex_RealAsDouble
+#pragma weak PyComplex_Type
+#pragma weak PyDict_Clear
 #pragma weak PyDict_New
 #pragma weak PyDict_Next
+#pragma weak PyDict_SetItem
 #pragma weak PyDict_SetItemString
+#pragma weak PyDict_Size
 #pragma weak PyDict_Type
 #pragma weak PyErr_Clear
 #pragma weak PyErr_ExceptionMatches
@@ -61,9 +80,14 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyEval_SaveThread
 #pragma weak PyExc_ImportError
 #pragma weak PyExc_IndexError
+#pragma weak PyExc_MemoryError
 #pragma weak PyExc_RuntimeError
 #pragma weak PyExc_TypeError
 #pragma weak PyExc_ValueError
+#pragma weak PyFloat_AsDouble
+#pragma weak PyFloat_FromDouble
+#pragma weak PyFloat_Type
+#pragma weak PyFrozenSet_New
 #pragma weak PyFrozenSet_Type
 #pragma weak PyImport_ImportModule
 #pragma weak PyInterpreterState_Get
@@ -73,9 +97,13 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyList_SetItem
 #pragma weak PyList_SetSlice
 #pragma weak PyList_Size
+#pragma weak PyList_Type
+#pragma weak PyLong_AsLongLongAndOverflow
 #pragma weak PyLong_AsSsize_t
+#pragma weak PyLong_FromLongLong
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
+#pragma weak PyLong_Type
 #pragma weak PyMapping_GetItemString
 #pragma weak PyMem_Free
 #pragma weak PyMem_Malloc
@@ -85,17 +113,22 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyModuleDef_Init
 #pragma weak PyModule_AddIntConstant
 #pragma weak PyModule_Type
+#pragma weak PyNumber_Negative
 #pragma weak PyObject_Call
 #pragma weak PyObject_CallFunctionObjArgs
 #pragma weak PyObject_CallMethod
 #pragma weak PyObject_Free
 #pragma weak PyObject_GC_IsTracked
+#pragma weak PyObject_GC_Track
+#pragma weak PyObject_GC_UnTrack
 #pragma weak PyObject_GetAttrString
 #pragma weak PyObject_Malloc
 #pragma weak PyObject_SetAttrString
+#pragma weak PySequence_List
 #pragma weak PySet_Add
 #pragma weak PySet_Contains
 #pragma weak PySet_Discard
+#pragma weak PySet_New
 #pragma weak PySet_Type
 #pragma weak PyTuple_GetItem
 #pragma weak PyTuple_New
@@ -107,15 +140,22 @@ extern void PyMem_RawFree(void *block);
 #pragma weak PyType_GetFlags
 #pragma weak PyType_GetSlot
 #pragma weak PyType_IsSubtype
+#pragma weak PyUnicode_CopyCharacters
+#pragma weak PyUnicode_DecodeUTF8
 #pragma weak PyUnicode_FromFormat
+#pragma weak PyUnicode_FromOrdinal
 #pragma weak PyUnicode_FromString
+#pragma weak PyUnicode_GetLength
 #pragma weak PyUnicode_InternInPlace
+#pragma weak PyUnicode_New
+#pragma weak PyUnicode_ReadChar
 #pragma weak PyUnicode_Type
 #pragma weak _PyArg_ParseTuple_SizeT
 #pragma weak _PyObject_CallMethod_SizeT
 #pragma weak _Py_BuildValue_SizeT
 #pragma weak _Py_FalseStruct
 #pragma weak _Py_NoneStruct
+#pragma weak _Py_NotImplementedStruct
 #pragma weak _Py_TrueStruct
 
 #endif /* OBMALLOC_LOADABLE_H */

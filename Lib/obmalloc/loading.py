@@ -23,7 +23,7 @@ _AT_SECURE = 23                     # of <elf.h>
 _MODULE = "obmalloc._obmalloc"
 _FILE = "_obmalloc.so"         # the library
 _OWN = os.path.join(os.path.dirname(os.path.abspath(__file__)), _FILE)
-_INTERFACE = 3                      # OBM_LOADABLE_INTERFACE of a library that fits this package
+_INTERFACE = 4                      # OBM_LOADABLE_INTERFACE of a library that fits this package
 _INSTALL_ANEW = "install the package anew (pip install --force-reinstall obmalloc)"
 
 refused_at_start = None             # why install_at_start() could not

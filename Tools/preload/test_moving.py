@@ -18,6 +18,12 @@ class Moving(Programs):
         # Copies all the same.
         self.assertRegex(self.behaviour("test_moving.py"), r"\nOK\Z")
 
+    def test_copies_with_the_library(self):
+        self.assertRegex(self.behaviour("test_copies.py", LD_PRELOAD=str(LIBRARY)), r"\nOK\Z")
+
+    def test_copies_without_obmalloc(self):
+        self.assertRegex(self.behaviour("test_copies.py"), r"\nOK\Z")
+
     def test_long_lived_pages(self):
         said = self.behaviour("test_longlived.py", LD_PRELOAD=str(LIBRARY))
         self.assertRegex(said, r"\nOK \(skipped=[23]\)\Z")

@@ -66,6 +66,44 @@ class CompactTests(ChildTest):
             assert obmalloc.keep(kept) == kept == expected
             ''', PYTHONOBMALLOC='secure=1,check=3')
 
+    def test_each_call_of_a_copy_may_fail(self):
+        # As often as there are calls.  Nothing of an unfinished copy stays, nor does the mark of the
+        # thread: what is made afterwards does not lie in the runs of what lives long.
+        self.check_child('''
+            import _testcapi
+            from test.test_obmalloc.test_longlived import fill, runs
+            with obmalloc.longlived():
+                filling = fill(100)
+            inner = [1000, 'some text'.upper()]
+            value = {'one': [inner, (inner, 12.5)], 'two': {b'bytes', frozenset([inner[1]])}, inner[1]: 10**30}
+            value['more'] = [[number] for number in range(1000, 1040)]
+            value['more'] += value['more']
+            value['self'] = value
+            def counts():
+                return [sys.getrefcount(part) for part in (value, inner, inner[1], *value.values())]
+            gc.disable()
+            gc.collect()
+            before, objects, failed = counts(), len(gc.get_objects()), 0
+            while True:
+                copy = None
+                _testcapi.set_nomemory(failed, failed + 1)
+                try:
+                    copy = _obmalloc.copy(value)
+                except MemoryError:
+                    failed += 1
+                finally:
+                    _testcapi.remove_mem_hooks()
+                assert copy is not NotImplemented
+                if copy is not None:
+                    break
+                assert len(gc.get_objects()) < objects + 5, failed
+                assert not runs([bytes(100)]) & runs(filling), failed
+            assert counts() == before
+            assert failed > 50, failed
+            assert copy['self'] is copy and copy['one'] == value['one'] and copy['more'] == value['more']
+            _obmalloc.check(3)
+            ''')
+
 
 if __name__ == '__main__':
     unittest.main()

@@ -21,7 +21,7 @@
 
 /* Of the module in the library, as Lib/obmalloc/loading.py knows it: grows with
    every change that a package of another version would not understand. */
-#define OBM_LOADABLE_INTERFACE 3
+#define OBM_LOADABLE_INTERFACE 4
 
 /* Make the heap usable.  NULL, or one line that says why it cannot be. */
 extern const char *obm_loadable_prepare(void);
