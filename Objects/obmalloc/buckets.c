@@ -52,18 +52,6 @@ obm_fullest_arena(const struct obm_heap *heap)
 }
 
 void
-obm_arena_count_free(struct obm_heap *heap, obm_arena_index index, int change)
-{
-    struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned before = obm_arena_bucket(heap, arena);
-    arena->free_pages = (uint16_t)(arena->free_pages + change);
-    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
-        bucket_unlink(heap, index, before);
-        bucket_link(heap, index);
-    }
-}
-
-void
 obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t free_runs)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
@@ -79,43 +67,83 @@ obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t f
 
 /* Buckets of runs of one class ------------------------------------------------- */
 
+static void
+run_enter(struct obm_heap *heap, struct obm_run *run, obm_run_id id)
+{
+    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
+    unsigned bucket = obm_run_bucket(heap, run);
+    obm_run_id next = buckets->head[bucket];
+    run->prev = 0;
+    run->next = next;
+    if (next != 0) {
+        obm_run_at(heap, next)->prev = id;
+    }
+    buckets->head[bucket] = id;
+    buckets->nonempty |= UINT64_C(1) << bucket;
+}
+
+static void
+run_leave(struct obm_heap *heap, struct obm_run *run, unsigned bucket)
+{
+    obm_run_id next = run->next;
+    if (run->prev != 0) {
+        obm_run_at(heap, run->prev)->next = next;
+    }
+    else {
+        struct obm_run_buckets *buckets = &heap->runs[run->size_class];
+        buckets->head[bucket] = next;
+        if (next == 0) {
+            buckets->nonempty &= ~(UINT64_C(1) << bucket);
+        }
+    }
+    if (next != 0) {
+        obm_run_at(heap, next)->prev = run->prev;
+    }
+}
+
 void
 obm_run_link(struct obm_heap *heap, obm_run_id id)
 {
     struct obm_run *run = obm_run_at(heap, id);
-    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = obm_run_bucket(run);
-    if (!obm_run_has_room(run)) {
-        return;
+    if (obm_run_has_room(run)) {
+        run_enter(heap, run, id);
     }
-    run->prev = 0;
-    run->next = buckets->head[bucket];
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = id;
-    }
-    buckets->head[bucket] = id;
-    buckets->nonempty |= UINT64_C(1) << bucket;
 }
 
 void
 obm_run_unlink(struct obm_heap *heap, obm_run_id id)
 {
     struct obm_run *run = obm_run_at(heap, id);
-    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = obm_run_bucket(run);
-    if (!obm_run_has_room(run)) {
-        return;
+    if (obm_run_has_room(run)) {
+        run_leave(heap, run, obm_run_bucket(heap, run));
     }
-    if (run->prev != 0) {
-        obm_run_at(heap, run->prev)->next = run->next;
-    }
-    else {
-        buckets->head[bucket] = run->next;
-        if (run->next == 0) {
-            buckets->nonempty &= ~(UINT64_C(1) << bucket);
+}
+
+/* Pages -------------------------------------------------------------------------- */
+
+/* Most page events leave the run in its bucket, and its arena. */
+void
+obm_count_free_pages(struct obm_heap *heap, obm_run_id id, int change)
+{
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_arena_object *arena = &heap->arenas[index];
+    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
+    unsigned before = obm_run_bucket(heap, run);
+    bool had_room = obm_run_has_room(run);
+    run->free_count = (uint8_t)(run->free_count + change);
+    bool has_room = obm_run_has_room(run);
+    if (obm_run_bucket(heap, run) != before || had_room != has_room) {
+        if (had_room) {
+            run_leave(heap, run, before);
+        }
+        if (has_room) {
+            run_enter(heap, run, id);
         }
     }
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = run->prev;
+    before = obm_arena_bucket(heap, arena);
+    arena->free_pages = (uint16_t)(arena->free_pages + change);
+    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
+        bucket_unlink(heap, index, before);
+        bucket_link(heap, index);
     }
 }

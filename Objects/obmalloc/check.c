@@ -503,7 +503,7 @@ check_run_buckets(const struct obm_heap *heap, unsigned c, size_t expected,
         for (obm_run_id id = buckets->head[bucket]; id != 0 && listed <= expected;
              previous = id, id = obm_run_at(heap, id)->next) {
             const struct obm_run *run = obm_run_at(heap, id);
-            if (run->size_class != c || obm_run_bucket(run) != bucket || run->prev != previous
+            if (run->size_class != c || obm_run_bucket(heap, run) != bucket || run->prev != previous
                 || !obm_run_has_room(run)) {
                 return MISMATCH("run %x in bucket %u of class %u: class %u, %u pages and %u "
                                 "blocks free, prev %x, expected %x", (unsigned)id, bucket, c,
@@ -570,6 +570,10 @@ check_medium(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MES
     if (!has_run(heap, c, current) || !has_run(heap, c, kept->run)) {
         return MISMATCH("class %u: current run %x, a block of run %x is kept, not both are its own",
                         c, (unsigned)current, (unsigned)kept->run);
+    }
+    if (kept->run != 0 && c - OBM_SMALL_CLASSES >= heap->medium.classes) {
+        return MISMATCH("class %u keeps a block of run %x, but only %u medium classes may", c,
+                        (unsigned)kept->run, heap->medium.classes);
     }
     unsigned number = obm_kept_number(kept);
     if (kept->run != 0 && (number >= obm_run_capacity(heap, obm_run_at(heap, kept->run))

@@ -40,6 +40,7 @@ obm_medium_init(struct obm_heap *heap)
     const struct obm_settings *settings = &heap->settings;
     bool at_once = !settings->no_medium && !settings->secure && settings->check_level == 0;
     heap->medium.max = at_once ? OBM_MEDIUM_MAX : 0;
+    heap->medium.classes = OBM_MEDIUM_CLASSES;
 }
 
 /* Pages -------------------------------------------------------------------------- */
@@ -53,13 +54,13 @@ take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     struct obm_pool *pools = obm_run_pools(heap, id);
     uint8_t size_class = obm_run_at(heap, id)->size_class;
     struct obm_page_history history = obm_pages_take(heap, id, pages);
-    unsigned taken = obm_count_bits(pages);
+    struct obm_pool fresh = {OBM_NO_LINK, 0, 0, size_class, OBM_POOL_MEDIUM, 0};
+    unsigned taken = 0;
     for (; pages != 0; pages &= pages - 1) {
         struct obm_pool *pool = &pools[obm_lowest_bit(pages)];
-        pool->size_class = size_class;
-        pool->carved = 0;
-        pool->clean = 0;
-        pool->state = OBM_POOL_MEDIUM;
+        fresh.countdown = pool->countdown;
+        *pool = fresh;
+        taken++;
     }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
     heap->medium.grown += taken - history.dirty;
@@ -124,6 +125,9 @@ next_run(struct obm_heap *heap, unsigned size_class)
         return 0;
     }
     heap->medium.current[size_class - OBM_SMALL_CLASSES] = id;
+    if (size_class >= OBM_LONG_MEDIUM) {
+        heap->medium.classes = 2 * OBM_MEDIUM_CLASSES;
+    }
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
     }
@@ -183,9 +187,10 @@ give_up(struct obm_heap *heap, struct obm_kept_block *kept)
 static OBM_NOINLINE void
 give_up_idle(struct obm_heap *heap)
 {
+    struct obm_kept_block *kept = heap->medium.kept;
+    struct obm_kept_block *end = kept + heap->medium.classes;
     heap->medium.grown = 0;
-    for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
-        struct obm_kept_block *kept = &heap->medium.kept[m];
+    for (; kept != end; kept++) {
         if (kept->run == 0) {
             continue;
         }
@@ -373,7 +378,7 @@ obm_medium_free_in_window(struct obm_heap *heap, void *block)
     return true;
 }
 
-void
+OBM_NOINLINE void
 obm_medium_free(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     obm_run_id id = obm_pool_run(heap, pool);

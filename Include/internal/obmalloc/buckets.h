@@ -13,9 +13,6 @@ obm_arena_bucket(const struct obm_heap *heap, const struct obm_arena_object *are
            >> (heap->geometry.arena_pages_shift - OBM_ARENA_BUCKETS_SHIFT);
 }
 
-/* Change the number of free pages of an arena. */
-OBM_API void obm_arena_count_free(struct obm_heap *heap, obm_arena_index index, int change);
-
 /* Say which runs of an arena belong to it, one bit each. */
 OBM_API void obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index,
                                      uint32_t free_runs);
@@ -31,17 +28,19 @@ obm_run_has_room(const struct obm_run *run)
     return (obm_is_medium_class(run->size_class) ? run->free_blocks : run->free_count) != 0;
 }
 
-/* The number of the bucket for a run that has room.  Only a run that was just lent may
-   have 64 free pages. */
+/* The number of the bucket for a run that has room. */
 OBM_INLINE unsigned
-obm_run_bucket(const struct obm_run *run)
+obm_run_bucket(const struct obm_heap *heap, const struct obm_run *run)
 {
-    return run->free_count < OBM_RUN_BUCKETS ? run->free_count : OBM_RUN_BUCKETS - 1;
+    return run->free_count >> (obm_run_pages_shift(heap) - OBM_RUN_BUCKETS_SHIFT);
 }
 
 /* Enter a run that has room in the bucket of its class, or take it out; one that has none
-   is in no bucket.  Its free pages change while it is out. */
+   is in no bucket.  Whether it has room changes while it is out. */
 OBM_API void obm_run_link(struct obm_heap *heap, obm_run_id id);
 OBM_API void obm_run_unlink(struct obm_heap *heap, obm_run_id id);
+
+/* Change the number of free pages of a run that is lent, and of its arena. */
+OBM_API void obm_count_free_pages(struct obm_heap *heap, obm_run_id id, int change);
 
 #endif /* OBM_BUCKETS_H */
