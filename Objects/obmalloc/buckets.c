@@ -16,7 +16,7 @@ static void
 bucket_link(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned bucket = obm_arena_bucket(heap, arena);
+    unsigned bucket = obm_arena_bucket(heap, arena->free_pages);
     arena->prev = 0;
     arena->next = heap->usable.head[bucket];
     if (arena->next != 0) {
@@ -52,11 +52,24 @@ obm_fullest_arena(const struct obm_heap *heap)
 }
 
 void
+obm_arena_change_bucket(struct obm_heap *heap, obm_arena_index index, unsigned free_pages)
+{
+    struct obm_arena_object *arena = &heap->arenas[index];
+    if (arena->free_runs != 0) {
+        bucket_unlink(heap, index, obm_arena_bucket(heap, arena->free_pages));
+    }
+    arena->free_pages = (uint16_t)free_pages;
+    if (arena->free_runs != 0) {
+        bucket_link(heap, index);
+    }
+}
+
+void
 obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t free_runs)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     if (arena->free_runs != 0 && free_runs == 0) {
-        bucket_unlink(heap, index, obm_arena_bucket(heap, arena));
+        bucket_unlink(heap, index, obm_arena_bucket(heap, arena->free_pages));
     }
     bool link = arena->free_runs == 0 && free_runs != 0;
     arena->free_runs = free_runs;
@@ -67,11 +80,14 @@ obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t f
 
 /* Buckets of runs of one class ------------------------------------------------- */
 
-static void
+OBM_INLINE void
 run_enter(struct obm_heap *heap, struct obm_run *run, obm_run_id id)
 {
     struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = obm_run_bucket(heap, run);
+    unsigned bucket = obm_run_bucket(heap, run->free_count);
+    if (!obm_run_has_room(run)) {
+        return;
+    }
     obm_run_id next = buckets->head[bucket];
     run->prev = 0;
     run->next = next;
@@ -82,15 +98,19 @@ run_enter(struct obm_heap *heap, struct obm_run *run, obm_run_id id)
     buckets->nonempty |= UINT64_C(1) << bucket;
 }
 
-static void
-run_leave(struct obm_heap *heap, struct obm_run *run, unsigned bucket)
+OBM_INLINE void
+run_leave(struct obm_heap *heap, struct obm_run *run)
 {
+    struct obm_run_buckets *buckets = &heap->runs[run->size_class];
+    unsigned bucket = obm_run_bucket(heap, run->free_count);
+    if (!obm_run_has_room(run)) {
+        return;
+    }
     obm_run_id next = run->next;
     if (run->prev != 0) {
         obm_run_at(heap, run->prev)->next = next;
     }
     else {
-        struct obm_run_buckets *buckets = &heap->runs[run->size_class];
         buckets->head[bucket] = next;
         if (next == 0) {
             buckets->nonempty &= ~(UINT64_C(1) << bucket);
@@ -104,46 +124,20 @@ run_leave(struct obm_heap *heap, struct obm_run *run, unsigned bucket)
 void
 obm_run_link(struct obm_heap *heap, obm_run_id id)
 {
-    struct obm_run *run = obm_run_at(heap, id);
-    if (obm_run_has_room(run)) {
-        run_enter(heap, run, id);
-    }
+    run_enter(heap, obm_run_at(heap, id), id);
 }
 
 void
 obm_run_unlink(struct obm_heap *heap, obm_run_id id)
 {
-    struct obm_run *run = obm_run_at(heap, id);
-    if (obm_run_has_room(run)) {
-        run_leave(heap, run, obm_run_bucket(heap, run));
-    }
+    run_leave(heap, obm_run_at(heap, id));
 }
 
-/* Pages -------------------------------------------------------------------------- */
-
-/* Most page events leave the run in its bucket, and its arena. */
 void
-obm_count_free_pages(struct obm_heap *heap, obm_run_id id, int change)
+obm_run_change_bucket(struct obm_heap *heap, obm_run_id id, unsigned free_count)
 {
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
-    struct obm_arena_object *arena = &heap->arenas[index];
-    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
-    unsigned before = obm_run_bucket(heap, run);
-    bool had_room = obm_run_has_room(run);
-    run->free_count = (uint8_t)(run->free_count + change);
-    bool has_room = obm_run_has_room(run);
-    if (obm_run_bucket(heap, run) != before || had_room != has_room) {
-        if (had_room) {
-            run_leave(heap, run, before);
-        }
-        if (has_room) {
-            run_enter(heap, run, id);
-        }
-    }
-    before = obm_arena_bucket(heap, arena);
-    arena->free_pages = (uint16_t)(arena->free_pages + change);
-    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
-        bucket_unlink(heap, index, before);
-        bucket_link(heap, index);
-    }
+    struct obm_run *run = obm_run_at(heap, id);
+    run_leave(heap, run);
+    run->free_count = (uint8_t)free_count;
+    run_enter(heap, run, id);
 }

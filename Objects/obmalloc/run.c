@@ -125,7 +125,7 @@ obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     run->free &= ~pages;
     run->dirty &= ~pages;
     run->purged &= ~pages;
-    obm_count_free_pages(heap, id, -(int)count);
+    obm_count_free_pages(heap, id, run->free_count - count);
     obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
     return history;
 }
@@ -153,7 +153,7 @@ obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     run->free |= pages;
     run->dirty |= pages;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count);
-    obm_count_free_pages(heap, id, (int)count);
+    obm_count_free_pages(heap, id, run->free_count + count);
     obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
     if (run->free_count == run->page_count) {
         run_give(heap, id);

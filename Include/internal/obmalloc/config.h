@@ -84,7 +84,7 @@
 /* The runs of a class that have room stand in buckets by their number of free pages, in
    steps of a 2^OBM_RUN_BUCKETS_SHIFT-th of a run. */
 #ifndef OBM_RUN_BUCKETS_SHIFT
-#  define OBM_RUN_BUCKETS_SHIFT 3
+#  define OBM_RUN_BUCKETS_SHIFT 2
 #endif
 
 /* Runs in an arena: an arena has 16 runs, so 2 MiB with pages of 4 KiB. */

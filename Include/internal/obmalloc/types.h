@@ -88,6 +88,7 @@ struct obm_pool {
     uint8_t size_class;
     uint8_t state : 4;      /* enum obm_pool_state */
     uint8_t clean : 1;      /* blocks past the carved ones are known to be 0 */
+    uint8_t unused : 3;     /* 0; so that a descriptor can be written with one store */
 };
 OBM_STATIC_ASSERT(descriptors_are_small, sizeof(struct obm_pool) == 8);
 
