@@ -26,56 +26,68 @@
 /* malloc ---------------------------------------------------------------------- */
 
 /* Whether the pool has no block to hand out, nor to carve; "no pool" has none. */
-static bool
+OBM_INLINE bool
 pool_is_exhausted(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    if (pool == &obm_no_pool) {
-        return true;
-    }
-    unsigned capacity = obm_pool_capacity(heap, pool);
-    if (heap->settings.secure) {
-        return obm_pool_live(heap, pool) == capacity;
-    }
-    return !obm_is_link(pool->free) && pool->carved == capacity;
+    return pool == &obm_no_pool
+           || (!obm_is_link(pool->free) && pool->carved == obm_pool_capacity(heap, pool));
 }
 
 /* The current pool of a small class, with a block at hand or still to be carved; NULL: no
-   memory.  front: the one that has the pools of its kind. */
+   memory.  front: the one that has the pools of its kind, this class at that place. */
 OBM_INLINE struct obm_pool *
-pool_with_room(struct obm_heap *heap, const struct obm_front *front, unsigned size_class)
+pool_with_room(struct obm_heap *heap, const struct obm_front *front, size_t place,
+               unsigned size_class)
 {
-    if (OBM_UNLIKELY(heap->geometry.page_size == 0)) {
-        return NULL;
-    }
-    struct obm_pool *pool = front->current[obm_place_in_front(size_class)];
-    if (pool_is_exhausted(heap, pool)) {
+    struct obm_pool *pool = front->current[place];
+    return pool_is_exhausted(heap, pool) ? obm_pool_next(heap, size_class) : pool;
+}
+
+/* In a secure heap, whose pools have no free lists. */
+static void *
+take_securely(struct obm_heap *heap, struct obm_front *front, size_t place, unsigned size_class)
+{
+    struct obm_pool *pool = front->current[place];
+    if (pool == &obm_no_pool
+        || obm_pool_live(heap, pool) == obm_pool_capacity(heap, pool)) {
         pool = obm_pool_next(heap, size_class);
     }
-    return pool;
+    return pool != NULL ? obm_secure_take(heap, pool) : NULL;
 }
 
 /* A block of that class, for a request of so many bytes. */
 OBM_INLINE void *
-take_small(struct obm_heap *heap, struct obm_front *front, unsigned size_class, size_t size)
+take_at_once(struct obm_heap *heap, struct obm_front *front, unsigned size_class, size_t size)
 {
-    struct obm_pool *pool = pool_with_room(heap, front, size_class);
+    struct obm_pool *pool = pool_with_room(heap, front, obm_size_class(size), size_class);
     if (pool == NULL) {
         return NULL;
     }
-    void *block;
-    if (OBM_UNLIKELY(heap->settings.secure)) {
-        block = obm_secure_take(heap, pool);
+    if (!obm_is_link(pool->free)) {
+        obm_pool_carve(heap, pool);
     }
-    else {
-        if (!obm_is_link(pool->free)) {
-            obm_pool_carve(heap, pool);
-        }
-        block = obm_malloc_fast(front, size);
-    }
-    if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
-        obm_check_on_the_way(heap, pool, block);
+    return obm_malloc_fast(front, size);
+}
+
+/* The same with checks, or in a secure heap. */
+static OBM_NOINLINE void *
+take_small_carefully(struct obm_heap *heap, struct obm_front *front, unsigned size_class,
+                     size_t size)
+{
+    void *block = heap->settings.secure
+                  ? take_securely(heap, front, obm_size_class(size), size_class)
+                  : take_at_once(heap, front, size_class, size);
+    if (block != NULL && heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, obm_find_pool(heap, block), block);
     }
     return block;
+}
+
+OBM_INLINE void *
+take_small(struct obm_heap *heap, struct obm_front *front, unsigned size_class, size_t size)
+{
+    return OBM_UNLIKELY(heap->careful) ? take_small_carefully(heap, front, size_class, size)
+                                       : take_at_once(heap, front, size_class, size);
 }
 
 OBM_NOINLINE void *
@@ -127,15 +139,15 @@ obm_calloc(struct obm_heap *heap, size_t size)
     }
     unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
     struct obm_front *front = obm_front_of(heap, size_class);
-    struct obm_pool *pool = pool_with_room(heap, front, size_class);
-    if (pool == NULL) {
-        return NULL;
+    if (size > OBM_CLEAR_MAX && !heap->settings.secure) {
+        struct obm_pool *pool = pool_with_room(heap, front, obm_size_class(size), size_class);
+        if (pool != NULL && !obm_is_link(pool->free) && pool->clean) {
+            /* The system delivered the page zeroed, so there is nothing to clear. */
+            return take_untouched(heap, pool);
+        }
     }
-    if (!obm_is_link(pool->free) && pool->clean && size > OBM_CLEAR_MAX) {
-        /* The system delivered the page zeroed, so there is nothing to clear. */
-        return take_untouched(heap, pool);
-    }
-    return memset(take_small(heap, front, size_class, size), 0, size);
+    block = take_small(heap, front, size_class, size);
+    return block != NULL ? memset(block, 0, size) : NULL;
 }
 
 /* free ------------------------------------------------------------------------- */
@@ -180,7 +192,7 @@ end_freed_twice(const struct obm_heap *heap, const struct obm_pool *pool, const 
 }
 
 /* Put a block that no caller holds back into its pool, in any state of the pool. */
-static void
+OBM_INLINE void
 put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     if (pool->state == OBM_POOL_MEDIUM) {
@@ -203,7 +215,7 @@ put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 }
 
 /* A block that leaves the quarantine. */
-static void
+static OBM_NOINLINE void
 put_retired(struct obm_heap *heap, void *block)
 {
     struct obm_pool *pool = obm_find_pool(heap, block);
@@ -225,10 +237,20 @@ obm_quarantine_empty(struct obm_heap *heap)
     }
 }
 
-/* Free a block of this pool, in a secure heap. */
+/* Free a block of this pool, with checks or in a secure heap. */
 static OBM_NOINLINE void
-free_securely(struct obm_heap *heap, struct obm_pool *pool, void *block)
+free_carefully(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
+    if (heap->settings.check_level > 0) {
+        obm_check_on_the_way(heap, pool, block);
+    }
+    if (!heap->settings.secure) {
+        if (is_a_mistake(heap, pool, block)) {
+            obm_must_be_live(heap, pool, block, 2);
+        }
+        put_in_pool(heap, pool, block);
+        return;
+    }
     obm_must_be_live(heap, pool, block, 1);
     obm_secure_retire(heap, pool, block);
     void *leaves = obm_secure_quarantine(heap, block, obm_class_size(heap, pool->size_class));
@@ -238,14 +260,11 @@ free_securely(struct obm_heap *heap, struct obm_pool *pool, void *block)
 }
 
 /* Free a block of this pool. */
-static void
+OBM_INLINE void
 free_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
-    if (OBM_UNLIKELY(heap->settings.check_level > 0)) {
-        obm_check_on_the_way(heap, pool, block);
-    }
-    if (OBM_UNLIKELY(heap->settings.secure)) {
-        free_securely(heap, pool, block);
+    if (OBM_UNLIKELY(heap->careful)) {
+        free_carefully(heap, pool, block);
         return;
     }
     if (OBM_UNLIKELY(is_a_mistake(heap, pool, block))) {

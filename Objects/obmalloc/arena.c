@@ -212,6 +212,9 @@ arena_cut(struct obm_heap *heap, obm_arena_index index)
 obm_arena_index
 obm_arena_new(struct obm_heap *heap)
 {
+    if (heap->geometry.page_size == 0) {    /* not supported */
+        return 0;
+    }
     if (heap->before_arena != NULL) {
         heap->before_arena(heap);
     }

@@ -16,7 +16,7 @@ static void
 bucket_link(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned bucket = obm_arena_bucket(heap, arena);
+    unsigned bucket = obm_arena_bucket(heap, arena->free_pages);
     arena->prev = 0;
     arena->next = heap->usable.head[bucket];
     if (arena->next != 0) {
@@ -52,13 +52,14 @@ obm_fullest_arena(const struct obm_heap *heap)
 }
 
 void
-obm_arena_count_free(struct obm_heap *heap, obm_arena_index index, int change)
+obm_arena_change_bucket(struct obm_heap *heap, obm_arena_index index, unsigned free_pages)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
-    unsigned before = obm_arena_bucket(heap, arena);
-    arena->free_pages = (uint16_t)(arena->free_pages + change);
-    if (arena->free_runs != 0 && obm_arena_bucket(heap, arena) != before) {
-        bucket_unlink(heap, index, before);
+    if (arena->free_runs != 0) {
+        bucket_unlink(heap, index, obm_arena_bucket(heap, arena->free_pages));
+    }
+    arena->free_pages = (uint16_t)free_pages;
+    if (arena->free_runs != 0) {
         bucket_link(heap, index);
     }
 }
@@ -68,7 +69,7 @@ obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t f
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     if (arena->free_runs != 0 && free_runs == 0) {
-        bucket_unlink(heap, index, obm_arena_bucket(heap, arena));
+        bucket_unlink(heap, index, obm_arena_bucket(heap, arena->free_pages));
     }
     bool link = arena->free_runs == 0 && free_runs != 0;
     arena->free_runs = free_runs;
@@ -79,43 +80,64 @@ obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index, uint32_t f
 
 /* Buckets of runs of one class ------------------------------------------------- */
 
-void
-obm_run_link(struct obm_heap *heap, obm_run_id id)
+OBM_INLINE void
+run_enter(struct obm_heap *heap, struct obm_run *run, obm_run_id id)
 {
-    struct obm_run *run = obm_run_at(heap, id);
     struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = obm_run_bucket(run);
+    unsigned bucket = obm_run_bucket(heap, run->free_count);
     if (!obm_run_has_room(run)) {
         return;
     }
+    obm_run_id next = buckets->head[bucket];
     run->prev = 0;
-    run->next = buckets->head[bucket];
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = id;
+    run->next = next;
+    if (next != 0) {
+        obm_run_at(heap, next)->prev = id;
     }
     buckets->head[bucket] = id;
     buckets->nonempty |= UINT64_C(1) << bucket;
 }
 
-void
-obm_run_unlink(struct obm_heap *heap, obm_run_id id)
+OBM_INLINE void
+run_leave(struct obm_heap *heap, struct obm_run *run)
 {
-    struct obm_run *run = obm_run_at(heap, id);
     struct obm_run_buckets *buckets = &heap->runs[run->size_class];
-    unsigned bucket = obm_run_bucket(run);
+    unsigned bucket = obm_run_bucket(heap, run->free_count);
     if (!obm_run_has_room(run)) {
         return;
     }
+    obm_run_id next = run->next;
     if (run->prev != 0) {
-        obm_run_at(heap, run->prev)->next = run->next;
+        obm_run_at(heap, run->prev)->next = next;
     }
     else {
-        buckets->head[bucket] = run->next;
-        if (run->next == 0) {
+        buckets->head[bucket] = next;
+        if (next == 0) {
             buckets->nonempty &= ~(UINT64_C(1) << bucket);
         }
     }
-    if (run->next != 0) {
-        obm_run_at(heap, run->next)->prev = run->prev;
+    if (next != 0) {
+        obm_run_at(heap, next)->prev = run->prev;
     }
+}
+
+void
+obm_run_link(struct obm_heap *heap, obm_run_id id)
+{
+    run_enter(heap, obm_run_at(heap, id), id);
+}
+
+void
+obm_run_unlink(struct obm_heap *heap, obm_run_id id)
+{
+    run_leave(heap, obm_run_at(heap, id));
+}
+
+void
+obm_run_change_bucket(struct obm_heap *heap, obm_run_id id, unsigned free_count)
+{
+    struct obm_run *run = obm_run_at(heap, id);
+    run_leave(heap, run);
+    run->free_count = (uint8_t)free_count;
+    run_enter(heap, run, id);
 }

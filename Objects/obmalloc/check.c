@@ -472,7 +472,7 @@ check_arena_buckets(const struct obm_heap *heap, size_t usable,
         for (obm_arena_index i = heap->usable.head[bucket]; i != 0 && listed <= usable;
              previous = i, i = heap->arenas[i].next) {
             const struct obm_arena_object *arena = &heap->arenas[i];
-            if (obm_arena_bucket(heap, arena) != bucket || arena->prev != previous) {
+            if (obm_arena_bucket(heap, arena->free_pages) != bucket || arena->prev != previous) {
                 return MISMATCH("arena %u in bucket %u: free_pages %u, prev %u, expected "
                                 "%u", (unsigned)i, bucket, (unsigned)arena->free_pages,
                                 (unsigned)arena->prev, (unsigned)previous);
@@ -503,8 +503,8 @@ check_run_buckets(const struct obm_heap *heap, unsigned c, size_t expected,
         for (obm_run_id id = buckets->head[bucket]; id != 0 && listed <= expected;
              previous = id, id = obm_run_at(heap, id)->next) {
             const struct obm_run *run = obm_run_at(heap, id);
-            if (run->size_class != c || obm_run_bucket(run) != bucket || run->prev != previous
-                || !obm_run_has_room(run)) {
+            if (run->size_class != c || obm_run_bucket(heap, run->free_count) != bucket
+                || run->prev != previous || !obm_run_has_room(run)) {
                 return MISMATCH("run %x in bucket %u of class %u: class %u, %u pages and %u "
                                 "blocks free, prev %x, expected %x", (unsigned)id, bucket, c,
                                 (unsigned)run->size_class, (unsigned)run->free_count,
@@ -570,6 +570,10 @@ check_medium(const struct obm_heap *heap, unsigned c, char message[OBM_CHECK_MES
     if (!has_run(heap, c, current) || !has_run(heap, c, kept->run)) {
         return MISMATCH("class %u: current run %x, a block of run %x is kept, not both are its own",
                         c, (unsigned)current, (unsigned)kept->run);
+    }
+    if (kept->run != 0 && c - OBM_SMALL_CLASSES >= heap->medium.classes) {
+        return MISMATCH("class %u keeps a block of run %x, but only %u medium classes may", c,
+                        (unsigned)kept->run, heap->medium.classes);
     }
     unsigned number = obm_kept_number(kept);
     if (kept->run != 0 && (number >= obm_run_capacity(heap, obm_run_at(heap, kept->run))

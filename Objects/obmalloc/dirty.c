@@ -44,13 +44,16 @@ obm_dirty_recount(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     bool can_go = arena->purgeable || arena->free_pages == arena->page_count;
-    uint16_t counted = arena->counted_dirty;
-    arena->counted_dirty = can_go ? arena->dirty_pages : 0;
-    obm_retention_dirty_changed(heap, counted, arena->counted_dirty);
-    if (counted != 0 && arena->counted_dirty == 0) {
+    uint16_t before = arena->counted_dirty, now = can_go ? arena->dirty_pages : 0;
+    if (now == before) {
+        return;
+    }
+    arena->counted_dirty = now;
+    obm_retention_dirty_changed(heap, before, now);
+    if (now == 0) {
         dirty_dequeue(heap, index);
     }
-    else if (counted == 0 && arena->counted_dirty != 0) {
+    else if (before == 0) {
         dirty_enqueue(heap, index);
     }
 }

@@ -39,6 +39,7 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
 {
     heap->os = os;
     heap->settings = *settings;
+    heap->careful = settings->check_level > 0 || settings->secure;
     heap->window = -1;
     heap->arenas_ever = 1;
     heap->front = heap->pools = &heap->own_front;

@@ -40,7 +40,7 @@ number_this_thread(void)
 
 /* Fronts ------------------------------------------------------------------------------ */
 
-OBM_API_DEFINITION struct obm_pool obm_no_pool = {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0};
+OBM_API_DEFINITION struct obm_pool obm_no_pool = {OBM_NO_LINK, 0, 0, 0, OBM_POOL_ABSENT, 0, 0};
 
 void
 obm_front_without_pools(struct obm_front *front)

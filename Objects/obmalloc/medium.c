@@ -40,26 +40,26 @@ obm_medium_init(struct obm_heap *heap)
     const struct obm_settings *settings = &heap->settings;
     bool at_once = !settings->no_medium && !settings->secure && settings->check_level == 0;
     heap->medium.max = at_once ? OBM_MEDIUM_MAX : 0;
+    heap->medium.classes = OBM_MEDIUM_CLASSES;
 }
 
 /* Pages -------------------------------------------------------------------------- */
 
 static void give_up_idle(struct obm_heap *heap);
 
-/* Take free pages of the run into use.  Returns those that are known to be zero. */
+/* Take free pages of the run into use, which one block touches.  Returns those that are known
+   to be zero. */
 static OBM_NOINLINE uint64_t
 take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
     struct obm_pool *pools = obm_run_pools(heap, id);
     uint8_t size_class = obm_run_at(heap, id)->size_class;
     struct obm_page_history history = obm_pages_take(heap, id, pages);
-    unsigned taken = obm_count_bits(pages);
+    const struct obm_pool touched_once = {OBM_NO_LINK, -1, 0, size_class, OBM_POOL_MEDIUM, 0, 0};
+    unsigned taken = 0;
     for (; pages != 0; pages &= pages - 1) {
-        struct obm_pool *pool = &pools[obm_lowest_bit(pages)];
-        pool->size_class = size_class;
-        pool->carved = 0;
-        pool->clean = 0;
-        pool->state = OBM_POOL_MEDIUM;
+        pools[obm_lowest_bit(pages)] = touched_once;
+        taken++;
     }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
     heap->medium.grown += taken - history.dirty;
@@ -74,10 +74,11 @@ static OBM_NOINLINE void
 give_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
     struct obm_pool *pools = obm_run_pools(heap, id);
-    for (uint64_t left = pages; left != 0; left &= left - 1) {
-        pools[obm_lowest_bit(left)].state = OBM_POOL_FREE;
-    }
     struct obm_run *run = obm_run_at(heap, id);
+    const struct obm_pool untouched = {OBM_NO_LINK, 0, 0, run->size_class, OBM_POOL_FREE, 0, 0};
+    for (uint64_t left = pages; left != 0; left &= left - 1) {
+        pools[obm_lowest_bit(left)] = untouched;
+    }
     unsigned m = run->size_class - OBM_SMALL_CLASSES;
     obm_pages_give(heap, id, pages);
     if (run->size_class == OBM_NO_CLASS && heap->medium.current[m] == id) {
@@ -86,30 +87,50 @@ give_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     obm_retention_page_freed(heap);
 }
 
-/* Count one more block on each page that it touches.  Returns those that had none. */
+/* The pages between the first and the last one of a range of several. */
+OBM_INLINE uint64_t
+pages_between(struct obm_page_range range)
+{
+    return (UINT64_C(1) << range.last) - (UINT64_C(2) << range.first);
+}
+
+/* Count one more block on each page that it touches, but those that had none, which
+   take_pages() counts.  Returns these.  A block has those between its first and its last
+   page for itself. */
 OBM_INLINE uint64_t
 count_in(struct obm_pool *pools, struct obm_page_range range)
 {
     uint64_t entered = 0;
-    for (unsigned page = range.first; page <= range.last; page++) {
-        if (pools[page].countdown-- == 0) {
-            entered |= UINT64_C(1) << page;
-        }
+    if (pools[range.first].countdown == 0) {
+        entered = UINT64_C(1) << range.first;
     }
+    else {
+        pools[range.first].countdown--;
+    }
+    if (range.first == range.last) {
+        return entered;
+    }
+    entered |= pages_between(range);
+    if (pools[range.last].countdown == 0) {
+        return entered | UINT64_C(1) << range.last;
+    }
+    pools[range.last].countdown--;
     return entered;
 }
 
-/* Count one less.  Returns those that have none now. */
+/* Count one less, but on those that have none now, which give_pages() does.  Returns these. */
 OBM_INLINE uint64_t
 count_out(struct obm_pool *pools, struct obm_page_range range)
 {
     uint64_t left = 0;
-    for (unsigned page = range.first; page <= range.last; page++) {
-        if (++pools[page].countdown == 0) {
-            left |= UINT64_C(1) << page;
-        }
+    if (++pools[range.first].countdown == 0) {
+        left = UINT64_C(1) << range.first;
     }
-    return left;
+    if (range.first == range.last) {
+        return left;
+    }
+    left |= pages_between(range);
+    return ++pools[range.last].countdown == 0 ? left | UINT64_C(1) << range.last : left;
 }
 
 /* Blocks ------------------------------------------------------------------------- */
@@ -124,6 +145,9 @@ next_run(struct obm_heap *heap, unsigned size_class)
         return 0;
     }
     heap->medium.current[size_class - OBM_SMALL_CLASSES] = id;
+    if (size_class >= OBM_LONG_MEDIUM) {
+        heap->medium.classes = 2 * OBM_MEDIUM_CLASSES;
+    }
     if (arenas != heap->counters.arenas_mapped) {
         obm_check_at_arena_event(heap);
     }
@@ -183,9 +207,10 @@ give_up(struct obm_heap *heap, struct obm_kept_block *kept)
 static OBM_NOINLINE void
 give_up_idle(struct obm_heap *heap)
 {
+    struct obm_kept_block *kept = heap->medium.kept;
+    struct obm_kept_block *end = kept + heap->medium.classes;
     heap->medium.grown = 0;
-    for (unsigned m = 0; m < 2 * OBM_MEDIUM_CLASSES; m++) {
-        struct obm_kept_block *kept = &heap->medium.kept[m];
+    for (; kept != end; kept++) {
         if (kept->run == 0) {
             continue;
         }
@@ -373,7 +398,7 @@ obm_medium_free_in_window(struct obm_heap *heap, void *block)
     return true;
 }
 
-void
+OBM_NOINLINE void
 obm_medium_free(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
     obm_run_id id = obm_pool_run(heap, pool);

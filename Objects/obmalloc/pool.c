@@ -31,6 +31,7 @@ static void
 partial_link(struct obm_heap *heap, struct obm_pool *pool)
 {
     obm_run_id id = obm_pool_run(heap, pool);
+    uint64_t page = UINT64_C(1) << obm_pool_page_in_run(heap, pool);
     struct obm_run *run = obm_run_at(heap, id);
     obm_run_id *first = &heap->partial[pool->size_class];
     pool->state = OBM_POOL_PARTIAL;
@@ -42,14 +43,13 @@ partial_link(struct obm_heap *heap, struct obm_pool *pool)
         }
         *first = id;
     }
-    run->partial |= UINT64_C(1) << obm_pool_page_in_run(heap, pool);
+    run->partial |= page;
 }
 
 static void
-partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
+partial_unlink(struct obm_heap *heap, struct obm_run *run, uint64_t page)
 {
-    struct obm_run *run = obm_run_at(heap, obm_pool_run(heap, pool));
-    run->partial &= ~(UINT64_C(1) << obm_pool_page_in_run(heap, pool));
+    run->partial &= ~page;
     if (run->partial != 0) {
         return;
     }
@@ -57,7 +57,7 @@ partial_unlink(struct obm_heap *heap, struct obm_pool *pool)
         obm_run_at(heap, run->partial_prev)->partial_next = run->partial_next;
     }
     else {
-        heap->partial[pool->size_class] = run->partial_next;
+        heap->partial[run->size_class] = run->partial_next;
     }
     if (run->partial_next != 0) {
         obm_run_at(heap, run->partial_next)->partial_prev = run->partial_prev;
@@ -128,11 +128,28 @@ pool_new(struct obm_heap *heap, unsigned size_class)
 static void
 pool_release(struct obm_heap *heap, struct obm_pool *pool)
 {
+    obm_run_id id = obm_pool_run(heap, pool);
+    uint64_t page = UINT64_C(1) << obm_pool_page_in_run(heap, pool);
+    if (pool->state == OBM_POOL_PARTIAL) {
+        partial_unlink(heap, obm_run_at(heap, id), page);
+    }
     pool->state = OBM_POOL_FREE;
     pool->countdown = 0;
     pool->free = OBM_NO_LINK;
-    obm_pages_give(heap, obm_pool_run(heap, pool), UINT64_C(1) << obm_pool_page_in_run(heap, pool));
+    obm_pages_give(heap, id, page);
     obm_retention_page_freed(heap);
+}
+
+/* The pool of the lowest address in a run of the list. */
+static struct obm_pool *
+pool_refilled(struct obm_heap *heap, obm_run_id id)
+{
+    struct obm_run *run = obm_run_at(heap, id);
+    unsigned page = obm_lowest_bit(run->partial);
+    struct obm_pool *pool = &obm_run_pools(heap, id)[page];
+    partial_unlink(heap, run, UINT64_C(1) << page);
+    pool->state = OBM_POOL_CURRENT;
+    return pool;
 }
 
 struct obm_pool *
@@ -141,16 +158,8 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     struct obm_front *front = obm_front_of(heap, size_class);
     unsigned place = obm_place_in_front(size_class);
     struct obm_pool *old = front->current[place];
-    struct obm_pool *next;
-    if (heap->partial[size_class] != 0) {
-        obm_run_id id = heap->partial[size_class];
-        next = &obm_run_pools(heap, id)[obm_lowest_bit(obm_run_at(heap, id)->partial)];
-        partial_unlink(heap, next);
-        next->state = OBM_POOL_CURRENT;
-    }
-    else {
-        next = pool_new(heap, size_class);
-    }
+    obm_run_id id = heap->partial[size_class];
+    struct obm_pool *next = id != 0 ? pool_refilled(heap, id) : pool_new(heap, size_class);
     if (old != &obm_no_pool && !obm_is_link(old->free)) {
         old->state = OBM_POOL_FULL;
         old->countdown = (int16_t)obm_refill_threshold(heap, old);
@@ -179,8 +188,9 @@ obm_pool_push(const struct obm_heap *heap, struct obm_pool *pool, void *block)
 void
 obm_pool_was_full(struct obm_heap *heap, struct obm_pool *pool, void *block)
 {
+    unsigned live = obm_pool_capacity(heap, pool) - obm_refill_threshold(heap, pool) - 1;
     obm_pool_push(heap, pool, block);
-    pool->countdown = (int16_t)(obm_pool_live(heap, pool) - 2);
+    pool->countdown = (int16_t)(live - 1);
     partial_link(heap, pool);
 }
 
@@ -196,9 +206,6 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
         unsigned place = obm_place_in_front(pool->size_class);
         obm_front_of(heap, pool->size_class)->current[place] = &obm_no_pool;
         obm_pool_next(heap, pool->size_class);
-    }
-    else {
-        partial_unlink(heap, pool);
     }
     pool_release(heap, pool);
 }

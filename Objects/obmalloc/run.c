@@ -96,53 +96,66 @@ populate(struct obm_heap *heap, obm_run_id id, unsigned page)
     return purged;
 }
 
+/* How many of so many pages are dirty: mostly all, or none. */
+OBM_INLINE unsigned
+count_dirty(const struct obm_run *run, uint64_t pages, unsigned count)
+{
+    uint64_t dirty = run->dirty & pages;
+    return dirty == pages ? count : obm_count_bits(dirty);
+}
+
 struct obm_page_history
 obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_arena_object *arena = obm_run_arena(heap, id);
     struct obm_run *run = obm_run_at(heap, id);
     struct obm_page_history history;
     uint64_t purged = run->purged & pages;
-    history.dirty = obm_count_bits(run->dirty & pages);
-    history.clean = heap->arenas[index].purgeable ? pages & ~run->dirty : 0;
+    unsigned count = obm_count_bits(pages);
+    unsigned dirty = count_dirty(run, pages, count);
+    history.dirty = dirty;
+    history.clean = arena->purgeable ? pages & ~run->dirty : 0;
     if (history.clean != 0) {
         purged |= populate(heap, id, obm_lowest_bit(history.clean));
+        dirty = count_dirty(run, pages, count);
     }
     history.refaults = obm_count_bits(purged);
 
-    unsigned count = obm_count_bits(pages);
-    obm_run_unlink(heap, id);
-    heap->arenas[index].dirty_pages -= (uint16_t)obm_count_bits(run->dirty & pages);
+    arena->dirty_pages = (uint16_t)(arena->dirty_pages - dirty);
     run->free &= ~pages;
     run->dirty &= ~pages;
     run->purged &= ~pages;
-    run->free_count = (uint8_t)(run->free_count - count);
-    obm_run_link(heap, id);
-    obm_arena_count_free(heap, index, -(int)count);
-    obm_dirty_recount(heap, index);
+    obm_count_free_pages(heap, id, run->free_count - count);
+    obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
     return history;
+}
+
+/* The last page of the run has come back. */
+static void
+run_give(struct obm_heap *heap, obm_run_id id)
+{
+    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_run *run = obm_run_at(heap, id);
+    obm_run_unlink(heap, id);
+    run->size_class = OBM_NO_CLASS;
+    run->free_blocks = 0;
+    uint32_t free_run = UINT32_C(1) << (id & (OBM_RUNS_PER_ARENA - 1));
+    obm_arena_set_free_runs(heap, index, heap->arenas[index].free_runs | free_run);
 }
 
 void
 obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 {
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
+    struct obm_arena_object *arena = obm_run_arena(heap, id);
     struct obm_run *run = obm_run_at(heap, id);
     unsigned count = obm_count_bits(pages);
 
-    obm_run_unlink(heap, id);
     run->free |= pages;
     run->dirty |= pages;
-    run->free_count = (uint8_t)(run->free_count + count);
-    heap->arenas[index].dirty_pages = (uint16_t)(heap->arenas[index].dirty_pages + count);
-    obm_arena_count_free(heap, index, (int)count);
-    obm_dirty_recount(heap, index);
-    if (run->free_count < run->page_count) {
-        obm_run_link(heap, id);
-        return;
+    arena->dirty_pages = (uint16_t)(arena->dirty_pages + count);
+    obm_count_free_pages(heap, id, run->free_count + count);
+    obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
+    if (run->free_count == run->page_count) {
+        run_give(heap, id);
     }
-    run->size_class = OBM_NO_CLASS;
-    run->free_blocks = 0;
-    uint32_t free_run = UINT32_C(1) << (id & (OBM_RUNS_PER_ARENA - 1));
-    obm_arena_set_free_runs(heap, index, heap->arenas[index].free_runs | free_run);
 }

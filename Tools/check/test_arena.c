@@ -147,14 +147,15 @@ TEST(the_fullest_run_of_a_class_gives_the_next_page)
     struct obm_heap *heap = heap_new("retain=all");
     size_t run = run_pages(heap);
     struct pages pages = pages_take(heap, 4 * run, LARGE);
-    const size_t given[] = {3, 1, 2};   /* pages of the first three runs */
+    const size_t step = run >> OBM_RUN_BUCKETS_SHIFT;
+    const size_t given[] = {3, 1, 2};   /* steps of the first three runs */
     for (size_t i = 0; i < 3; i++) {
-        pages_give_range(heap, &pages, i * run, i * run + given[i]);
+        pages_give_range(heap, &pages, i * run, i * run + given[i] * step);
     }
     const size_t order[] = {1, 2, 2, 0, 0, 0};
-    for (size_t i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+    for (size_t i = 0; i < step * sizeof(order) / sizeof(order[0]); i++) {
         struct pages more = pages_take(heap, 1, LARGE);
-        EXPECT_EQUAL(run_of(heap, page_block(&more, 0)), order[i]);
+        EXPECT_EQUAL(run_of(heap, page_block(&more, 0)), order[i / step]);
         free(more.blocks);
     }
     heap_end(heap);

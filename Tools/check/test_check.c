@@ -431,16 +431,18 @@ TEST(a_run_missing_from_the_buckets)
 {
     struct scene scene = scene_new();
     struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
-    buckets->head[scene.run->free_count] = 0;
-    buckets->nonempty &= ~(UINT64_C(1) << scene.run->free_count);
+    unsigned bucket = obm_run_bucket(scene.heap, scene.run->free_count);
+    buckets->head[bucket] = 0;
+    buckets->nonempty &= ~(UINT64_C(1) << bucket);
     expect_found(&scene, 2, "", "");
 }
 
 TEST(a_bucket_of_runs_whose_bit_is_off)
 {
     struct scene scene = scene_new();
-    scene.heap->runs[LARGE_CLASS].nonempty &= ~(UINT64_C(1) << scene.run->free_count);
-    expect_found(&scene, 2, "bit 0", says("run bucket ", scene.run->free_count));
+    unsigned bucket = obm_run_bucket(scene.heap, scene.run->free_count);
+    scene.heap->runs[LARGE_CLASS].nonempty &= ~(UINT64_C(1) << bucket);
+    expect_found(&scene, 2, "bit 0", says("run bucket ", bucket));
 }
 
 TEST(an_empty_bucket_of_runs_whose_bit_is_on)
@@ -454,7 +456,7 @@ TEST(a_run_in_the_bucket_of_another_number)
 {
     struct scene scene = scene_new();
     struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
-    unsigned bucket = scene.run->free_count;
+    unsigned bucket = obm_run_bucket(scene.heap, scene.run->free_count);
     buckets->head[bucket + 1] = buckets->head[bucket];
     buckets->head[bucket] = 0;
     buckets->nonempty ^= UINT64_C(3) << bucket;
@@ -482,7 +484,8 @@ TEST(a_bucket_of_runs_that_goes_in_a_circle)
 {
     struct scene scene = scene_new();
     alarm(CIRCLE_SECONDS);
-    scene.run->next = scene.heap->runs[LARGE_CLASS].head[scene.run->free_count];
+    const struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
+    scene.run->next = buckets->head[obm_run_bucket(scene.heap, scene.run->free_count)];
     expect_found(&scene, 2, "", "");
 }
 
@@ -547,7 +550,7 @@ TEST(a_lent_run_that_its_arena_has_as_free)
 TEST(an_arena_missing_from_the_buckets)
 {
     struct scene scene = scene_new();
-    scene.heap->usable.head[obm_arena_bucket(scene.heap, scene.arena)] = 0;
+    scene.heap->usable.head[obm_arena_bucket(scene.heap, scene.arena->free_pages)] = 0;
     scene.heap->usable.nonempty = 0;
     expect_found(&scene, 2, "0 arenas", "1 have a free run");
 }
@@ -556,7 +559,8 @@ TEST(a_bucket_of_arenas_whose_bit_is_off)
 {
     struct scene scene = scene_new();
     scene.heap->usable.nonempty = 0;
-    expect_found(&scene, 2, says("arena bucket ", obm_arena_bucket(scene.heap, scene.arena)),
+    unsigned bucket = obm_arena_bucket(scene.heap, scene.arena->free_pages);
+    expect_found(&scene, 2, says("arena bucket ", bucket),
                  "bit 0");
 }
 
@@ -571,7 +575,7 @@ TEST(an_arena_in_the_wrong_bucket)
 {
     struct scene scene = scene_new();
     struct obm_arena_buckets *usable = &scene.heap->usable;
-    usable->head[obm_arena_bucket(scene.heap, scene.arena)] = 0;
+    usable->head[obm_arena_bucket(scene.heap, scene.arena->free_pages)] = 0;
     usable->head[1] = 1;
     usable->nonempty = 2;
     expect_found(&scene, 2, "bucket 1", says("free_pages ", scene.arena->free_pages));
@@ -887,6 +891,13 @@ TEST(a_kept_block_that_is_free)
     struct medium_scene medium = medium_scene_new();
     medium.scene.heap->medium.kept[medium.class - OBM_SMALL_CLASSES].number = 1;
     expect_found(&medium.scene, 2, says("class ", medium.class), "block 1 of run");
+}
+
+TEST(a_kept_block_of_a_class_that_may_have_none)
+{
+    struct medium_scene medium = medium_scene_new();
+    medium.scene.heap->medium.classes = 0;
+    expect_found(&medium.scene, 2, says("class ", medium.class), "only 0 medium classes");
 }
 
 TEST(a_kept_block_of_another_class)

@@ -116,14 +116,14 @@ obm_page_id(const struct obm_heap *heap, const struct obm_pool *pool)
 OBM_INLINE obm_run_id
 obm_pool_run(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (obm_run_id)(obm_page_id(heap, pool) >> (obm_run_shift(heap) - obm_page_shift(heap)));
+    return (obm_run_id)(obm_page_id(heap, pool) >> obm_run_pages_shift(heap));
 }
 
 OBM_INLINE struct obm_pool *
 obm_run_pools(const struct obm_heap *heap, obm_run_id id)
 {
     return obm_run_arena(heap, id)->pools
-           + ((id & (OBM_RUNS_PER_ARENA - 1)) << (obm_run_shift(heap) - obm_page_shift(heap)));
+           + ((id & (OBM_RUNS_PER_ARENA - 1)) << obm_run_pages_shift(heap));
 }
 
 OBM_INLINE uintptr_t
@@ -150,7 +150,7 @@ obm_pool_page(const struct obm_heap *heap, const struct obm_pool *pool)
 OBM_INLINE unsigned
 obm_pool_page_in_run(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (unsigned)obm_page_id(heap, pool) & (heap->geometry.run_pages - 1u);
+    return (unsigned)obm_page_id(heap, pool) & ((1u << obm_run_pages_shift(heap)) - 1u);
 }
 
 OBM_INLINE char *

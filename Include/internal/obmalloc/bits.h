@@ -42,6 +42,10 @@ obm_count_bits(uint64_t word)
     if ((word & (word - 1)) == 0) {     /* mostly */
         return word != 0;
     }
+    uint64_t row = word >> obm_lowest_bit(word);
+    if ((row & (row + 1)) == 0 && row != UINT64_MAX) {      /* neighbours */
+        return obm_lowest_bit(row + 1);
+    }
     word -= word >> 1 & UINT64_MAX / 3;
     word = (word & UINT64_MAX / 15 * 3) + (word >> 2 & UINT64_MAX / 15 * 3);
     word = (word + (word >> 4)) & UINT64_MAX / 255 * 15;

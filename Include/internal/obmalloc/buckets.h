@@ -5,16 +5,13 @@
 
 #include "obmalloc/arena_map.h"
 
-/* The number of the bucket for an arena that has a free page. */
+/* The number of the bucket for an arena with so many free pages, 1 or more. */
 OBM_INLINE unsigned
-obm_arena_bucket(const struct obm_heap *heap, const struct obm_arena_object *arena)
+obm_arena_bucket(const struct obm_heap *heap, unsigned free_pages)
 {
-    return (arena->free_pages - 1u)
+    return (free_pages - 1u)
            >> (heap->geometry.arena_pages_shift - OBM_ARENA_BUCKETS_SHIFT);
 }
-
-/* Change the number of free pages of an arena. */
-OBM_API void obm_arena_count_free(struct obm_heap *heap, obm_arena_index index, int change);
 
 /* Say which runs of an arena belong to it, one bit each. */
 OBM_API void obm_arena_set_free_runs(struct obm_heap *heap, obm_arena_index index,
@@ -31,17 +28,40 @@ obm_run_has_room(const struct obm_run *run)
     return (obm_is_medium_class(run->size_class) ? run->free_blocks : run->free_count) != 0;
 }
 
-/* The number of the bucket for a run that has room.  Only a run that was just lent may
-   have 64 free pages. */
+/* The number of the bucket for a run that has room, and so many free pages. */
 OBM_INLINE unsigned
-obm_run_bucket(const struct obm_run *run)
+obm_run_bucket(const struct obm_heap *heap, unsigned free_count)
 {
-    return run->free_count < OBM_RUN_BUCKETS ? run->free_count : OBM_RUN_BUCKETS - 1;
+    return free_count >> (obm_run_pages_shift(heap) - OBM_RUN_BUCKETS_SHIFT);
 }
 
 /* Enter a run that has room in the bucket of its class, or take it out; one that has none
-   is in no bucket.  Its free pages change while it is out. */
+   is in no bucket.  Whether it has room changes while it is out. */
 OBM_API void obm_run_link(struct obm_heap *heap, obm_run_id id);
 OBM_API void obm_run_unlink(struct obm_heap *heap, obm_run_id id);
+
+/* Change the number of free pages of an arena, or of a run that is lent, and so its bucket. */
+OBM_API void obm_arena_change_bucket(struct obm_heap *heap, obm_arena_index index,
+                                     unsigned free_pages);
+OBM_API void obm_run_change_bucket(struct obm_heap *heap, obm_run_id id, unsigned free_count);
+
+/* Change the number of free pages of a run that is lent, and of its arena.  Most page events
+   leave both in their buckets. */
+OBM_INLINE void
+obm_count_free_pages(struct obm_heap *heap, obm_run_id id, unsigned free_count)
+{
+    struct obm_arena_object *arena = obm_run_arena(heap, id);
+    struct obm_run *run = obm_run_at(heap, id);
+    unsigned free_pages = arena->free_pages + free_count - run->free_count;
+    if (obm_run_bucket(heap, free_count) != obm_run_bucket(heap, run->free_count)
+        || free_count == 0 || run->free_count == 0) {
+        obm_run_change_bucket(heap, id, free_count);
+    }
+    run->free_count = (uint8_t)free_count;
+    if (obm_arena_bucket(heap, free_pages) != obm_arena_bucket(heap, arena->free_pages)) {
+        obm_arena_change_bucket(heap, id >> OBM_RUNS_SHIFT, free_pages);
+    }
+    arena->free_pages = (uint16_t)free_pages;
+}
 
 #endif /* OBM_BUCKETS_H */

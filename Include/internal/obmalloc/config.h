@@ -81,6 +81,12 @@
      ? OBM_RUN_SHIFT : OBM_LARGEST_PAGE_SHIFT + OBM_MIN_RUN_PAGES_SHIFT)
 #define OBM_RUN_WORDS (((size_t)1 << OBM_MAX_RUN_SHIFT) / OBM_MEDIUM_MIN / 64 + 1)
 
+/* The runs of a class that have room stand in buckets by their number of free pages, in
+   steps of a 2^OBM_RUN_BUCKETS_SHIFT-th of a run. */
+#ifndef OBM_RUN_BUCKETS_SHIFT
+#  define OBM_RUN_BUCKETS_SHIFT 2
+#endif
+
 /* Runs in an arena: an arena has 16 runs, so 2 MiB with pages of 4 KiB. */
 #define OBM_RUNS_SHIFT 4
 #define OBM_RUNS_PER_ARENA (1u << OBM_RUNS_SHIFT)

@@ -91,4 +91,10 @@ obm_run_shift(const struct obm_heap *heap)
 #endif
 }
 
+OBM_INLINE unsigned
+obm_run_pages_shift(const struct obm_heap *heap)
+{
+    return obm_run_shift(heap) - obm_page_shift(heap);
+}
+
 #endif /* OBM_SIZE_CLASS_H */

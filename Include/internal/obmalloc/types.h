@@ -88,6 +88,7 @@ struct obm_pool {
     uint8_t size_class;
     uint8_t state : 4;      /* enum obm_pool_state */
     uint8_t clean : 1;      /* blocks past the carved ones are known to be 0 */
+    uint8_t unused : 3;     /* 0; so that a descriptor can be written with one store */
 };
 OBM_STATIC_ASSERT(descriptors_are_small, sizeof(struct obm_pool) == 8);
 
@@ -387,7 +388,7 @@ struct obm_counters {
 
 /* The runs of one class that have room, by the number of their free pages.  A run of a
    medium class may have room without one. */
-#define OBM_RUN_BUCKETS 64u
+#define OBM_RUN_BUCKETS ((1u << OBM_RUN_BUCKETS_SHIFT) + 1)
 struct obm_run_buckets {
     uint64_t nonempty;                          /* bit i: head[i] != 0 */
     obm_run_id head[OBM_RUN_BUCKETS];           /* by obm_run_bucket() */
@@ -403,13 +404,14 @@ struct obm_kept_block {
 
 /* What medium requests are served from.
 
-   kept[m].run != 0  =>  its run is of medium class m, and its bit in obm_run_blocks() is not
-                         set
+   kept[m].run != 0  =>  m < classes, its run is of medium class m, and its bit in
+                         obm_run_blocks() is not set
    The long-lived classes follow the ordinary ones. */
 struct obm_medium {
     size_t max;             /* bytes; larger requests take the long way, see medium.c */
     obm_run_id current[2 * OBM_MEDIUM_CLASSES]; /* 0: none; may have no free block left */
     struct obm_kept_block kept[2 * OBM_MEDIUM_CLASSES]; /* freed last */
+    unsigned classes;       /* those that may have a kept block: the ordinary ones, or all */
     unsigned grown;         /* pages taken that were not dirty, since give_up_idle() */
 };
 
@@ -499,6 +501,7 @@ struct obm_heap {
 
     struct obm_geometry geometry;
     struct obm_settings settings;
+    bool careful;                       /* settings.check_level > 0, or settings.secure */
     struct obm_retention retention;
     struct obm_counters counters;
     struct obm_secure secure;
