@@ -35,19 +35,22 @@ help(obmalloc.stats) tells the keys of its dict.
 
 __version__ = '0.1'       # setup.py and the command take it from here
 
-from obmalloc.loading import _obmalloc, install
+from obmalloc.loading import _obmalloc, install, refusal as _refusal
 from obmalloc._looking import heap_map, pins, resident
 
 __all__ = ['active', 'check', 'compact', 'heap_map', 'install', 'keep', 'longlived', 'pins', 'resident', 'settings',
            'stats', 'trim']
 
-active, check, settings, stats, trim = (
-    _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)
+if _refusal is None:
+    active, check, settings, stats, trim = (
+        _obmalloc.active, _obmalloc.check, _obmalloc.settings, _obmalloc.stats, _obmalloc.trim)
 
 
 def __getattr__(name):
     """compact, keep and longlived, whose modules are imported when they are wanted: what these
     import takes longer than all the rest, and each start of an enabled environment imports this."""
+    if _refusal is not None and name in __all__:    # only the command gets here then
+        raise ImportError(str(_refusal), name='obmalloc')
     if name == 'longlived':
         from obmalloc._longlived import longlived
         globals().update(longlived=longlived)

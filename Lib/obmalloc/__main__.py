@@ -37,10 +37,16 @@ def _version(arguments):
 _LIGHT = {'run': loading.run, 'path': loading.path, 'enable': _enable, 'disable': _disable,
           'doctor': _doctor, '--version': _version, '-V': _version}
 
+# Those that work where the library cannot be imported.
+_WITHOUT_LIBRARY = {'disable', 'doctor', '--version', '-V', '-h', '--help'}
+
 
 def main(arguments=None):
     """Run one command; the exit status.  A program that is run may end with its own."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    if loading.refusal is not None and not _WITHOUT_LIBRARY & {*arguments[:1]}:
+        print('obmalloc:', *str(loading.refusal).split(), file=sys.stderr)
+        return 1
     if arguments and arguments[0] in _LIGHT:
         return _LIGHT[arguments[0]](arguments[1:])
     try:

@@ -71,7 +71,8 @@ class Diagnosis:
             self.python_version = tuple(sys.version_info[:3])
         environment = os.environ if self.pid is None else _process.environment(place)
         self.environment = {name: environment.get(name) or None for name in _VARIABLES}
-        self.settings = obmalloc.settings() if self.pid is None else None
+        self.refusal = loading.refusal if self.pid is None else None
+        self.settings = obmalloc.settings() if self.pid is None and self.refusal is None else None
         self.malloc = _process.system_malloc(place, objects)
         if self.malloc is not None and self.malloc['name'] == 'glibc':
             self.malloc['thread_arenas'] = _process.thread_arenas(place)
@@ -79,7 +80,7 @@ class Diagnosis:
 
     def _judge(self, place):
         layouts = dict(_outside.find_layouts(place))
-        if self.pid is None and obmalloc.active():
+        if self.pid is None and self.refusal is None and obmalloc.active():
             self.file = loading.library_file() or self.python
         else:
             self.file = next((path for path, layout in layouts.items() if _serves(place, layout)), None)
@@ -97,6 +98,8 @@ class Diagnosis:
         if self._is_free_threaded:
             return ('a free-threaded Python needs its own allocator, and keeps it',
                     'take a Python with the GIL')
+        if self.refusal is not None:
+            return self.refusal.why, self.refusal.remedy or f'take CPython {_dotted(_OLDEST)} or newer, with the GIL'
         is_patched = not all(map(loading.is_library, files))
         if not is_patched and self.python_version is not None and self.python_version[:2] < _OLDEST:
             return (f'Python {_dotted(self.python_version)} is not supported',
@@ -164,6 +167,8 @@ class Diagnosis:
         else:
             yield 'why', self.why
             yield 'what to do', self.remedy
+        if self.in_force and self.refusal is not None:     # another copy serves
+            yield 'import obmalloc', f'fails: {self.refusal}'
         if self.enabled is not None:
             yield 'at every start', f'{self.enabled} puts it in place'
         if self.settings is not None:

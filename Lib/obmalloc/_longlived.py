@@ -46,9 +46,10 @@ class longlived(_obmalloc.Entries):
 
     A thread is inside while a generator or coroutine is suspended inside, too, and what it runs
     then is treated alike: so `yield` and `await` should not stand there.  One that is closed in
-    another thread ends it for the thread that entered, if only one has entered by that object.
-    Functions that suspend are refused as
-    a decorator's argument (TypeError), as are classes.
+    another thread ends it for the thread that entered.  With an object that several threads are
+    inside by, it may end it for another of them, until that one leaves: so such a `with` needs an
+    object of its own, as above.  Functions that suspend are refused as a decorator's argument
+    (TypeError), as are classes.
 
     Entering raises RuntimeError where obmalloc does not serve the program (see active()), and
     MemoryError.

@@ -29,6 +29,15 @@ _INSTALL_ANEW = "install the package anew (pip install --force-reinstall obmallo
 refused_at_start = None             # why install_at_start() could not
 
 
+class Refused(ImportError):
+    """The library cannot be used here.  why, remedy: what is wrong, and what to do about it
+    (None: nothing can be done)."""
+
+    def __init__(self, why, remedy=None):
+        super().__init__(why if remedy is None else f"{why}: {remedy}", name="obmalloc")
+        self.why, self.remedy = why, remedy
+
+
 def is_library(path):
     """Whether a file is a copy of the library, by its name."""
     return os.path.basename(path) == _FILE
@@ -79,8 +88,8 @@ def _own_module():
     _check_whole(_OWN)
     import obmalloc._obmalloc as module
     if getattr(module, "interface", None) != _INTERFACE:
-        raise ImportError(f"{_OWN} is not of the version of its package, which was replaced while "
-                          "this process ran: start it again", name="obmalloc")
+        raise Refused(f"{_OWN} is not of the version of its package, which was replaced while this process ran",
+                      "start it again")
     return module
 
 
@@ -112,58 +121,87 @@ def _import_library():
             warnings.warn(
                 f"obmalloc: {copies[0]} is loaded, and not of the version of {_OWN}: what "
                 "`import obmalloc` shows and does concerns the latter, which does not serve this "
-                "process: preload that one", RuntimeWarning, stacklevel=4)
+                "process: preload that one", RuntimeWarning, stacklevel=5)
     sys.modules[_MODULE] = module
     return module
 
 
+def _machine(path):
+    """For which kind of machine an ELF file is, as bytes; None: it is none."""
+    with open(path, "rb") as file:
+        header = file.read(20)
+    return header[4:6] + header[18:] if header[:4] == b"\x7fELF" else None
+
+
+def _is_for_another_machine(path):
+    try:
+        return None is not _machine(path) != _machine(sys.executable) is not None
+    except OSError:
+        return False
+
+
 def _why_no_library():
-    """Why this interpreter cannot load the library, or None.  The name of the file does not
-    keep it out: any interpreter for Linux takes a .so."""
+    """Refused where this interpreter must not load the library, or None.  The name of the file
+    does not keep it out: any interpreter for Linux takes a .so."""
     if "t" in getattr(sys, "abiflags", ""):
-        return "a free-threaded Python needs its own allocator, and keeps it"
+        return Refused("a free-threaded Python needs its own allocator, and keeps it")
     if sys.implementation.name != "cpython":
-        return f"obmalloc is an allocator of CPython, not of {sys.implementation.name}"
+        return Refused(f"obmalloc is an allocator of CPython, not of {sys.implementation.name}")
     return None
 
 
 def _why_not_imported(error):
-    """One line, of an ImportError that the library's import raised."""
+    """Refused, of an ImportError that the library's import raised."""
     if isinstance(error, ModuleNotFoundError):
-        return (f"this interpreter was built without obmalloc, and there is no {_OWN}: {_INSTALL_ANEW}, or in a "
-                "clone take what `make preload` builds")
-    # With a path it comes from the loader, which cannot load the file.
-    return f"{error}: {_INSTALL_ANEW}" if error.path else str(error)
+        return Refused(f"this interpreter was built without obmalloc, and there is no {_OWN}",
+                       f"{_INSTALL_ANEW}, or in a clone take what `make preload` builds")
+    if not error.path:
+        return error if isinstance(error, Refused) else Refused(str(error))
+    # It comes from the loader, which cannot load the file, and takes one for another machine
+    # for one that is not there.
+    why = f"{_OWN} is for another machine than this Python" if _is_for_another_machine(_OWN) else str(error)
+    return Refused(why, _INSTALL_ANEW)
 
 
-def _refusal(reason):
-    """The ImportError for a reason.  By its name `python -m obmalloc` knows that it is one
-    line, not a traceback; the console script imports the package before it can catch
-    anything, so there a hook shows it."""
-    error = ImportError(reason, name="obmalloc")
-    if os.path.basename(sys.argv[0]) == "obmalloc":
-        shown_by = sys.excepthook
-
-        def hook(kind, raised, traceback):
-            if raised is error:
-                print("obmalloc:", *str(error).split(), file=sys.stderr)
-            else:
-                shown_by(kind, raised, traceback)
-        sys.excepthook = hook
-    return error
+def _module_that_runs():
+    """The NAME of `python -m NAME`; None: this process was started in another way.  While a
+    package is imported for it, sys.argv begins with -m and has no name."""
+    command = getattr(sys, "orig_argv", None)       # from 3.10 on
+    if command is None:
+        try:
+            with open("/proc/self/cmdline", errors="surrogateescape") as file:
+                command = file.read().split("\0")[:-1]
+        except OSError:
+            return None
+    argv = getattr(sys, "argv", None) or [""]       # an embedding program may have none
+    return command[-len(argv)].removeprefix("-m") if argv[0] == "-m" and len(argv) < len(command) else None
 
 
-try:
-    import _obmalloc
-except ImportError:
-    reason = _why_no_library()
-    if reason is not None:
-        raise _refusal(reason) from None
-    del reason
+def _is_command():
+    """Whether this process is the command obmalloc.  It is imported where the library cannot
+    be: `disable` and `doctor` are for this."""
+    script = os.path.basename((getattr(sys, "argv", None) or [""])[0])
+    return "obmalloc" in (script, _module_that_runs())
+
+
+def _import():
+    """(the module, why there is none: Refused), one of them None."""
     try:
-        _obmalloc = _import_library()
-    except ImportError as error:
-        raise _refusal(_why_not_imported(error)) from None
+        import _obmalloc
+        return _obmalloc, None
+    except ImportError:
+        refused = _why_no_library()
+    if refused is None:
+        try:
+            return _import_library(), None
+        except ImportError as error:
+            refused = _why_not_imported(error)
+    return None, refused
+
+
+_obmalloc, refusal = _import()
+if refusal is not None and not _is_command():
+    raise ImportError(str(refusal), name="obmalloc")
 
 
 def _library_module():
@@ -173,6 +211,8 @@ def _library_module():
 
 def _install():
     """Why obmalloc cannot be put in place, or None: it is."""
+    if refusal is not None:
+        return str(refusal)
     library = _library_module()
     return library.install() if library is not None else None
 

@@ -7,6 +7,12 @@ CHILDREN: str
 ENABLED: str
 RUN_USAGE: str
 refused_at_start: str | None
+refusal: Refused | None
+
+class Refused(ImportError):
+    why: str
+    remedy: str | None
+    def __init__(self, why: str, remedy: str | None = None) -> None: ...
 
 def is_library(path: str) -> bool: ...
 def install() -> bool: ...

@@ -246,6 +246,43 @@ class Background(Programs):
         for _ in range(5):
             self.run_background("start_thread()", PYTHONOBMALLOC="background=1,check=1")
 
+    # A thread that waits for the GIL gets it when this one sleeps, no sooner: the purger wants
+    # it meanwhile.
+    _TRACE_WHILE_IT_WANTS_THE_GIL = """
+        import sys, tracemalloc
+        sys.setswitchinterval(1000)
+        for _ in range(3):
+            start_thread()
+            tracemalloc.start()
+            end = time.monotonic() + 1
+            while time.monotonic() < end:
+                pass
+            tracemalloc.stop()
+            time.sleep(0.01)
+        wait_until(lambda: threads() == 1)
+        assert dirty() < 2 << 20, figures()
+        print('well')
+        """
+
+    def test_tracemalloc_stops_while_it_wants_the_gil(self):
+        self.assertEqual(self.run_background(self._TRACE_WHILE_IT_WANTS_THE_GIL), "well")
+
+    def test_a_process_that_traces_and_sleeps(self):
+        # Where tracemalloc.stop() races with a thread that makes its state, not before that.
+        races = self.python.version < (3, 12, 9) or (3, 13) <= self.python.version < (3, 13, 2)
+        self.assertEqual(self.run_background(f"""
+            import tracemalloc
+            retain(64)
+            start_thread()
+            tracemalloc.start()
+            retain(16)
+            if {races}:
+                time.sleep(1)
+                tracemalloc.stop()
+            wait_until(lambda: threads() == 1 and dirty() < 2 << 20)
+            print('well')
+            """), "well")
+
     def test_installed_while_python_runs(self):
         self.needs(not self.python.debug, "a debug build has its hooks in force")
         printed = self.run_code("""

@@ -247,30 +247,63 @@ class Enabled(Environment):
         self.assertEqual([name for name in self.files() if "obmalloc" in os.path.basename(name)], [])
         self.assertEqual(self.command(self.venv_python, "-c", "print(1)", errors=""), "1")
 
+    def broken_libraries(self, library):
+        """Break the library's file in one way after the other; yield the pattern of what is wrong with it."""
+        size = os.path.getsize(library)
+        with open(library, "rb") as file:
+            content = file.read()
+        machine = (0xb7 if os.uname().machine != "aarch64" else 0x3e).to_bytes(2, "little")     # of <elf.h>
+        for broken, pattern in (
+                *((content[:at], r"_obmalloc\.so breaks off: it has \d+ bytes of \d+")
+                  for at in (size - 1, size // 2, 8192, 64)),
+                (content[:18] + machine + content[20:], r"_obmalloc\.so is for another machine than this Python"),
+                (content[:20], r"_obmalloc\.so"), (b"", r"_obmalloc\.so"), (b"no library " * 1000, r"_obmalloc\.so")):
+            with open(library, "wb") as file:
+                file.write(broken)
+            yield pattern
+        os.unlink(library)
+        yield r"there is no .*_obmalloc\.so"
+
     def test_a_library_that_cannot_be_loaded(self):
         self.command(self.obmalloc, "enable")
         library = self.command(self.obmalloc, "path")
+        version = self.command(self.obmalloc, "--version")
         file = self.enabled_file()
         with open(file) as opened:
             line = opened.read()
-        size = os.path.getsize(library)
-        for break_it in (*(lambda at=at: os.truncate(library, at) for at in (size - 1, size // 2, 8192, 64, 20)),
-                         lambda: self.write(library, ""), lambda: self.write(library, "no library " * 1000),
-                         lambda: os.unlink(library), lambda: shutil.rmtree(os.path.dirname(library))):
-            break_it()
-            done = subprocess.run([self.venv_python, "-c", "print(1)"], capture_output=True, text=True,
-                                  stdin=subprocess.DEVNULL, timeout=TIMEOUT_SECONDS)
-            self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (0, "1\n", 1), done.stderr)
-            self.assertRegex(done.stderr, r"^obmalloc: not in force: .*_obmalloc\.pth")
-            if os.path.exists(os.path.dirname(library)):
-                os.unlink(file)
-                for command in ([self.obmalloc, "doctor"], [self.obmalloc, "path"], [self.obmalloc, "run", "-c", "1"],
-                                [self.venv_python, "-m", "obmalloc", "enable"]):
-                    done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                                          timeout=TIMEOUT_SECONDS)
-                    self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
-                    self.assertIn("install the package anew", done.stderr)
+
+        def lines(*command, status):
+            """What a command printed; on stderr that is one line."""
+            done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+                                  timeout=TIMEOUT_SECONDS)
+            self.assertEqual((done.returncode, done.stderr.count("\n")), (status, 1), done.stderr)
+            return done.stdout, done.stderr
+
+        for pattern in self.broken_libraries(library):
+            out, errors = lines(self.venv_python, "-c", "print(1)", status=0)
+            self.assertEqual(out, "1\n")
+            self.assertRegex(errors, rf"^obmalloc: not in force: .*{pattern}.*_obmalloc\.pth")
+            # A module that has the name of a command as its argument is none.
+            self.write(os.path.join(self.folder, "other.py"), "try: import obmalloc\nexcept ImportError: print(1)")
+            self.assertEqual(self.command(self.venv_python, "-m", "other", "disable"), "1")
+            for way in [self.obmalloc], [self.venv_python, "-m", "obmalloc"]:
+                out, errors = lines(*way, "doctor", status=1)
+                self.assertRegex(out, rf"\nwhy +.*{pattern}.*\nwhat to do +install the package anew")
+                self.assertIn(f"\nat every start  {file} puts it in place\n", out)
+                self.assertRegex(errors, rf"^obmalloc: not in force: .*{pattern}.*")
+                self.assertEqual(lines(*way, "--version", status=0)[0].strip(), version)
+                self.assertIn("is no longer put in place", lines(*way, "disable", status=0)[0])
+                self.assertFalse(os.path.exists(file))
+                self.assertIn("usage: obmalloc disable", self.command(*way, "disable", "--help", errors=""))
+                self.assertIn("enable", self.command(*way, "--help", errors=""))
+                for command in ["path"], ["run", "-c", "1"], ["enable"], ["stats", "-c", "1"], []:
+                    out, errors = lines(*way, *command, status=1)
+                    self.assertEqual(out, "")
+                    self.assertRegex(errors, rf"^obmalloc: .*{pattern}.*: install the package anew")
                 self.write(file, line)
+        shutil.rmtree(os.path.dirname(library))
+        self.assertEqual(lines(self.venv_python, "-c", "print(1)", status=0)[0], "1\n")
+        os.unlink(file)     # which no RECORD lists any more
 
     def test_allocators_of_others(self):
         self.command(self.obmalloc, "enable")

@@ -33,8 +33,14 @@
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
    for again an epoch later.
 
-   This is a part of an adapter, which has defined obm_python_has_main_gil() and
-   obm_python_gil_guards_main_heap(). */
+   The thread makes a thread state each time that it takes the GIL, and deletes it when it
+   drops it: one that lived on would be shown by faulthandler, by sys._current_exceptions()
+   and by debuggers, as a thread of the program's.  Making one allocates without the GIL, and
+   tracemalloc.stop() races with such an allocation in CPython before 3.12.9 and 3.13.2
+   (gh-128679).  So the thread does not take the GIL there while tracemalloc traces.
+
+   This is a part of an adapter, which has defined obm_python_has_main_gil(),
+   obm_python_gil_guards_main_heap() and obm_python_tracemalloc_races(). */
 
 #define OBM_HAS_BACKGROUND 1
 
@@ -100,13 +106,21 @@ obm_background_sleep(uint64_t microseconds)
            == PY_LOCK_FAILURE;
 }
 
-/* A thread state with the GIL held; NULL: no memory for it now. */
+/* Whether tracemalloc traces, in a Python where tracemalloc.stop() races.  There the call
+   needs no GIL; it does nothing else, for no block is at the address 0. */
+static bool
+obm_background_must_not_allocate(void)
+{
+    return obm_python_tracemalloc_races() && PyTraceMalloc_Untrack(0, 0) != -2;
+}
+
+/* A thread state with the GIL held; NULL: none can be made now. */
 static PyThreadState *
 obm_background_take_gil(void)
 {
     PyInterpreterState *main = PyInterpreterState_Main();
-    if (!Py_IsInitialized() || main == NULL) {
-        return NULL;            /* finalization was not told of */
+    if (!Py_IsInitialized() || main == NULL || obm_background_must_not_allocate()) {
+        return NULL;            /* or finalization was not told of */
     }
     PyThreadState *tstate = PyThreadState_New(main);
     if (tstate != NULL) {

@@ -53,6 +53,13 @@ obm_python_gil_guards_main_heap(void)
     return guards;
 }
 
+/* gh-128679 */
+static inline bool
+obm_python_tracemalloc_races(void)
+{
+    return PY_VERSION_HEX < 0x030d0200;
+}
+
 #include "background.c"
 #include "common.c"
 #include "domains.c"

@@ -42,3 +42,10 @@ obm_python_gil_guards_main_heap(void)
 {
     return true;
 }
+
+/* gh-128679, which was mended in newer versions only. */
+static inline bool OBM_UNUSED
+obm_python_tracemalloc_races(void)
+{
+    return true;
+}

@@ -5,9 +5,9 @@ static const char *
 objection(void)
 {
     static char line[160];
-    int major = 0, minor = 0;
+    int major = 0, minor = 0, micro = 0;
     const char *version = Py_GetVersion != NULL ? Py_GetVersion() : "";
-    if (sscanf(version, "%d.%d", &major, &minor) != 2 || major != 3 || minor < 9) {
+    if (sscanf(version, "%d.%d.%d", &major, &minor, &micro) < 2 || major != 3 || minor < 9) {
         snprintf(line, sizeof(line), "Python %.*s is not supported (3.9 and newer are): "
                  "the interpreter keeps its own allocator",
                  (int)strcspn(version, " "), version);
@@ -32,6 +32,8 @@ objection(void)
                "it keeps its own allocator";
     }
     may_have_many_heaps = minor >= 12;
+    tracemalloc_races = PyTraceMalloc_Untrack != NULL
+        && (minor < 12 || (minor == 12 && micro < 9) || (minor == 13 && micro < 2));
     return NULL;
 }
 

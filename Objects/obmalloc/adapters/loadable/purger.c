@@ -23,6 +23,12 @@ obm_python_gil_guards_main_heap(void)
     return true;
 }
 
+static bool
+obm_python_tracemalloc_races(void)
+{
+    return tracemalloc_races;
+}
+
 #include "../background.c"
 
 /* Told of forks and of the end -------------------------------------------------------- */

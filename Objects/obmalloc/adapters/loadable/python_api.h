@@ -8,6 +8,7 @@
 #define OBM_PYTHON_API_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #define WEAK __attribute__((weak))
 
@@ -53,6 +54,7 @@ extern void PyThreadState_Clear(PyThreadState *thread) WEAK;
 extern void PyThreadState_DeleteCurrent(void) WEAK;
 extern void PyEval_RestoreThread(PyThreadState *thread) WEAK;
 extern PyThreadState *PyEval_SaveThread(void) WEAK;
+extern int PyTraceMalloc_Untrack(unsigned domain, uintptr_t address) WEAK;
 extern const char *Py_GetVersion(void) WEAK;
 extern int Py_IsInitialized(void) WEAK;
 extern int Py_AtExit(void (*function)(void)) WEAK;

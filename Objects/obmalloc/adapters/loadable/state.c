@@ -17,6 +17,9 @@ static PyObjectArenaAllocator previous_arena;
 static PyInterpreterState *main_interpreter;
 static bool may_have_many_heaps;
 
+/* For ../background.c; set before there is a purger. */
+static bool tracemalloc_races;
+
 static inline struct obm_heap *
 obm_python_heap(void)
 {
