@@ -457,10 +457,11 @@ TEST(a_run_in_the_bucket_of_another_number)
     struct scene scene = scene_new();
     struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
     unsigned bucket = obm_run_bucket(scene.heap, scene.run->free_count);
+    const struct obm_run *run = obm_run_at(scene.heap, buckets->head[bucket]);
     buckets->head[bucket + 1] = buckets->head[bucket];
     buckets->head[bucket] = 0;
     buckets->nonempty ^= UINT64_C(3) << bucket;
-    expect_found(&scene, 2, says("bucket ", bucket + 1), says("", bucket));
+    expect_found(&scene, 2, says("bucket ", bucket + 1), says(", ", run->free_count));
 }
 
 TEST(a_run_in_the_bucket_of_another_class)
