@@ -91,6 +91,21 @@ class BackgroundTests(ChildTest):
                     kept = [b'x' * 40_000 for _ in range(2500)][::20]
                     ''', last, 80 << 20, PYTHONOBMALLOC='')
 
+    def test_there_is_no_memory_when_it_looks(self):
+        # Of any kind: it cannot make a thread state.  No Python function is called meanwhile.
+        import_module('_testcapi')
+        self.check_child('''
+            import _testcapi
+            start_thread()
+            def wait(seconds, sleep=time.sleep, refuse=_testcapi.set_nomemory, allow=_testcapi.remove_mem_hooks):
+                retain()
+                refuse(0, 0)
+                sleep(seconds)
+                allow()
+            wait(2.0)
+            wait_until(lambda: dirty_bytes() < 4 * MIB)
+            ''')
+
     def test_only_what_malloc_holds(self):
         # Nothing of ours: buffers, with blocks that stay between them.
         self.check_it_shrinks('''

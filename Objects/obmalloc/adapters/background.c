@@ -40,7 +40,9 @@
    (gh-128679).  So the thread does not take the GIL there while tracemalloc traces.
 
    This is a part of an adapter, which has defined obm_python_has_main_gil(),
-   obm_python_gil_guards_main_heap() and obm_python_tracemalloc_races(). */
+   obm_python_gil_guards_main_heap(), obm_python_tracemalloc_races() and
+   obm_python_new_thread_state(), which is PyThreadState_New(), but for 3.11: there that reads
+   the state even if there was no memory for it. */
 
 #define OBM_HAS_BACKGROUND 1
 
@@ -122,7 +124,7 @@ obm_background_take_gil(void)
     if (!Py_IsInitialized() || main == NULL || obm_background_must_not_allocate()) {
         return NULL;            /* or finalization was not told of */
     }
-    PyThreadState *tstate = PyThreadState_New(main);
+    PyThreadState *tstate = obm_python_new_thread_state(main);
     if (tstate != NULL) {
         PyEval_RestoreThread(tstate);
     }

@@ -60,6 +60,12 @@ obm_python_tracemalloc_races(void)
     return PY_VERSION_HEX < 0x030d0200;
 }
 
+static inline PyThreadState *
+obm_python_new_thread_state(PyInterpreterState *interp)
+{
+    return PyThreadState_New(interp);
+}
+
 #include "background.c"
 #include "common.c"
 #include "domains.c"

@@ -4,6 +4,8 @@
 
    The adapter defines obm_python_start(), which sets up the heap. */
 
+#include "pycore_pystate.h"     /* _PyThreadState_SetCurrent() */
+
 static struct {
     struct obm_heap heap;
 } obmalloc_state_main;      /* the name that front.c and background.c know */
@@ -48,4 +50,18 @@ static inline bool OBM_UNUSED
 obm_python_tracemalloc_races(void)
 {
     return true;
+}
+
+static inline PyThreadState * OBM_UNUSED
+obm_python_new_thread_state(PyInterpreterState *interp)
+{
+#if PY_VERSION_HEX < 0x030b0000
+    return PyThreadState_New(interp);
+#else
+    PyThreadState *tstate = _PyThreadState_Prealloc(interp);
+    if (tstate != NULL) {
+        _PyThreadState_SetCurrent(tstate);
+    }
+    return tstate;
+#endif
 }

@@ -34,6 +34,8 @@ objection(void)
     may_have_many_heaps = minor >= 12;
     tracemalloc_races = PyTraceMalloc_Untrack != NULL
         && (minor < 12 || (minor == 12 && micro < 9) || (minor == 13 && micro < 2));
+    new_thread_state_reads_null = minor == 11 && _PyThreadState_Prealloc != NULL
+        && _PyThreadState_SetCurrent != NULL;
     return NULL;
 }
 

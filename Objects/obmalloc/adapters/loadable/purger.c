@@ -29,6 +29,19 @@ obm_python_tracemalloc_races(void)
     return tracemalloc_races;
 }
 
+static PyThreadState *
+obm_python_new_thread_state(PyInterpreterState *interpreter)
+{
+    if (!new_thread_state_reads_null) {
+        return PyThreadState_New(interpreter);
+    }
+    PyThreadState *thread = _PyThreadState_Prealloc(interpreter);
+    if (thread != NULL) {
+        _PyThreadState_SetCurrent(thread);
+    }
+    return thread;
+}
+
 #include "../background.c"
 
 /* Told of forks and of the end -------------------------------------------------------- */

@@ -50,6 +50,8 @@ extern PyInterpreterState *PyInterpreterState_Main(void) WEAK;
 extern PyInterpreterState *PyInterpreterState_Head(void) WEAK;
 extern PyInterpreterState *PyInterpreterState_Next(PyInterpreterState *interpreter) WEAK;
 extern PyThreadState *PyThreadState_New(PyInterpreterState *interpreter) WEAK;
+extern PyThreadState *_PyThreadState_Prealloc(PyInterpreterState *interpreter) WEAK;
+extern void _PyThreadState_SetCurrent(PyThreadState *thread) WEAK;
 extern void PyThreadState_Clear(PyThreadState *thread) WEAK;
 extern void PyThreadState_DeleteCurrent(void) WEAK;
 extern void PyEval_RestoreThread(PyThreadState *thread) WEAK;

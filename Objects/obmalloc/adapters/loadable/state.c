@@ -19,6 +19,7 @@ static bool may_have_many_heaps;
 
 /* For ../background.c; set before there is a purger. */
 static bool tracemalloc_races;
+static bool new_thread_state_reads_null;
 
 static inline struct obm_heap *
 obm_python_heap(void)
