@@ -9,7 +9,11 @@
 
    Which objects need to be remembered: those with more references than the one that has
    led to them.  All that the value refers to holds counted references, so no second
-   way leads to an object with one.
+   way leads to an object with one.  But for a key of type str that is not interned: the
+   dicts of a class's instances may share their keys, with one reference for all of them.
+
+   No copying calls Python code, which might raise KeyboardInterrupt: classes whose metaclass may
+   define __hash__() or __eq__() are left to pickle.
 
    Before 3.12 a collection may begin whenever an object that refers to others is made, and run
    Python code: it may change the originals, and see the unfinished copies.  So each original
@@ -291,7 +295,7 @@ copy_shares(PyObject *object)
         return has_interned_bits(object);
     }
     return object == Py_None || type == &PyBool_Type || type == &PyModule_Type
-           || objects_is_type(object);
+           || type == &PyType_Type;
 }
 
 /* Whether an object is shared, or of a type that can be copied.  Items are asked before their
@@ -388,7 +392,7 @@ static bool
 copy_entry(struct copying *copying, PyObject *copy, PyObject *key, PyObject *value)
 {
     Py_INCREF(value);
-    PyObject *new_key = copy_object(copying, key, 1);
+    PyObject *new_key = copy_object(copying, key, Py_TYPE(key) != &PyUnicode_Type);
     PyObject *new_value = new_key != NULL ? copy_object(copying, value, 2) : NULL;
     Py_DECREF(value);
     bool done = new_value != NULL && PyDict_SetItem(copy, new_key, new_value) == 0;
@@ -562,8 +566,8 @@ PyDoc_STRVAR(copy_doc,
 "\n"
 "A copy of value in pages for what lives long, if it consists of objects of Python's basic\n"
 "types only: dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, bool,\n"
-"None, classes and modules, no subclasses.  Classes, modules and interned strings are shared.\n"
-"NotImplemented: of others, too; or it is nested too deeply, a tuple in it refers to\n"
+"None, classes without a metaclass and modules, no subclasses.  Classes, modules and interned\n"
+"strings are shared.  NotImplemented: of others; or it is nested too deeply, a tuple in it refers to\n"
 "itself, or it was changed meanwhile.  Raises MemoryError.");
 
 static PyObject *

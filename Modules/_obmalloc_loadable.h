@@ -140,6 +140,7 @@ extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, Py
 #pragma weak PyType_GetFlags
 #pragma weak PyType_GetSlot
 #pragma weak PyType_IsSubtype
+#pragma weak PyType_Type
 #pragma weak PyUnicode_CopyCharacters
 #pragma weak PyUnicode_DecodeUTF8
 #pragma weak PyUnicode_FromFormat

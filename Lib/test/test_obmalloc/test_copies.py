@@ -231,6 +231,39 @@ class CopyTests(unittest.TestCase):
         self.assertEqual(list(map(id, copy[:1000])), list(map(id, copy[1000:])))
         self.assertEqual(copy, many + many)
 
+    def test_keys_that_dicts_of_instances_share(self):
+        # There is one reference for all of the dicts where they share their keys.
+        class Row:
+            pass
+        def row(number):
+            names = vars(Row())
+            names[fresh('not interned')] = number
+            return names
+        value = list(map(row, range(100)))
+        copy = copied(value)
+        self.assertEqual(copy, value)
+        self.assertEqual(len({id(key) for row in copy for key in row}),
+                         len({id(key) for row in value for key in row}))
+
+    def test_a_class_that_calls_python_is_left_to_pickle(self):
+        calls = []
+        class Meta(type):
+            def __hash__(cls):
+                if calls:
+                    calls.pop()()
+                return 1
+        class Some(metaclass=Meta):
+            pass
+        def interrupt():
+            raise KeyboardInterrupt
+        for value in {Some: [1000]}, {Some}, [{(5, Some): 1000}]:
+            self.assertIs(_obmalloc.copy(value), NotImplemented)
+            calls.append(interrupt)
+            with self.assertRaises(KeyboardInterrupt):
+                obmalloc.keep(value)
+            self.assertEqual(calls, [])
+            self.assertEqual(obmalloc.keep(value), value)
+
     def test_a_not_a_number_is_found_again(self):
         nan = float('nan')
         copy = copied({'key': nan, 'in': {nan: 1}, 'set': {nan}, 'list': [nan]})
