@@ -567,8 +567,8 @@ PyDoc_STRVAR(copy_doc,
 "A copy of value in pages for what lives long, if it consists of objects of Python's basic\n"
 "types only: dict, list, tuple, set, frozenset, str, bytes, bytearray, int, float, complex, bool,\n"
 "None, classes without a metaclass and modules, no subclasses.  Classes, modules and interned\n"
-"strings are shared.  NotImplemented: of others; or it is nested too deeply, a tuple in it refers to\n"
-"itself, or it was changed meanwhile.  Raises MemoryError.");
+"strings are shared.  NotImplemented: of others; or it is nested too deeply, a tuple in it\n"
+"refers to itself, or it was changed meanwhile.  Raises MemoryError.");
 
 static PyObject *
 obmalloc_copy(PyObject *Py_UNUSED(module), PyObject *value)
