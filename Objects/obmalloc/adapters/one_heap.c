@@ -4,7 +4,9 @@
 
    The adapter defines obm_python_start(), which sets up the heap. */
 
-#include "pycore_pystate.h"     /* _PyThreadState_SetCurrent() */
+#if PY_VERSION_HEX >= 0x030b0000
+#  include "pycore_pystate.h"   /* _PyThreadState_SetCurrent() */
+#endif
 
 static struct {
     struct obm_heap heap;
