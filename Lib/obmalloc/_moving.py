@@ -103,7 +103,7 @@ def keep(value, *, copy=None):
 
     A value that consists of dicts, lists, tuples, sets, strings, bytes, bytearrays, ints, floats,
     complex numbers, bools and None only (no subclasses), and of what is shared, is copied directly,
-    which takes less than half of pickle's time.  With anything else in it, or nested more than 100
+    which takes about half of pickle's time.  With anything else in it, or nested more than 100
     deep, it is copied by pickle (protocol 5): that takes somewhat longer than pickling and
     unpickling, and memory for a pickle meanwhile.
 
@@ -271,6 +271,7 @@ class _Values:
     def __init__(self, container, get, set):
         """get, set: methods of the base class, bound to the container.  get may be None."""
         self.container, self.get, self.set = container, get, set
+        self.may_be_basic = True    # until pickle had to copy a batch
 
     def __repr__(self):
         return f'<position in a {type_name(type(self.container))}>'
@@ -380,14 +381,16 @@ class Moved(NamedTuple):
     position: object
 
 
-def _copies(values, container, copier):
+def _copies(values, position, copier):
     """Copies of a list of values, what keeps the free lists empty, and the bytes of the copies
     or of their pickle."""
-    taken = _take_free_objects(values)
-    copied = _obmalloc.copy_values(values, container)
-    if copied is not None:
-        return copied[0], taken, copied[1]
-    del taken
+    if position.may_be_basic:
+        taken = _take_free_objects(values)
+        copied = _obmalloc.copy_values(values, position.container)
+        if copied is not None:
+            return copied[0], taken, copied[1]
+        position.may_be_basic = False
+        del taken
     _, seek, tell, read, dump, clear_memo, shared, _, buffers = copier
     dump(values)
     clear_memo()
@@ -423,7 +426,7 @@ class _Compaction:
         else:
             try:
                 copies, taken, size = _copies([None if value is _GONE else value for value in values],
-                                              self.position.container, self.copier)
+                                              self.position, self.copier)
             except MemoryError:
                 raise
             except Exception as error:

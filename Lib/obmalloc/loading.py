@@ -135,9 +135,10 @@ def _machine(path):
 
 def _is_for_another_machine(path):
     try:
-        return None is not _machine(path) != _machine(sys.executable) is not None
+        machine, own = _machine(path), _machine(sys.executable)
     except OSError:
         return False
+    return machine is not None and own is not None and machine != own
 
 
 def _why_no_library():

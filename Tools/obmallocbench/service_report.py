@@ -19,6 +19,7 @@ FOOTNOTE = ("MiB: Pss of all processes of a service together, medians of {runs} 
             "p99: what wrk says, or the client of Celery; × stock: medians of the paired ratios, the "
             "least and the greatest in parentheses.")
 PANEL_INCHES = 2.4
+LEAST_LABELLED = 0.1        # of the time axis: a phase with its words
 
 
 def held(run: dict, phase: str) -> int:
@@ -182,8 +183,9 @@ def draw_service(axes, service: dict, colours: dict[str, str], bare) -> None:
     for mark, words in zip(first["phases"], (service["title"], "no requests", "health checks")):
         until = mark["seconds"] - first["base_seconds"]
         axes.axvline(until, color="#dddddd", linewidth=1, zorder=0)
-        axes.text((since + until) / 2, top * 0.97, words, ha="center", va="top", fontsize=8.5,
-                  color="#666666")
+        if until - since >= LEAST_LABELLED * end:
+            axes.text((since + until) / 2, top * 0.97, words, ha="center", va="top", fontsize=8.5,
+                      color="#666666")
         since = until
     label_ends(axes, service, colours, end, top)
     axes.set(xlim=(0, end), ylim=(0, top), ylabel="MiB")

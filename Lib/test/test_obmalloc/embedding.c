@@ -35,16 +35,16 @@ resident_kib(void)
 static int
 start_python(const char *executable)
 {
-    PyConfig config;
-    PyConfig_InitPythonConfig(&config);
-    config.site_import = 0;
-    PyStatus status = PyConfig_SetBytesString(&config, &config.program_name, executable);
-    if (!PyStatus_Exception(status)) {
-        status = Py_InitializeFromConfig(&config);
+    PyConfig wanted;
+    PyConfig_InitPythonConfig(&wanted);
+    wanted.site_import = 0;
+    PyStatus start = PyConfig_SetBytesString(&wanted, &wanted.program_name, executable);
+    if (!PyStatus_Exception(start)) {
+        start = Py_InitializeFromConfig(&wanted);
     }
-    PyConfig_Clear(&config);
-    if (PyStatus_Exception(status)) {
-        fprintf(stderr, "cannot start Python: %s\n", status.err_msg);
+    PyConfig_Clear(&wanted);
+    if (PyStatus_Exception(start)) {
+        fprintf(stderr, "cannot start Python: %s\n", start.err_msg);
         return 0;
     }
     return 1;

@@ -1,6 +1,7 @@
 """What a process of a measured service tells when it is asked by a signal.
 
-SIGRTMIN        who keeps its memory, and how much of it is what it remembers: it writes PID.json into the folder OBMALLOCBENCH_TELL.
+SIGRTMIN        who keeps its memory, and how much of it is what it remembers: it writes PID.json
+                into the folder OBMALLOCBENCH_TELL.
 SIGRTMIN + 1    its work is over: it calls malloc_trim(0), in the arm that does so, and writes
                 PID.trimmed.
 """
@@ -14,7 +15,6 @@ import remembering
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent / "workloads"))
 import measure      # noqa: E402
-
 
 remembered = []         # containers whose values are what the service remembers
 
