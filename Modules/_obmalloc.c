@@ -68,9 +68,10 @@ PyDoc_STRVAR(heap_map_doc,
 "heap_map() -> list of (number, address, purgeable, pages)\n"
 "\n"
 "What every page of every arena of this interpreter is.  address is that of\n"
-"the first page (int), pages has four bytes for each: 0 fresh, 1 purged,\n"
-"2 dirty or 3 used; the size class, of a used page; and the number of live\n"
-"blocks as an unsigned short.  All as of one moment.");
+"the first page (int), pages has six bytes for each: 0 fresh, 1 purged,\n"
+"2 dirty or 3 used; the size class, of a used page; the number of live\n"
+"blocks as an unsigned short; whether one of them starts on a page before;\n"
+"and a byte that means nothing.  All as of one moment.");
 
 static PyObject *
 obmalloc_heap_map(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
