@@ -67,11 +67,11 @@ REPLAY_FORM = {
 }
 KEPT_BY = {"anonymous_bytes": (int, type(None)), "mallinfo": (dict, type(None)),
            "allocator": (dict, type(None)), "pymalloc_arena_bytes": (int, type(None))}
-SERVICE_FORMAT = "obmallocbench service 3"     # here, since what measures it reads documents too
+SERVICE_FORMAT = "obmallocbench service 4"     # here, since what measures it reads documents too
 TOLD = {**KEPT_BY, "remembered_bytes": int}
 SERVICE_FORM = {
     **CIRCUMSTANCES, "interpreters": {"stock": INTERPRETER}, "skipped": list,
-    "parameters": {"workers": int, "connections": int, "load": int, "idle": int, "health": int},
+    "parameters": {"workers": int, "threads": int, "connections": int, "load": int, "idle": int, "health": int},
     "arms": [{"name": str, "environment": dict, "library": str, "version": str}],
     "services": [{"key": str, "title": str, "packages": dict, "arms": [
         {"name": str, "runs": [{"base_bytes": int, "base_seconds": NUMBER, "peak_bytes": int,

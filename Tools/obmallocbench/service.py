@@ -32,7 +32,8 @@ APPLICATION = Path(__file__).resolve().parent / "web"
 ARMS = (allocators.STOCK, allocators.OURS, *allocators.MOVING, "arena-max=1", "malloc_trim", "jemalloc-tuned",
         "mimalloc3-purge")
 LOAD, IDLE, HEALTH = PHASES = ("load", "idle", "health")
-OPTIONS = {"workers": 2, "connections": 4, LOAD: 30, IDLE: 30, HEALTH: 30}   # the phases in seconds
+# threads: of each worker, in gunicorn; the phases in seconds.
+OPTIONS = {"workers": 2, "threads": 1, "connections": 4, LOAD: 30, IDLE: 30, HEALTH: 30}
 WARM_REQUESTS = 10          # before the base is taken
 SAMPLE_SECONDS = 0.5
 SETTLE_SECONDS = 2
@@ -233,6 +234,7 @@ class WebService(Service):
 
     def command(self) -> list[str]:
         return [self.arm.path, "-m", "gunicorn", "--workers", str(self.parameters["workers"]),
+                "--threads", str(self.parameters["threads"]),
                 "--log-level", "error", "--bind", f"127.0.0.1:{self.port}",
                 "application:application"]
 

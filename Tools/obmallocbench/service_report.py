@@ -134,9 +134,11 @@ def footnote_of(document: dict) -> str:
     libraries = ", ".join(dict.fromkeys(arm["version"] for arm in document["arms"]
                                         if arm["version"]))
     runs = len(document["services"][0]["arms"][0]["runs"])
+    workers, threads = (document["parameters"][name] for name in ("workers", "threads"))
     return (f"{figures.machine_of(document)}; {versions}{'; ' if libraries else ''}{libraries}; "
             f"{figures.commit_of(document)}; {document['date'][:10]}\n"
-            f"Pss of all processes of the service; a curve a run, {runs} an arm, arms in turn")
+            f"workers: {workers}, threads of each: {threads}; Pss of all processes of the service; "
+            f"a curve a run, {runs} an arm, arms in turn")
 
 
 def colours_of(document: dict, colours: tuple[str, ...]) -> dict[str, str]:
