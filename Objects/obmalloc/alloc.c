@@ -96,17 +96,20 @@ obm_malloc_slow(struct obm_heap *heap, size_t size)
     return take_small(heap, heap->pools, (unsigned)obm_size_class(size), size);
 }
 
+/* The current pool of the kind that the calling thread gets has no block. */
+static OBM_NOINLINE void *
+malloc_slow_beside_marks(struct obm_heap *heap, size_t size)
+{
+    unsigned size_class = obm_class_in_force(heap, (unsigned)obm_size_class(size));
+    return take_small(heap, obm_front_of(heap, size_class), size_class, size);
+}
+
 OBM_NOINLINE void *
 obm_malloc_beside_marks(struct obm_heap *heap, size_t size)
 {
-    bool marked = obm_is_marked(heap);
-    struct obm_front *front = marked ? &heap->longlived.front : heap->pools;
+    struct obm_front *front = obm_is_marked(heap) ? &heap->longlived.front : heap->pools;
     void *block = obm_malloc_fast(front, size);
-    if (OBM_LIKELY(block != NULL)) {
-        return block;
-    }
-    unsigned size_class = (unsigned)obm_size_class(size);
-    return take_small(heap, front, marked ? obm_long_class(size_class) : size_class, size);
+    return OBM_LIKELY(block != NULL) ? block : malloc_slow_beside_marks(heap, size);
 }
 
 void *

@@ -44,7 +44,7 @@ obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
     heap->arenas_ever = 1;
     heap->front = heap->pools = &heap->own_front;
     obm_front_without_pools(heap->front);
-    obm_front_without_pools(&heap->longlived.front);
+    obm_longlived_init(heap);
     if (!obm_geometry_init(&heap->geometry, os->page_size)) {
         return false;
     }

@@ -14,6 +14,10 @@
    A thread has a number, which is looked at in a variable of its own.  No number is used
    again, so a thread that ended while it was marked leaves a mark that fits no other.
 
+   Another thread can remove a mark.  So a list of marks has a *state*, a number too, which
+   changes when that happens.  A thread that has found its mark notes the state, and as long as
+   it is the same, needs no further look at the list.
+
    The caller holds the GIL of the heap. */
 
 #include "obmalloc/longlived.h"
@@ -23,17 +27,28 @@
 OBM_API_DEFINITION OBM_THREAD_LOCAL uintptr_t obm_this_thread;
 OBM_API_DEFINITION OBM_THREAD_LOCAL const struct obm_heap *obm_marked_in;
 
+OBM_API_DEFINITION OBM_THREAD_LOCAL uintptr_t obm_marked_as_of;
+
+/* Numbers ----------------------------------------------------------------------------- */
+
+/* A number that was never given before, for any heap: each may have a GIL of its own. */
+static uintptr_t
+next_number(void)
+{
+    static uintptr_t last;
+    uintptr_t before;
+    do {
+        before = OBM_PUBLISHED(&last);
+    } while (!OBM_ATOMIC_SWAP(&last, before, before + 1));
+    return before + 1;
+}
+
 /* Give the calling thread a number if it has none. */
 static uintptr_t
 number_this_thread(void)
 {
-    static uintptr_t last;      /* of all heaps, each of which may have a GIL of its own */
-    uintptr_t before;
     if (obm_this_thread == 0) {
-        do {
-            before = OBM_PUBLISHED(&last);
-        } while (!OBM_ATOMIC_SWAP(&last, before, before + 1));
-        obm_this_thread = before + 1;
+        obm_this_thread = next_number();
     }
     return obm_this_thread;
 }
@@ -60,6 +75,13 @@ obm_front_move_pools(struct obm_front *front, struct obm_front *old)
 
 /* Marks ------------------------------------------------------------------------------- */
 
+void
+obm_longlived_init(struct obm_heap *heap)
+{
+    obm_front_without_pools(&heap->longlived.front);
+    heap->longlived.state = next_number();
+}
+
 /* The link in the list to the mark of a thread; to NULL: it has none. */
 static struct obm_mark **
 link_to_mark(struct obm_heap *heap, uintptr_t thread)
@@ -69,6 +91,19 @@ link_to_mark(struct obm_heap *heap, uintptr_t thread)
         link = &(*link)->next;
     }
     return link;
+}
+
+bool
+obm_finds_its_mark(const struct obm_heap *heap)
+{
+    const struct obm_mark *mark = heap->longlived.marks;
+    while (mark != NULL && mark->thread != obm_this_thread) {
+        mark = mark->next;
+    }
+    if (mark != NULL) {
+        obm_marked_as_of = heap->longlived.state;
+    }
+    return mark != NULL;
 }
 
 bool
@@ -87,6 +122,7 @@ obm_longlived_enter(struct obm_heap *heap, struct obm_mark *mark)
         heap->medium.max = 0;
     }
     obm_marked_in = obm_marked_in == NULL || obm_marked_in == heap ? heap : OBM_SEVERAL_HEAPS;
+    obm_marked_as_of = longlived->state;
     mark->next = longlived->marks;
     mark->thread = obm_this_thread;
     mark->depth = 1;
@@ -103,8 +139,12 @@ obm_longlived_exit(struct obm_heap *heap, uintptr_t thread)
         return NULL;
     }
     *link = mark->next;
-    if (thread == obm_this_thread && obm_marked_in == heap) {
-        obm_marked_in = NULL;
+    if (thread != obm_this_thread) {
+        longlived->state = next_number();
+    }
+    else {
+        obm_marked_in = obm_marked_in == heap ? NULL : obm_marked_in;
+        obm_marked_as_of = 0;
     }
     if (longlived->marks == NULL) {
         obm_front_move_pools(heap->front, &longlived->aside);

@@ -276,3 +276,54 @@ TEST(two_threads_are_marked_at_a_time)
     EXPECT_SAME(heap->pools, heap->front);
     heap_end(heap);
 }
+
+/* Called while the test waits, as with a GIL. */
+static void *
+exit_there(void *data)
+{
+    struct other_thread *there = data;
+    there->mark = obm_longlived_exit(there->heap, there->number);
+    return NULL;
+}
+
+TEST(another_thread_removes_a_mark)
+{
+    struct obm_heap *heap = heap_new(""), *other = heap_new("");
+    struct obm_mark mark, mark_of_other, mark_there;
+    EXPECT(obm_longlived_enter(other, &mark_of_other));
+    EXPECT(obm_longlived_enter(heap, &mark));
+    EXPECT(is_long(heap, obm_malloc(heap, SMALL)));
+
+    /* Another one's: this one stays marked. */
+    struct other_thread there = {heap, &mark_there, false, 0};
+    run_there(&there);
+    EXPECT_SAME(obm_longlived_exit(heap, there.number), &mark_there);
+    EXPECT(is_long(heap, obm_malloc(heap, SMALL)));
+
+    /* This one's, which is not known as marked any more, though a third one is. */
+    run_there(&there);
+    struct other_thread exit = {heap, NULL, false, obm_this_thread};
+    pthread_t thread;
+    REQUIRE(pthread_create(&thread, NULL, exit_there, &exit) == 0);
+    REQUIRE(pthread_join(thread, NULL) == 0);
+    EXPECT_SAME(exit.mark, &mark);
+    EXPECT(!obm_is_known_as_marked(heap));
+    EXPECT(!is_long(heap, obm_malloc(heap, SMALL)));
+    EXPECT(!is_long(heap, obm_malloc(heap, OBM_MEDIUM_MIN)));
+    EXPECT(is_long(other, obm_malloc(other, SMALL)));
+
+    EXPECT(obm_longlived_enter(heap, &mark));
+    EXPECT(is_long(heap, obm_malloc(heap, SMALL)));
+    EXPECT(is_long(other, obm_malloc(other, SMALL)));
+    leave(other, &mark_of_other);
+    EXPECT(!is_long(other, obm_malloc(other, SMALL)));
+    EXPECT(is_long(heap, obm_malloc(heap, SMALL)));
+    leave(heap, &mark);
+    EXPECT(!is_long(heap, obm_malloc(heap, SMALL)));
+    EXPECT_SAME(obm_longlived_exit(heap, there.number), &mark_there);
+    EXPECT_VALID(heap);
+    EXPECT_VALID(other);
+    obm_heap_close(other, false);
+    free(other);
+    heap_end(heap);
+}

@@ -18,17 +18,31 @@ OBM_API void *obm_malloc(struct obm_heap *heap, size_t size);
 OBM_API void *obm_malloc_slow(struct obm_heap *heap, size_t size);
 OBM_API void *obm_malloc_beside_marks(struct obm_heap *heap, size_t size);
 
-/* The same for a request that obm_malloc_fast() has refused: it is not small, or the current
+/* A long-lived block, if the calling thread is known to be marked and the current pool of the
+   class has one; NULL otherwise. */
+OBM_INLINE void *
+obm_malloc_long_fast(struct obm_heap *heap, size_t size)
+{
+    return OBM_UNLIKELY(obm_is_known_as_marked(heap))
+           ? obm_malloc_fast(&heap->longlived.front, size) : NULL;
+}
+
+/* What obm_malloc() does with a small request that obm_malloc_fast() has refused: the current
    pool of its class has no block, or a thread gets long-lived blocks: while one does, every
    small request comes here. */
 OBM_INLINE void *
-obm_malloc_refused(struct obm_heap *heap, size_t size)
+obm_malloc_small_refused(struct obm_heap *heap, size_t size)
 {
-    if (obm_size_class(size) >= OBM_SMALL_CLASSES) {
-        return obm_medium_malloc(heap, size);
-    }
     return OBM_UNLIKELY(heap->longlived.marks != NULL) ? obm_malloc_beside_marks(heap, size)
                                                        : obm_malloc_slow(heap, size);
+}
+
+/* The same for a request of any size. */
+OBM_INLINE void *
+obm_malloc_refused(struct obm_heap *heap, size_t size)
+{
+    return obm_size_class(size) < OBM_SMALL_CLASSES ? obm_malloc_small_refused(heap, size)
+                                                    : obm_medium_malloc(heap, size);
 }
 
 /* The same, with every byte 0. */

@@ -5,6 +5,9 @@
 
 #include "obmalloc/size_class.h"
 
+/* Let no thread be marked in a new heap. */
+OBM_API void obm_longlived_init(struct obm_heap *heap);
+
 /* Mark the calling thread: its requests get long-lived blocks until obm_longlived_exit() was
    called as often.  Returns whether the heap has *mark in its list now; a thread that is
    marked already needs none. */
@@ -27,19 +30,28 @@ OBM_API OBM_THREAD_LOCAL uintptr_t obm_this_thread;
 OBM_API OBM_THREAD_LOCAL const struct obm_heap *obm_marked_in;
 #define OBM_SEVERAL_HEAPS ((const struct obm_heap *)1)
 
+/* The state of the list in which the calling thread found its mark last; 0: it found none, or
+   has removed it.  Only longlived.c writes it. */
+OBM_API OBM_THREAD_LOCAL uintptr_t obm_marked_as_of;
+
+/* Whether the calling thread has a mark in the list, which is noted. */
+OBM_API bool obm_finds_its_mark(const struct obm_heap *heap);
+
+/* Whether the calling thread is known to be marked; false: it may be. */
+OBM_INLINE bool
+obm_is_known_as_marked(const struct obm_heap *heap)
+{
+    return obm_marked_as_of == heap->longlived.state;
+}
+
 /* Whether the calling thread is marked.  One that never was does not look at the list,
    however many are marked. */
 OBM_INLINE bool
 obm_is_marked(const struct obm_heap *heap)
 {
-    const struct obm_mark *mark = heap->longlived.marks;
-    if (obm_marked_in != heap && obm_marked_in != OBM_SEVERAL_HEAPS) {
-        return false;
-    }
-    while (mark != NULL && mark->thread != obm_this_thread) {
-        mark = mark->next;
-    }
-    return mark != NULL;
+    return obm_is_known_as_marked(heap)
+           || ((obm_marked_in == heap || obm_marked_in == OBM_SEVERAL_HEAPS)
+               && obm_finds_its_mark(heap));
 }
 
 /* Let a front have no pool. */

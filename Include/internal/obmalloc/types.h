@@ -469,6 +469,8 @@ struct obm_mark {
    marks != NULL  =>   heap->pools == &aside, heap->front has no pool, medium.max == 0 */
 struct obm_longlived {
     struct obm_mark *marks;     /* those marked first come last */
+    uintptr_t state;            /* > 0; another one after a thread removed another's mark; no
+                                   two heaps have the same */
     struct obm_front front;     /* the current pools of the long-lived small classes */
     struct obm_front aside;     /* those of the ordinary ones while a thread is marked */
     size_t medium_max;          /* what medium.max is then to become again */

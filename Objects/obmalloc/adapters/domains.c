@@ -48,7 +48,7 @@ obm_python_arena_allocator(struct obm_arena_allocator *in_force)
 static OBM_NOINLINE void *
 obm_python_malloc_ordinary(size_t size, const PyMemAllocatorEx *in_force)
 {
-    if (obm_size_class(size) < OBM_SMALL_CLASSES && obm_python_front_is_open()) {
+    if (obm_python_front_is_open()) {
         obm_python_count(size);
         return obm_python_malloc_slow(size);
     }
@@ -56,8 +56,7 @@ obm_python_malloc_ordinary(size_t size, const PyMemAllocatorEx *in_force)
         return NULL;
     }
     obm_python_count(size);
-    return obm_python_front_is_open() ? obm_python_malloc_slow(size)
-                                      : in_force->malloc(in_force->ctx, size);
+    return in_force->malloc(in_force->ctx, size);
 }
 
 static inline void *

@@ -52,14 +52,34 @@ obm_python_front_is_open(void)
     return obmalloc_state_main.heap.front == &obm_python_front;
 }
 
-/* What obm_python_malloc() has refused, though the front is open: the current pool has
-   no block, or a thread gets long-lived blocks, or the request is medium, or the system's. */
+/* What obm_python_malloc() has refused, though the front is open: the current pool has no
+   block, or the request is medium, or the system's; or a thread gets long-lived blocks, which
+   obm_python_malloc_slow() then hands out without a frame of its own. */
+
+static OBM_NOINLINE void *
+obm_python_malloc_small_slow(size_t size)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    void *block = obm_pymalloc_steps_aside() ? NULL : obm_malloc_small_refused(heap, size);
+    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+}
+
+static OBM_NOINLINE void *
+obm_python_malloc_not_small(size_t size)
+{
+    struct obm_heap *heap = &obmalloc_state_main.heap;
+    void *block = obm_pymalloc_steps_aside() ? NULL : obm_medium_malloc(heap, size);
+    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+}
+
 static inline void *
 obm_python_malloc_slow(size_t size)
 {
-    struct obm_heap *heap = &obmalloc_state_main.heap;
-    void *block = obm_pymalloc_steps_aside() ? NULL : obm_malloc_refused(heap, size);
-    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+    if (size - 1 >= OBM_SMALL_MAX) {        /* as in obm_malloc_fast() */
+        return obm_python_malloc_not_small(size);
+    }
+    void *block = obm_malloc_long_fast(&obmalloc_state_main.heap, size);
+    return OBM_LIKELY(block != NULL) ? block : obm_python_malloc_small_slow(size);
 }
 
 static inline void *

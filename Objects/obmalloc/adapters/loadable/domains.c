@@ -5,19 +5,39 @@
    free       the address decides.  Blocks of the previous allocator, from before or
               after the heap came into place, go back to it. */
 
-/* obm_malloc_fast() has been tried. */
+/* What obm_malloc_fast() has refused, as in ../front.c. */
+
 static OBM_NOINLINE void *
-malloc_slow(const PyMemAllocatorEx *other, size_t size)
+malloc_small_slow(const PyMemAllocatorEx *other, size_t size)
 {
-    void *block = obm_malloc_refused(main_heap, size);
-    if (block != NULL) {
-        if (size > OBM_SMALL_MAX) {
-            medium_served();
-        }
+    void *block = obm_malloc_small_refused(main_heap, size);
+    if (OBM_LIKELY(block != NULL)) {
         return block;
     }
     pass_on(size);
     return other->malloc(other->ctx, size);
+}
+
+static OBM_NOINLINE void *
+malloc_not_small(const PyMemAllocatorEx *other, size_t size)
+{
+    void *block = obm_medium_malloc(main_heap, size);
+    if (block != NULL) {
+        medium_served();
+        return block;
+    }
+    pass_on(size);
+    return other->malloc(other->ctx, size);
+}
+
+static OBM_NOINLINE void *
+malloc_slow(const PyMemAllocatorEx *other, size_t size)
+{
+    if (size - 1 >= OBM_SMALL_MAX) {        /* as in obm_malloc_fast() */
+        return malloc_not_small(other, size);
+    }
+    void *block = obm_malloc_long_fast(main_heap, size);
+    return OBM_LIKELY(block != NULL) ? block : malloc_small_slow(other, size);
 }
 
 static OBM_NOINLINE void *
