@@ -78,6 +78,8 @@ def run_program(name: str, arms: Sequence[running.Arm], start_up: dict[str, Prof
                                  "--whole compares whole programs only")
         result["arms"][arm.name] = described(own)
     parameters = {"program": name, "size": size * PEAK_FACTOR}
+    for arm in arms:
+        read_again(arm.path)
     for arm in experiment.run_rounds(arms, workload, parameters, PEAK_RUNS, 0, limit,
                                      lambda line: None):
         result["arms"][arm["name"]]["peak_rss_bytes"] = [run["peak_rss_bytes"]
