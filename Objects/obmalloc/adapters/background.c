@@ -74,7 +74,6 @@ static struct {
     enum obm_background_state state;
     bool closed;                /* stopped for good, see obm_background_stop() */
     bool forking;               /* stopped for a fork that is under way */
-    bool stepping;              /* the GIL is given up between two steps of purging */
     uint64_t not_before;        /* nanoseconds of os->now: no start before */
     long thread_id;             /* Linux's own, written by the thread */
     unsigned events;            /* calls of the system's malloc, published by an adapter
@@ -83,6 +82,10 @@ static struct {
     PyThread_type_lock wake;
     PyThread_type_lock running;
 } obm_background;
+
+/* The calling thread is about to give up the GIL between two steps, before which no other one is
+   due.  Of the thread, since interpreters with GILs of their own give back at the same time. */
+static OBM_THREAD_LOCAL bool obm_background_pauses;
 
 /* How long the child of a fork has no purger. */
 #define OBM_BACKGROUND_CHILD_NANOSECONDS ((uint64_t)10 * 1000 * 1000)
@@ -159,7 +162,7 @@ obm_background_purge(bool may_end, unsigned events_seen)
         return true;
     }
     while (goes_on && obm_background_step()) {
-        obm_background.stepping = true;     /* no other step before blocking */
+        obm_background_pauses = true;
         PyEval_SaveThread();
         goes_on = obm_background_sleep(OBM_BACKGROUND_PAUSE_MICROSECONDS);
         PyEval_RestoreThread(tstate);

@@ -110,8 +110,8 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
     struct obm_heap *heap = obm_python_heap();
     (void)interp;       /* the calling one; not every version has the purger */
 #ifdef OBM_HAS_BACKGROUND
-    if (obm_background.stepping) {
-        obm_background.stepping = false;
+    if (obm_background_pauses) {
+        obm_background_pauses = false;
         return;
     }
 #endif
@@ -130,14 +130,14 @@ _PyObmalloc_EmptyFreeLists(void)
     obm_python_clear_free_lists();
 }
 
-static void (*obm_python_between)(void);
+static OBM_THREAD_LOCAL void (*obm_python_between)(void);
 
-/* between() gives up the GIL, before which no other step is due. */
+/* between() gives up the GIL. */
 static void
 obm_python_pause(void)
 {
 #ifdef OBM_HAS_BACKGROUND
-    obm_background.stepping = true;
+    obm_background_pauses = true;
 #endif
     obm_python_between();
 }
