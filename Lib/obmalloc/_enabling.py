@@ -107,7 +107,8 @@ def _command(name, usage, arguments, run):
         complain(f'{name}: unknown argument {arguments[0]}: it takes none')
         return 2
     try:
-        show(run())
+        for line in run():      # not within show(), which takes each OSError for one of the output
+            show([line])
     except CommandError as error:
         complain(error)
         return 1
