@@ -22,7 +22,7 @@ import time
 import obmalloc
 from obmalloc import _kernel, _outside, _report, _running, _text, _watching
 from obmalloc import loading
-from obmalloc._output import CommandError, complain, one_line, printing, show
+from obmalloc._output import CommandError, check_output, complain, one_line, printing, show
 
 _MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
 
@@ -152,6 +152,8 @@ def _refusal(end):
 
 def _at_end(options):
     """What to do when the program of the command is about to end."""
+    process = os.getpid()
+
     def look():
         if options.command == 'stats':
             _show_stats(options, obmalloc.stats(), _kernel_figures())
@@ -170,7 +172,12 @@ def _at_end(options):
                 pins=obmalloc.pins(options.limit)))
 
     def at_end():
+        if os.getpid() != process:
+            return          # the child of a fork
+        sys.stdout = sys.__stdout__     # what the program has put there is for the program
         try:
+            if getattr(options, 'output', None) is None:
+                check_output()
             look()
         except CommandError as error:
             complain(error)
@@ -401,8 +408,8 @@ def _options(arguments):
             f'{options.command}: which program? Name a script, -m MODULE or -c CODE'
             + (', or --pid PID' if options.command not in ('pins', 'trim') else
                ' (who owns what can only be seen from inside)'))
-    if sys.stdout is None and not getattr(options, 'output', None):
-        raise CommandError('the standard output is closed: there is nowhere to show anything')
+    if getattr(options, 'output', None) is None:
+        check_output()
     options.name = '-c' if options.kind == _running.CODE else ''.join(
         letter if letter.isprintable() else '?' for letter in ' '.join(options.program[:1]))
     return options

@@ -39,10 +39,15 @@ def printing():
             raise CommandError(f'the output cannot be written: {error.strerror}') from None
 
 
+def check_output():
+    """CommandError if there is no standard output."""
+    if sys.stdout is None or getattr(sys.stdout, 'closed', False):
+        raise CommandError('the standard output is closed: there is nowhere to show anything')
+
+
 def show(lines):
     """Print lines; what the output cannot encode is shown by its number."""
-    if sys.stdout is None:
-        raise CommandError('the standard output is closed: there is nowhere to show anything')
+    check_output()
     encoding = getattr(sys.stdout, 'encoding', None) or 'utf-8'
     with printing():
         for line in lines:

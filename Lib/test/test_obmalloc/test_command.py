@@ -181,6 +181,24 @@ class ProgramTests(CommandTest):
         out = self.command('trim', 'program.py', env={'PYTHONOBMALLOC': 'retain=all'}).stdout
         self.assertRegex(out, r'trim\(\) gave back [0-9.]+ MiB; the process went from .* to ')
 
+    def test_a_program_that_forks(self):
+        # Its child ends as a program does, and is not what was asked for.
+        self.write('forks.py', """
+            import os, sys
+            child = os.fork()
+            if child != 0:
+                sys.exit(os.waitpid(child, 0)[1])
+            """)
+        for arguments in ['stats'], ['map'], ['pins'], ['trim']:
+            json.loads(self.command(*arguments, '--json', 'forks.py').stdout)
+        self.command('report', '--output', 'page.html', 'forks.py')
+        self.assertIn('forks.py', self.read('page.html'))
+
+    def test_a_program_that_closes_its_output(self):
+        self.write('closes.py', 'import sys\nsys.stdout.close()\n')
+        done = self.command('stats', 'closes.py', status=1)
+        self.assertEqual(done.stderr, 'obmalloc: the standard output is closed: there is nowhere to show anything\n')
+
     def test_a_reader_that_stops_reading(self):
         program = subprocess.Popen(
             [sys.executable, '-m', 'obmalloc', 'map', 'program.py'], cwd=self.folder,
