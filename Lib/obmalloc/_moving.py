@@ -8,6 +8,7 @@ import collections
 import gc
 import io
 import itertools
+import math
 import operator
 import pickle
 import reprlib
@@ -90,6 +91,12 @@ def _copy(value, copier):
     return copy, size
 
 
+def _check_copy(function, copy):
+    """TypeError unless copy can be called, or is None."""
+    if not callable(copy) and copy is not None:
+        raise TypeError(f'{function}: copy must be a function, not {type_name(type(copy))}')
+
+
 def keep(value, *, copy=None):
     """Return a copy of value for what is to stay: a cache, a session.
 
@@ -114,6 +121,7 @@ def keep(value, *, copy=None):
     the same, and lies where the allocator in force puts it.
     """
     if copy is not None:
+        _check_copy('keep', copy)
         return _inside(copy, (value,))
     kept = _copy_basic(value)
     return kept if kept is not NotImplemented else _keep_by_pickle(value)
@@ -504,7 +512,8 @@ def compact(container, *, limit=None, budget=None, copy=None, after=None):
     long deque each step takes time proportional to its length.
     """
     limit = _bound('limit', 'an integer', limit, operator.index)
-    budget = _bound('budget', 'a number', budget, lambda seconds: seconds + 0.0)
+    budget = _bound('budget', 'a number', budget, lambda seconds: math.fsum([seconds]))
+    _check_copy('compact', copy)
     if limit is not None and limit < 1:
         raise ValueError(f'compact: limit must be at least 1, not {limit}')
     if budget is not None and not budget > 0:

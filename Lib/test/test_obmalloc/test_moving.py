@@ -3,6 +3,8 @@
 It runs alone as well, so that the tests of the loadable library can run it."""
 
 import collections
+import decimal
+import fractions
 import gc
 import json
 import pickle
@@ -299,7 +301,7 @@ class CompactTests(unittest.TestCase):
         for bounds in {'limit': 0}, {'limit': -1}, {'budget': 0}, {'budget': -1.5}, {'budget': float('nan')}:
             with self.assertRaisesRegex(ValueError, 'compact: '):
                 obmalloc.compact({}, **bounds)
-        for name, wanted, values in ('limit', 'an integer', ('all', 1.5)), ('budget', 'a number', ('all', [1])):
+        for name, wanted, values in ('limit', 'an integer', ('all', 1.5)), ('budget', 'a number', ('all', [1], 1j)):
             for value in values:
                 message = f'^compact: {name} must be {wanted}, not {type(value).__name__}$'
                 with self.assertRaisesRegex(TypeError, message):
@@ -309,6 +311,15 @@ class CompactTests(unittest.TestCase):
                 obmalloc.compact({}, after=after)
         with self.assertRaisesRegex(ValueError, 'another container'):
             obmalloc.compact({}, after=obmalloc.compact({}))
+        for budget in fractions.Fraction(60), decimal.Decimal(60):
+            self.assertEqual(obmalloc.compact({1: [2]}, budget=budget).count, 1)
+
+    def test_what_copy_may_be(self):
+        with self.assertRaisesRegex(TypeError, '^keep: copy must be a function, not int$'):
+            obmalloc.keep([], copy=5)
+        for container in [], [[1]], {}:
+            with self.assertRaisesRegex(TypeError, '^compact: copy must be a function, not str$'):
+                obmalloc.compact(container, copy='deepcopy')
 
     def test_bit_by_bit(self):
         for container in self.containers():
