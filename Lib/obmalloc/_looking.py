@@ -54,8 +54,10 @@ def pins(limit=10_000, *, objects=False):
     from obmalloc import _layout, _pins
     stats, layout, frames = _obmalloc.stats(), _layout.find(), _pins.own_frames()
     try:
-        owned = _obmalloc.owned(limit, layout, _pins.COPIED_BY_REFERENCE, _pins.container_types())
-        return _pins.from_owned(stats, owned, objects)
+        # This frame is among the objects that are found: a variable that refers to them would
+        # keep them all until the collector finds the cycle.
+        return _pins.from_owned(stats, _obmalloc.owned(
+            limit, layout, _pins.COPIED_BY_REFERENCE, _pins.container_types()), objects)
     finally:
         frames.clear()
 

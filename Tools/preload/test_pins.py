@@ -77,6 +77,9 @@ class Pins(PinsPrograms):
             assert counts() == before, (before, counts())
             """)
 
+    def test_nothing_waits_for_the_collector(self):
+        self.run_planted(PROGRAMS["NO_CYCLES"])
+
     def test_while_threads_allocate(self):
         self.run_planted(PROGRAMS["THREADS"])
 

@@ -114,6 +114,21 @@ obmalloc.check()
 '''
 
 # The link of a free block was overwritten.
+NO_CYCLES = '''
+import gc
+kept = plant(10_000)
+one = kept[0]
+def counts():
+    return [sys.getrefcount(thing) for thing in (one, one.name, one.numbers, Culprit, kept)]
+obmalloc.pins()         # what it imports
+gc.collect()
+gc.disable()
+before = counts()
+for arguments in {}, {'limit': 1_000_000}, {'limit': 1_000_000, 'objects': True}:
+    obmalloc.pins(**arguments)
+    assert counts() == before, (arguments, before, counts())
+'''
+
 DAMAGED = '''
 import os
 import ctypes

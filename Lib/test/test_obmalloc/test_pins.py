@@ -179,6 +179,9 @@ class PinsTests(ChildTest):
                               sys.getrefcount(type(one))), counts
             ''')
 
+    def test_nothing_waits_for_the_collector(self):
+        self.check_child(pins_programs.NO_CYCLES)
+
     def test_in_a_subinterpreter(self):
         # With its own allocator state, and with that of the main interpreter.
         self.check_child(INTERPRETERS + textwrap.dedent("""
