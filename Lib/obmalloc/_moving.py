@@ -210,14 +210,18 @@ def _refusing_part(value, container):
 
 def _refusal(function, where, value, error, container=None):
     """The TypeError that names the least part of value that pickle refuses."""
-    for _ in range(_DEEPEST):
-        smaller = _refusing_part(value, container)
-        if smaller is None:
-            break
-        where, value, error = where + smaller[0], *smaller[1:]
-    return TypeError(
-        f'{function}: {where} is of type {type_name(type(value))}, which pickle refuses '
-        f'({type(error).__name__}: {_words(error)}): pass copy=, a function that returns a copy')
+    try:
+        for _ in range(_DEEPEST):
+            smaller = _refusing_part(value, container)
+            if smaller is None:
+                break
+            where, value, error = where + smaller[0], *smaller[1:]
+        return TypeError(
+            f'{function}: {where} is of type {type_name(type(value))}, which pickle refuses '
+            f'({type(error).__name__}: {_words(error)}): pass copy=, a function that returns a copy')
+    finally:
+        # The frames of an error lead to this one: with these variables they would be a cycle.
+        value = error = smaller = None
 
 
 # --- Free lists --------------------------------------------------------------------------

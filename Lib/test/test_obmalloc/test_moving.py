@@ -314,6 +314,23 @@ class CompactTests(unittest.TestCase):
         for budget in fractions.Fraction(60), decimal.Decimal(60):
             self.assertEqual(obmalloc.compact({1: [2]}, budget=budget).count, 1)
 
+    def test_what_was_refused_does_not_wait_for_the_collector(self):
+        class Refused:
+            def __reduce__(self):
+                raise ValueError
+        gc.collect()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        for take in obmalloc.keep, obmalloc.compact:
+            container = [{'deep': (Refused(),)}]
+            refused = weakref.ref(container[0]['deep'][0])
+            try:
+                take(container)
+            except TypeError as error:
+                self.assertIn("['deep'][0] is of type ", str(error))
+            del container
+            self.assertIsNone(refused())
+
     def test_what_copy_may_be(self):
         with self.assertRaisesRegex(TypeError, '^keep: copy must be a function, not int$'):
             obmalloc.keep([], copy=5)
