@@ -25,6 +25,8 @@ Where another copy of the library is preloaded than this package's, and of the
 same version, the module is that copy's, which serves the process.  If it is of
 another version the import warns (RuntimeWarning), and active() is False: what
 the module shows and does concerns this package's copy, which serves nobody.
+With musl it is so, too, where the file of the copy was removed or replaced
+since it was preloaded.
 
 `obmalloc doctor` tells whether obmalloc is in force, and why not.
 `obmalloc --help` tells of the commands that show all this in the

@@ -142,15 +142,18 @@ def system_malloc(pid, objects):
     if found is None:
         return None
     path, to_open, addresses = found
-    name = next((name for symbol, name in _MALLOCS.items() if symbol in addresses),
-                'musl' if 'musl' in os.path.basename(os.path.realpath(path)) else 'another malloc')
-    version = _glibc_version(to_open) if name == 'glibc' else None
+    name, version = next((name for symbol, name in _MALLOCS.items() if symbol in addresses), None), None
+    if name in (None, 'glibc'):
+        with open(to_open, 'rb') as file:
+            data = file.read()
+        if name == 'glibc':
+            version = _glibc_version(data)
+        else:       # its file may have any name; what it says of itself as a program is in it
+            name = 'musl' if b'musl libc' in data else 'another malloc'
     return {'name': name, 'version': version, 'file': path}
 
 
-def _glibc_version(path):
-    with open(path, 'rb') as file:
-        data = file.read()
+def _glibc_version(data):
     banner = data.find(b'GNU C Library ')
     line = data[banner:banner + 200].split(b'\n')[0] if banner >= 0 else b''
     # Such as '... stable release version 2.36.' or '... version 2.17, by'.

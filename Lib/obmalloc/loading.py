@@ -94,8 +94,9 @@ def _own_module():
 
 
 def _module_of(path):
-    """The module in a copy that the process has loaded: the loader knows the file by
-    its name, and does not load it again.  None: it is of another version."""
+    """The module in a copy that the process has loaded: the loader knows the file by its name
+    (musl's by its inode), and does not load it again.  None: it is of another version, or
+    gone where the loader opens it."""
     if _is_own(path):
         return _own_module()
     from importlib import machinery, util
@@ -118,10 +119,11 @@ def _import_library():
         module = _own_module()
         if copies:
             import warnings
+            why = f"it is not of the version of {_OWN}" if os.path.exists(copies[0]) else "its file is gone"
             warnings.warn(
-                f"obmalloc: {copies[0]} is loaded, and not of the version of {_OWN}: what "
-                "`import obmalloc` shows and does concerns the latter, which does not serve this "
-                "process: preload that one", RuntimeWarning, stacklevel=5)
+                f"obmalloc: {copies[0]} is loaded, and cannot be imported, since {why}: what `import obmalloc` "
+                f"shows and does concerns {_OWN}, which does not serve this process: preload that one",
+                RuntimeWarning, stacklevel=5)
     sys.modules[_MODULE] = module
     return module
 

@@ -2,13 +2,16 @@
 
 They run programs with interpreters that were built without obmalloc:
 OBMALLOC_PYTHONS names them, separated by colons; otherwise they are the
-system's python3 and what `make stock` has built.  `make preload` must have
-been there.  Each test class is made anew for each interpreter.
+system's python3 and what `make stock` has built.  OBMALLOC_PACKAGE names the folder
+with the package: a wheel, and beside it what is in it; otherwise it is build/preload,
+which `make preload` writes (InternalDocs/testing.md shows how).  Each test class is made
+anew for each interpreter.
 """
 
 import glob
 import json
 import os
+import struct
 import subprocess
 import sys
 import textwrap
@@ -16,10 +19,12 @@ import unittest
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-PACKAGE = ROOT / "build/preload"
+PACKAGE = Path(os.environ.get("OBMALLOC_PACKAGE") or ROOT / "build/preload").resolve()
 PACKAGES = ROOT / "build/packages"      # of PyPI
 LIBRARY = PACKAGE / "obmalloc/_obmalloc.so"
 TIMEOUT_SECONDS = 300
+
+_PT_INTERP = 3          # of <elf.h>
 
 _FACTS = """
 import json, sys, sysconfig
@@ -40,6 +45,44 @@ print(json.dumps({
 """
 
 
+# Which of the functions that are named in its arguments the C library of a process has: their
+# names are in the symbol table of a file that the loader has mapped.
+_FUNCTIONS = r"""
+import json, sys
+with open('/proc/self/maps') as file:
+    mapped = {line.rstrip('\n').split(None, 5)[5] for line in file if line.count('/')}
+found = set()
+for path in mapped:
+    try:
+        with open(path, 'rb') as file:
+            content = file.read()
+    except OSError:
+        continue
+    if content.startswith(b'\x7fELF'):
+        found.update(name for name in sys.argv[1:] if b'\0%s\0' % name.encode() in content)
+print(json.dumps(sorted(found)))
+"""
+
+
+def loader_of(program):
+    """The dynamic loader that an ELF program of 64 bits asks for, as bytes: each C library has
+    its own.  None where the file is no such program, or is linked statically."""
+    with open(program, "rb") as file:
+        header = file.read(64)
+        if len(header) < 64 or header[:5] != b"\x7fELF\2":
+            return None
+        order = "<" if header[5] == 1 else ">"
+        first, = struct.unpack_from(order + "Q", header, 32)
+        size, count = struct.unpack_from(order + "HH", header, 54)
+        for number in range(count):
+            file.seek(first + number * size)
+            kind, _, offset, _, _, length = struct.unpack(order + "IIQQQQ", file.read(40))
+            if kind == _PT_INTERP:
+                file.seek(offset)
+                return file.read(length).rstrip(b"\0")
+    return None
+
+
 class Interpreter:
     """A Python to be tested, and what it says of itself."""
 
@@ -49,6 +92,22 @@ class Interpreter:
                 [path, "-I", "-c", _FACTS], check=True, capture_output=True, text=True).stdout).items():
             setattr(self, name, value)
         self.version = tuple(self.version)
+
+    @property
+    def has_musl(self):
+        """Whether it is dynamically linked with musl, by the loader that it asks for."""
+        return b"/ld-musl-" in (loader_of(self.path) or b"")
+
+    def lacks(self, *functions):
+        """Those of the functions that the C library of this interpreter does not have, in words."""
+        has = json.loads(subprocess.run([self.path, "-I", "-c", _FUNCTIONS, *functions], check=True,
+                                        capture_output=True, text=True).stdout)
+        return ", ".join(sorted(set(functions) - set(has)))
+
+    def shares_c_library(self, *programs):
+        """Whether these programs have the C library of this interpreter, so that what is preloaded
+        into it can be loaded into them."""
+        return {loader_of(program) for program in programs} == {loader_of(self.path)}
 
     def __str__(self):
         return f"{self.number}{'-debug' if self.debug else ''} ({self.path})"
@@ -138,6 +197,15 @@ class Programs:
         """Skip the test, for this reason, unless the condition holds."""
         if not condition:
             self.skipTest(f"{self.python}: {reason}")
+
+    def needs_functions(self, *names):
+        """Skip the test unless the C library of the interpreter has these functions."""
+        lacking = self.python.lacks(*names)
+        self.needs(not lacking, f"its C library has no {lacking}")
+
+    def needs_same_c_library(self, *programs):
+        """Skip the test unless these programs, by path, have the interpreter's C library."""
+        self.needs(self.python.shares_c_library(*programs), f"its C library is not that of {' and '.join(programs)}")
 
     def needs_module(self, name):
         """Skip the test unless the interpreter has the module."""

@@ -43,8 +43,11 @@ os.execvp(sys.argv[1], sys.argv[1:])
 class Harsh(Programs):
 
     def run_after(self, command, *arguments, status=0, **variables):
-        """Have a command run the interpreter; its output and errors."""
-        done = subprocess.run([*command, self.python.path, *arguments], env=self.environment(**variables),
+        """Have a command run the interpreter; its output and errors.  Only the interpreter gets the
+        library: the command may have another C library."""
+        preload = [f"LD_PRELOAD={variables.pop('LD_PRELOAD', '')}"]
+        done = subprocess.run([*command, "env", *preload, self.python.path, *arguments],
+                              env=self.environment(**variables),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
         self.assertEqual(done.returncode, status, f"{done.stdout}\n{done.stderr}")
         return done.stdout.strip(), done.stderr.strip()

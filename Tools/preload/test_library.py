@@ -2,13 +2,14 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
-from helpers import LIBRARY
+from helpers import INTERPRETERS, LIBRARY
 
 FAKE = Path(__file__).with_name("fake_python.c")
 GLIBC_OF_MANYLINUX2014 = (2, 17)
@@ -43,11 +44,17 @@ class Library(unittest.TestCase):
 
     def run_fake(self, version, **variables):
         """What a "Python" of this version that lacks most functions writes."""
-        if shutil.which("cc") is None:
+        # The interpreter's own compiler, which has its C library.
+        python = INTERPRETERS[0]
+        compiler = next((words for words in (shlex.split(python.compiler or ""), ["cc"])
+                         if words and shutil.which(words[0])), None)
+        if compiler is None:
             self.skipTest("no C compiler")
         with tempfile.TemporaryDirectory() as folder:
             program = os.path.join(folder, "fake")
-            subprocess.run(["cc", "-rdynamic", f'-DFAKE_VERSION="{version}"', str(FAKE), "-o", program], check=True)
+            subprocess.run([*compiler, "-rdynamic", f'-DFAKE_VERSION="{version}"', str(FAKE), "-o", program], check=True)
+            if not python.shares_c_library(program):
+                self.skipTest(f"{compiler[0]} makes programs for another C library than that of {python}")
             done = subprocess.run([program], env={**os.environ, "LD_PRELOAD": str(LIBRARY), **variables},
                                   capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout), (0, "0 changes\n"))

@@ -34,6 +34,7 @@ class Memory(Programs):
         self.assertEqual(printed, "True True 0")
 
     def test_trim_reaches_the_systems_malloc(self):
+        self.needs_functions("malloc_trim")
         printed = self.run_preloaded("""
             import obmalloc
             kept = [b'x' * 40_000 for _ in range(1000)][::20]

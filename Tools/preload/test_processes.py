@@ -1,6 +1,7 @@
 """Forks, children of all kinds, threads, and processes that are not Python."""
 
 import os
+import shutil
 import subprocess
 import tempfile
 import unittest
@@ -86,6 +87,7 @@ class Processes(Programs):
             """)
 
     def test_other_programs_are_left_alone(self):
+        self.needs_same_c_library("/bin/sh", shutil.which("sort"), shutil.which("tr"))
         environment = self.environment(LD_PRELOAD=str(LIBRARY), LD_BIND_NOW="1")
         done = subprocess.run(["/bin/sh", "-c", "echo $LD_PRELOAD; echo b a | tr ' ' '\\n' | sort"],
                               env=environment, capture_output=True, text=True)
