@@ -110,22 +110,56 @@ os_purge(void *address, size_t size)
 static void *
 os_map(void *hint, size_t size)
 {
-    /* Windows never replaces a mapping, and fails if the address is taken. */
-    return VirtualAlloc(hint, size, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
+    /* Windows never replaces a mapping, and fails if the address is taken.  It reserves
+       at multiples of 64 KiB, and rounds any other hint down. */
+    void *address = VirtualAlloc(hint, size, MEM_COMMIT | MEM_RESERVE, PAGE_READWRITE);
+    if (hint != NULL && address != NULL && address != hint) {
+        VirtualFree(address, 0, MEM_RELEASE);
+        return NULL;
+    }
+    return address;
 }
 
+/* The end of the reservation that begins at an address.  Its pages may differ in
+   protection, and are then told apart. */
+static char *
+reservation_end(char *start)
+{
+    MEMORY_BASIC_INFORMATION region;
+    char *end = start;
+    while (VirtualQuery(end, &region, sizeof(region)) != 0 && region.AllocationBase == start) {
+        end += region.RegionSize;
+    }
+    return end;
+}
+
+/* What was mapped by several calls is several reservations, each of which is released by
+   itself. */
 static void
 os_unmap(void *address, size_t size)
 {
-    (void)size;
-    VirtualFree(address, 0, MEM_RELEASE);
+    char *start = address, *end = start + size;
+    while (start < end) {
+        char *next = reservation_end(start);
+        if (!VirtualFree(start, 0, MEM_RELEASE)) {
+            os_fatal("memory that was mapped cannot be released");
+        }
+        start = next;
+    }
 }
 
 static bool
 os_purge(void *address, size_t size)
 {
-    return VirtualFree(address, size, MEM_DECOMMIT)
-           && VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) != NULL;
+    if (!VirtualFree(address, size, MEM_DECOMMIT)) {
+        return false;
+    }
+    if (VirtualAlloc(address, size, MEM_COMMIT, PAGE_READWRITE) == NULL) {
+        /* Others have taken what was given back, to the last page: the addresses are in
+           use, and cannot be touched any more. */
+        os_fatal("Windows has no memory left for pages in use");
+    }
+    return true;
 }
 
 #else
@@ -360,6 +394,9 @@ os_is_mapped(const void *address)
                    && errno == ENOMEM;
     errno = saved;
     return !missing;
+#elif defined(_WIN32)
+    MEMORY_BASIC_INFORMATION region;
+    return VirtualQuery(address, &region, sizeof(region)) == 0 || region.State == MEM_COMMIT;
 #else
     (void)address;
     return true;

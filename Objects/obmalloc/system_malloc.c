@@ -28,7 +28,10 @@
 #  include <sched.h>
 #  include <unistd.h>
 #endif
-#if !defined(_WIN32)
+#if defined(_WIN32)
+#  include <windows.h>
+#  include <psapi.h>
+#else
 #  include <sys/resource.h>
 #endif
 #ifdef __GLIBC__
@@ -62,6 +65,30 @@ process_processor_time(void)
     return 0;
 }
 
+#if defined(_WIN32)
+
+static PROCESS_MEMORY_COUNTERS
+process_memory(void)
+{
+    PROCESS_MEMORY_COUNTERS memory = {.WorkingSetSize = 0, .PageFaultCount = 0};
+    K32GetProcessMemoryInfo(GetCurrentProcess(), &memory, sizeof(memory));
+    return memory;
+}
+
+static size_t
+process_resident(void)
+{
+    return process_memory().WorkingSetSize;
+}
+
+static size_t
+process_faults(void)
+{
+    return process_memory().PageFaultCount;
+}
+
+#else
+
 /* Without stdio, which would call the malloc that is looked at. */
 static size_t
 process_resident(void)
@@ -87,14 +114,14 @@ process_resident(void)
 static size_t
 process_faults(void)
 {
-#if !defined(_WIN32)
     struct rusage usage;
     if (getrusage(RUSAGE_SELF, &usage) == 0) {
         return (size_t)usage.ru_minflt;
     }
-#endif
     return 0;
 }
+
+#endif
 
 /* What there is in this process --------------------------------------------------- */
 

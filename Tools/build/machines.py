@@ -2,7 +2,7 @@
 
     aarch64   Debian's own python3 for arm64 in qemu-user, with pages of 4, 16 and 64 KiB
     macOS     the core is compiled and linked by ziglang; nothing runs
-    Windows   likewise
+    Windows   likewise, by ziglang (the unit tests of the core run under wine: check.mk)
 
 Debian's packages for arm64 come by apt, with lists and settings of its own below
 build/machines, so that the machine's are not touched; they are unpacked, not installed.

@@ -29,7 +29,7 @@ include $(SOURCE)/layers.mk
 TESTS      := test_os test_system_malloc test_idle test_size_class test_arena_map test_arena test_retention \
               test_pool test_medium test_alloc test_longlived test_stats test_heap_map test_secure test_check test_dump test_faults \
               test_threads test_random
-HELPERS    := harness expect fake_os
+HELPERS    := harness expect fake_os memory
 FUZZ       := Tools/fuzz
 CORPUS     := $(wildcard $(FUZZ)/corpus/*)
 HEADERS    := $(wildcard Include/internal/obmalloc/*.h $(SOURCE)/*.h $(FUZZ)/*.h)
@@ -61,7 +61,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 
 ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc threads c99 $(if $(have_clang),clang)
 VARIANTS     := $(ALL_VARIANTS)
-MACHINES     := s390x aarch64 musl
+MACHINES     := s390x aarch64 musl windows
 
 unknown := $(filter-out $(ALL_VARIANTS) clang coverage $(MACHINES),$(VARIANTS))
 ifneq ($(unknown),)
@@ -98,6 +98,12 @@ compiler_aarch64  := $(CLANG) --target=aarch64-linux-gnu
 options_aarch64   := -static $(EMULATED)
 run_aarch64       := qemu-aarch64
 compiler_musl     := musl-gcc
+# Windows's own printf() does not know %zu; mingw's does.
+compiler_windows  := x86_64-w64-mingw32-gcc
+options_windows   := -static -D__USE_MINGW_ANSI_STDIO=1
+suffix_windows    := .exe
+WINE              ?= $(firstword $(shell command -v wine64 wine) /usr/lib/wine/wine64)
+run_windows       := env WINEPREFIX=$(abspath $(BUILD))/wine WINEDEBUG=-all $(WINE)
 compiler_coverage := $(GCC)
 options_coverage  := --coverage -Wl,-u,__gcov_dump -O0 -DOBM_FIXED_PAGE_SHIFT=0
 
@@ -149,7 +155,7 @@ coverage:
 
 works = $(shell mkdir -p $(BUILD) && echo 'int main(void) { return 0; }' | \
           $(compiler_$(1)) $(options_$(1)) -x c - -o $(BUILD)/probe-$(1) 2>/dev/null && \
-          $(run_$(1)) $(BUILD)/probe-$(1) 2>/dev/null && echo $(1))
+          $(run_$(1)) $(BUILD)/probe-$(1)$(suffix_$(1)) >/dev/null 2>&1 && echo $(1))
 
 check-machines: machines = $(foreach m,$(MACHINES),$(call works,$(m)))
 check-machines:
@@ -160,6 +166,11 @@ check-machines:
 
 # --- One variant -------------------------------------------------------------------
 # A test's log ends with its counts; a missing log is a failure (summary.sh).
+
+# How a command is run for its log.  Windows ends lines in its own way, and wine has
+# words of its own on stderr.
+logged         = $(1) >$(2) 2>&1 </dev/null || true
+logged_windows = $(1) 2>$(2).errors </dev/null | tr -d '\r' >$(2)
 
 define variant_rules
 $(BUILD)/$(1):
@@ -175,19 +186,21 @@ $(TESTS:%=$(BUILD)/$(1)/%): $(BUILD)/$(1)/%: $(SOURCE)/%.c $(HELPERS:%=$(BUILD)/
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
         $(HEADERS) $(SOURCE)/check.mk
 	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
-	  $$< $$(filter %.o,$$^) $$(if $$(filter %/test_faults,$$@),$(if $(filter malloc,$(1)),,$$(WRAP))) -o $$@
+	  $$< $$(filter %.o,$$^) $$(if $$(filter %/test_faults,$$@),$(if $(filter malloc windows,$(1)),,$$(WRAP))) -o $$@
+	$$(if $$(suffix_$(1)),mv $$@$$(suffix_$(1)) $$@)
 
 $(BUILD)/$(1)/replay: $(FUZZ)/replay.c $(FUZZ)/operations.c $(filter-out %/harness.o,$(HELPERS:%=$(BUILD)/$(1)/%.o)) \
         $(if $(single_$(1)),$(CORE) Objects/obmalloc/static.c,$(CORE_FILES:%=$(BUILD)/$(1)/%.core.o)) \
         $(HEADERS) $(SOURCE)/check.mk
 	$$(compiler_$(1)) $$(COMMON) $$(options_$(1)) $$(if $$(single_$(1)),-DCHECK_SINGLE_UNIT) \
 	  $(FUZZ)/replay.c $(FUZZ)/operations.c $$(filter %.o,$$^) -o $$@
+	$$(if $$(suffix_$(1)),mv $$@$$(suffix_$(1)) $$@)
 
 $(BUILD)/$(1)/corpus.log: $(BUILD)/$(1)/replay FORCE
-	$$(run_$(1)) $$< $(CORPUS) >$$@ 2>&1 </dev/null || true
+	$$(call $(if $(logged_$(1)),logged_$(1),logged),$$(run_$(1)) $$< $(CORPUS),$$@)
 
 $(TESTS:%=$(BUILD)/$(1)/%.log): $(BUILD)/$(1)/%.log: $(BUILD)/$(1)/% FORCE
-	$$(run_$(1)) $$< >$$@ 2>&1 </dev/null || true
+	$$(call $(if $(logged_$(1)),logged_$(1),logged),$$(run_$(1)) $$<,$$@)
 endef
 
 # Only the sub-make that builds asks what the sanitizers and the fuzzer need.

@@ -7,8 +7,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <unistd.h>
+#if defined(_WIN32)
+#  include <stdlib.h>
+#  include <windows.h>
+#else
+#  include <sys/resource.h>
+#  include <unistd.h>
+#endif
 
 #define TEXT_SIZE 1024u
 
@@ -74,6 +79,38 @@ harness_text(const char *file, int line, const char *text, const char *actual,
    ever, much longer by the clock. */
 #define CLOCK_SHARE 20u
 
+#if defined(_WIN32)
+
+static void CALLBACK
+time_is_up(void *seconds, BOOLEAN fired)
+{
+    (void)fired;
+    printf("not done in %u seconds\n", *(unsigned *)seconds);
+    fflush(stdout);
+    TerminateProcess(GetCurrentProcess(), EXIT_FAILURE);
+}
+
+void
+harness_limit_time(unsigned seconds)
+{
+    static unsigned limit;
+    static HANDLE timer;
+    if (timer != NULL) {
+        DeleteTimerQueueTimer(NULL, timer, NULL);
+    }
+    limit = CLOCK_SHARE * seconds;
+    CreateTimerQueueTimer(&timer, NULL, time_is_up, &limit, 1000u * limit, 0, WT_EXECUTEONLYONCE);
+}
+
+void
+harness_leave(int status)
+{
+    fflush(stdout);
+    _exit(status);
+}
+
+#else
+
 void
 harness_limit_time(unsigned seconds)
 {
@@ -94,3 +131,5 @@ harness_leave(int status)
     fflush(stdout);
     _exit(status);
 }
+
+#endif

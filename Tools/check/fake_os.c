@@ -6,14 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #include "harness.h"
-
-#ifndef MAP_FIXED_NOREPLACE
-#  define MAP_FIXED_NOREPLACE 0x100000
-#endif
+#include "memory.h"
 
 struct fake_os fake;
 
@@ -33,12 +28,6 @@ static jmp_buf *fatal_return;
 static char fatal_text[512];
 
 /* Mapping -------------------------------------------------------------------------- */
-
-static size_t
-real_page_size(void)
-{
-    return (size_t)sysconf(_SC_PAGESIZE);
-}
 
 static size_t
 round_up(size_t size, size_t unit)
@@ -94,36 +83,9 @@ mapping_of(const void *start, size_t size, const char *action)
 
 /* Real memory, aligned to the page size that the fake claims to have. */
 static void *
-map_anywhere(size_t size)
+map_real(void *hint, size_t size)
 {
-    size_t page = operations.page_size;
-    size_t whole = round_up(size, page);
-    char *start = mmap(NULL, whole + page, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (start == MAP_FAILED) {
-        return NULL;
-    }
-    char *aligned = (char *)round_up((uintptr_t)start, page);
-    char *end = start + whole + page;
-    if (aligned != start) {
-        munmap(start, (size_t)(aligned - start));
-    }
-    if (aligned + whole != end) {
-        munmap(aligned + whole, (size_t)(end - aligned - whole));
-    }
-    return aligned;
-}
-
-static void *
-map_at(void *hint, size_t size)
-{
-    void *place = mmap(hint, round_up(size, operations.page_size), PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE, -1, 0);
-    if (place != MAP_FAILED && place != hint) {
-        munmap(place, round_up(size, operations.page_size));
-        return NULL;
-    }
-    return place == MAP_FAILED ? NULL : place;
+    return memory_map(hint, round_up(size, operations.page_size), operations.page_size);
 }
 
 /* Whether the call with this number fails if the call number `at` does. */
@@ -148,16 +110,11 @@ fake_map(void *hint, size_t size)
 {
     fake.map_calls++;
     EXPECT_EQUAL((uintptr_t)hint % operations.page_size, 0);
-    void *address = map_is_refused(hint) ? NULL
-                    : hint != NULL ? map_at(hint, size) : map_anywhere(size);
+    void *address = map_is_refused(hint) ? NULL : map_real(hint, size);
     if (address == NULL) {
         fake.refused++;
         return NULL;
     }
-#ifdef MADV_NOHUGEPAGE
-    /* Residency is counted by the page. */
-    madvise(address, round_up(size, operations.page_size), MADV_NOHUGEPAGE);
-#endif
     if (size == fake.filled_size) {
         memset(address, fake.fill, size);
     }
@@ -174,7 +131,7 @@ fake_unmap(void *address, size_t size)
         harness_fail(__FILE__, __LINE__, "unmap of %zu bytes at %p, where %zu are mapped",
                      size, address, found);
     }
-    munmap(address, round_up(size, operations.page_size));
+    memory_unmap(address, round_up(size, operations.page_size));
 }
 
 /* The caller says that the pages are clean: the ends of each are looked at. */
@@ -211,9 +168,7 @@ fake_purge(void *address, size_t size)
     if (fake.refuse_purges || is_to_fail(fake.purge_calls, fake.fail_purge)) {
         return false;
     }
-    if (madvise(address, size, MADV_DONTNEED) != 0) {
-        memset(address, 0, size);
-    }
+    memory_drop(address, size);
     if (fake.purged < FAKE_PURGES) {
         fake.purges[fake.purged] = (struct fake_purge){(uintptr_t)address, size};
     }
@@ -260,21 +215,14 @@ fake_split_huge(void *page)
 size_t
 fake_os_resident_pages(const void *address, size_t size)
 {
-    size_t real_page = real_page_size();
-    size_t per_page = operations.page_size / real_page;
-    size_t count = size / real_page;
-    unsigned char *present = calloc(count, 1);
     size_t resident = 0;
-    REQUIRE(present != NULL);
-    REQUIRE(mincore((void *)(uintptr_t)address, size, present) == 0);
-    for (size_t page = 0; page < count; page += per_page) {
+    for (size_t page = 0; page < size; page += operations.page_size) {
         bool any = false;
-        for (size_t part = 0; part < per_page; part++) {
-            any = any || (present[page + part] & 1);
+        for (size_t part = 0; part < operations.page_size; part += memory_page_size()) {
+            any = any || memory_is_resident((const char *)address + page + part);
         }
         resident += any;
     }
-    free(present);
     return resident;
 }
 
@@ -288,7 +236,7 @@ fake_guard(void *address, size_t size)
     EXPECT_EQUAL((uintptr_t)address % operations.page_size, 0);
     EXPECT_EQUAL(size % operations.page_size, 0);
     if (fake.refuse_guards || is_to_fail(fake.guard_calls, fake.fail_guard)
-        || mprotect(address, size, PROT_NONE) != 0) {
+        || !memory_protect(address, size)) {
         return false;
     }
     fake.guarded_bytes += size;
@@ -405,7 +353,7 @@ foreign_alloc(void *context, size_t size)
     size_t page = operations.page_size;
     fake.foreign_calls++;
     bool refuse = foreign->refuse || is_to_fail(fake.foreign_calls, fake.fail_foreign);
-    char *start = refuse ? NULL : map_anywhere(size + 2 * page);
+    char *start = refuse ? NULL : map_real(NULL, size + 2 * page);
     if (start == NULL) {
         fake.refused++;
         return NULL;
@@ -434,7 +382,7 @@ foreign_free(void *context, void *address, size_t size)
     EXPECT_AT_LEAST(foreign->arenas, 1);
     EXPECT(is_garbage(start, start + 2 * page));
     EXPECT(is_garbage(end - page, end));
-    munmap(start, size + 2 * page);
+    memory_unmap(start, round_up(size, page) + 2 * page);
     foreign->arenas--;
 }
 

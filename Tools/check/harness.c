@@ -6,8 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#if defined(_WIN32)
+#  include <process.h>
+#  include <windows.h>
+#else
+#  include <sys/wait.h>
+#  include <unistd.h>
+#endif
 
 #include "fake_os.h"
 
@@ -16,6 +21,7 @@
 #  define TIME_LIMIT_SECONDS 30
 #endif
 #define KIB 1024u
+#define APART "--apart"             /* --apart NAME PAGE_SIZE: what run_apart() starts */
 
 static struct harness_test *first_test, **last_link = &first_test;
 static unsigned failures;           /* of the test that is running */
@@ -70,6 +76,27 @@ run_in_child(const struct harness_test *test, size_t page_size)
     harness_leave(run_here(test, page_size) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
 }
 
+#if defined(_WIN32)
+
+static const char *program;
+
+/* There is no fork(): this program starts itself. */
+static bool
+run_apart(const struct harness_test *test, size_t page_size)
+{
+    char size[32];
+    snprintf(size, sizeof(size), "%zu", page_size);
+    const char *const arguments[] = {"harness", APART, test->name, size, NULL};
+    fflush(stdout);
+    intptr_t status = _spawnv(_P_WAIT, program, arguments);
+    if (status != EXIT_SUCCESS && status != EXIT_FAILURE) {
+        printf("%s: ended with status %#llx\n", test->name, (unsigned long long)status);
+    }
+    return status == EXIT_SUCCESS;
+}
+
+#else
+
 static bool
 run_apart(const struct harness_test *test, size_t page_size)
 {
@@ -90,6 +117,8 @@ run_apart(const struct harness_test *test, size_t page_size)
     return status == 0;
 }
 
+#endif
+
 /* Run one test with one page size, and say so if it fails. */
 static bool
 run_test(const struct harness_test *test, size_t page_size, bool apart)
@@ -106,6 +135,17 @@ main(int argc, char **argv)
 {
     unsigned passed = 0, failed = 0;
     const char *wanted = argc > 1 ? argv[1] : NULL;
+#if defined(_WIN32)
+    program = argv[0];
+    SetErrorMode(SEM_FAILCRITICALERRORS | SEM_NOGPFAULTERRORBOX);   /* no window asks anyone */
+    if (argc == 4 && strcmp(wanted, APART) == 0) {
+        for (const struct harness_test *test = first_test; test != NULL; test = test->next) {
+            if (strcmp(argv[2], test->name) == 0) {
+                run_in_child(test, strtoull(argv[3], NULL, 10));
+            }
+        }
+    }
+#endif
     for (const struct harness_test *test = first_test; test != NULL; test = test->next) {
         for (size_t i = 0; i < PAGE_SIZE_COUNT; i++) {
             if (wanted != NULL && strcmp(wanted, test->name) != 0) {

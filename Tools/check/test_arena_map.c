@@ -1,8 +1,7 @@
 /* obmalloc's unit tests: from an address to its pool (arena_map.c). */
 
 #include "heaps.h"
-
-#include <sys/mman.h>
+#include "memory.h"
 
 /* Arenas in force ------------------------------------------------------------------ */
 
@@ -158,7 +157,7 @@ TEST(what_lies_in_the_window_already_is_not_replaced)
     size_t size = heap->geometry.arena_size;
     obm_arena_index next = heap->arenas_ever;
     char *place = (char *)heap->window_base + ((size_t)next << heap->geometry.arena_shift);
-    char *other = mmap(place, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *other = memory_map(place, size, heap->geometry.page_size);
     REQUIRE(other == place);
     memset(other, 1, size);
     struct pages second = arena_fill(heap);
@@ -174,7 +173,7 @@ TEST(what_lies_in_the_window_already_is_not_replaced)
     pages_give(heap, &second);
     pages_give(heap, &first);
     heap_end(heap);
-    munmap(other, size);
+    memory_unmap(other, size);
 }
 
 /* Heaps and windows ---------------------------------------------------------------- */

@@ -5,8 +5,6 @@
 
 #include "heaps.h"
 
-#include <unistd.h>
-
 /* A check that follows a circle of links for ever is stopped after this. */
 #define CIRCLE_SECONDS 2
 
@@ -217,21 +215,21 @@ TEST(a_free_list_that_leaves_the_page)
         return;         /* no link leaves such a page */
     }
     *first_free(&scene) = (obm_link)(scene.partial[0]->free ^ scene.heap->geometry.page_size);
-    expect_found(&scene, 3, "outside the page", "leads to 0x");
+    expect_found(&scene, 3, "outside the page", "leads to 0");
 }
 
 TEST(a_free_list_that_leads_into_a_block)
 {
     struct scene scene = scene_new();
     *first_free(&scene) = (obm_link)(scene.partial[0]->free + OBM_ALIGNMENT);
-    expect_found(&scene, 3, "leads to 0x", says("where no block of ", LARGE));
+    expect_found(&scene, 3, "leads to 0", says("where no block of ", LARGE));
 }
 
 TEST(a_free_list_that_ends_in_the_middle_of_a_block)
 {
     struct scene scene = scene_new();
     *first_free(&scene) = (obm_link)(scene.partial[0]->free + 3);
-    expect_found(&scene, 3, "leads to 0x", says("where no block of ", LARGE));
+    expect_found(&scene, 3, "leads to 0", says("where no block of ", LARGE));
 }
 
 TEST(a_free_page_with_a_free_list)
@@ -347,7 +345,7 @@ TEST(a_partial_list_whose_neighbour_does_not_know_it)
 TEST(a_partial_list_that_goes_in_a_circle)
 {
     struct scene scene = scene_new();
-    alarm(CIRCLE_SECONDS);
+    harness_limit_time(CIRCLE_SECONDS);
     scene.partial_run->partial_next = scene.heap->partial[LARGE_CLASS];
     expect_found(&scene, 2, "", "");
 }
@@ -484,7 +482,7 @@ TEST(a_run_whose_neighbour_does_not_know_it)
 TEST(a_bucket_of_runs_that_goes_in_a_circle)
 {
     struct scene scene = scene_new();
-    alarm(CIRCLE_SECONDS);
+    harness_limit_time(CIRCLE_SECONDS);
     const struct obm_run_buckets *buckets = &scene.heap->runs[LARGE_CLASS];
     scene.run->next = buckets->head[obm_run_bucket(scene.heap, scene.run->free_count)];
     expect_found(&scene, 2, "", "");
@@ -621,7 +619,7 @@ TEST(a_queue_whose_neighbour_does_not_know_it)
 TEST(a_queue_that_goes_in_a_circle)
 {
     struct scene scene = scene_new();
-    alarm(CIRCLE_SECONDS);
+    harness_limit_time(CIRCLE_SECONDS);
     scene.arena->dirty_next = 1;
     expect_found(&scene, 2, "", "");
 }
@@ -643,7 +641,7 @@ TEST(an_arena_in_use_among_the_unused_ones)
 TEST(unused_arenas_that_go_in_a_circle)
 {
     struct scene scene = scene_new();
-    alarm(CIRCLE_SECONDS);
+    harness_limit_time(CIRCLE_SECONDS);
     scene.heap->arenas[3].next = 3;
     expect_found(&scene, 2, "2 unused arenas are listed", "expected 1");
 }
@@ -733,7 +731,7 @@ TEST(a_live_block_beside_a_free_list_that_goes_in_a_circle)
     void *block = obm_calloc(heap, LARGE);
     EXPECT(obm_free(heap, block));
     *(obm_link *)block = obm_link_to(block);
-    alarm(CIRCLE_SECONDS);
+    harness_limit_time(CIRCLE_SECONDS);
     EXPECT(obm_check_block(heap, obm_find_pool(heap, live), live, 2, message));
     obm_heap_close(heap, false);
     free(heap);

@@ -15,7 +15,9 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <sys/mman.h>
+#ifdef __linux__
+#  include <sys/mman.h>
+#endif
 
 /* Of the calls after these, only the one fails, and not all later ones too. */
 #define LATER_TOO 5u

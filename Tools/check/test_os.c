@@ -4,11 +4,14 @@
    always refused, and so is a purge. */
 
 #include "heaps.h"
+#include "memory.h"
 
-#include <signal.h>
 #include <stdio.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#if !defined(_WIN32)
+#  include <signal.h>
+#  include <sys/wait.h>
+#  include <unistd.h>
+#endif
 
 #ifndef CHECK_EMULATED
 #  define CHECK_EMULATED 0
@@ -43,7 +46,7 @@ is_full_of(const char *address, size_t size, char byte)
 
 TEST(page_size_is_that_of_the_system)
 {
-    EXPECT_EQUAL(os()->page_size, sysconf(_SC_PAGESIZE));
+    EXPECT_EQUAL(os()->page_size, memory_page_size());
     EXPECT_SAME(obm_os_system(), obm_os_system());
 }
 
@@ -78,6 +81,41 @@ TEST(a_hint_replaces_nothing_that_is_mapped)
     EXPECT_SAME(os()->map(address + page, 2 * page), NULL);
     EXPECT(is_full_of(address, 2 * page, PATTERN));
     os()->unmap(address, 2 * page);
+}
+
+/* The steps of a window are mapped so.  Windows reserves at multiples of 64 KiB only. */
+TEST(neighbours_are_unmapped_together)
+{
+    size_t size = (size_t)64 << 10;
+    if (OBM_ARENAS_USE_MALLOC || os()->page_size > size) {
+        return;
+    }
+    char *address = os()->map(NULL, 2 * size);
+    REQUIRE(address != NULL);
+    os()->unmap(address, 2 * size);
+    for (unsigned round = 0; round < 2; round++) {
+        REQUIRE(os()->map(address, size) == address);
+        REQUIRE(os()->map(address + size, size) == address + size);
+        address[0] = address[2 * size - 1] = PATTERN;
+        os()->unmap(address, 2 * size);
+    }
+}
+
+TEST(a_hint_of_any_page_is_taken_exactly_or_refused)
+{
+    size_t page = os()->page_size;
+    char *address = map_pages(2);
+    os()->unmap(address, 2 * page);
+    char *second = os()->map(address + page, page);
+    if (second != NULL) {
+        EXPECT_SAME(second, address + page);
+        os()->unmap(second, page);
+    }
+    char *again = os()->map(address, 2 * page);     /* nothing else was taken */
+    EXPECT_SAME(again, OBM_ARENAS_USE_MALLOC ? NULL : address);
+    if (again != NULL) {
+        os()->unmap(again, 2 * page);
+    }
 }
 
 TEST(an_impossible_size_is_refused)
@@ -198,6 +236,8 @@ TEST(the_clock_advances_and_never_runs_backwards)
     }
 }
 
+#if !defined(_WIN32)
+
 /* Run fatal in a child, and return what it printed; *status: how it ended. */
 static void
 fatal_in_child(char *text, size_t size, int *status)
@@ -231,6 +271,8 @@ TEST(fatal_prints_the_message_and_aborts)
     EXPECT_TEXT(text, "obmalloc: the end\n");
 }
 
+#endif
+
 static void
 fatal_with_numbers(void *argument)
 {
@@ -256,7 +298,7 @@ TEST(obm_fatal_formats_and_cuts_the_message)
     heap_end(heap);
 }
 
-#if !OBM_ARENAS_USE_MALLOC && defined(__linux__)
+#if !OBM_ARENAS_USE_MALLOC && (defined(__linux__) || defined(_WIN32))
 TEST(what_is_mapped_is_known)
 {
     size_t page = os()->page_size;

@@ -14,8 +14,6 @@
 #include "shadow.h"
 
 #include <stdio.h>
-#include <time.h>
-#include <unistd.h>
 
 #define HEAPS 3u
 #define OPERATIONS 300000u
@@ -226,11 +224,8 @@ TEST(fixed_seed_3) { run_fixed(3); }
 TEST(a_seed_of_its_own)
 {
     const char *text = getenv("SEED");
-    struct timespec now;
-    timespec_get(&now, TIME_UTC);
     uint64_t seed = text != NULL ? strtoull(text, NULL, 10)
-                    : ((uint64_t)now.tv_sec * 1000003u ^ (uint64_t)now.tv_nsec
-                       ^ (uint64_t)getpid()) % 1000000000u;
+                    : obm_os_system()->entropy() % 1000000000u;
     printf("SEED=%llu\n", (unsigned long long)seed);
     fflush(stdout);
     run_seed(seed);

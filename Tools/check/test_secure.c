@@ -1,9 +1,7 @@
 /* obmalloc's unit tests: secure mode (secure.c). */
 
 #include "heaps.h"
-
-#include <errno.h>
-#include <unistd.h>
+#include "memory.h"
 
 #define SOME 300u               /* blocks: on several pages, of any size */
 
@@ -11,19 +9,6 @@ static struct obm_heap *
 secure_heap(void)
 {
     return heap_new("secure=1");
-}
-
-/* Whether a byte can be read, as the system sees it. */
-static bool
-is_readable(const void *address)
-{
-    int ends[2];
-    REQUIRE(pipe(ends) == 0);
-    bool readable = write(ends[1], address, 1) == 1;
-    REQUIRE(readable || errno == EFAULT);
-    close(ends[0]);
-    close(ends[1]);
-    return readable;
 }
 
 /* Finding mistakes --------------------------------------------------------------------- */
@@ -230,9 +215,9 @@ TEST(guard_pages_end_an_arena)
     size_t page = heap->geometry.page_size;
     const char *last = (const char *)arena->first_page + arena->page_count * page;
     EXPECT_EQUAL(arena->page_count, heap->geometry.arena_pages - 1);
-    EXPECT(is_readable(last - 1));
-    EXPECT(!is_readable(last));
-    EXPECT(!is_readable(last + page - 1));
+    EXPECT(memory_is_readable(last - 1));
+    EXPECT(!memory_is_readable(last));
+    EXPECT(!memory_is_readable(last + page - 1));
     EXPECT(!obm_free(heap, (void *)(uintptr_t)last));
     EXPECT(obm_free(heap, block));
     heap_end(heap);
@@ -261,15 +246,15 @@ TEST(guard_pages_surround_what_the_allocator_keeps)
     }
     struct obm_heap *heap = secure_heap();
     EXPECT(obm_free(heap, obm_malloc(heap, SMALL)));
-    EXPECT(!is_readable((const char *)heap->arenas - 1));
-    EXPECT(is_readable(heap->arenas));
-    EXPECT(!is_readable((const char *)heap->secure.quarantine - 1));
+    EXPECT(!memory_is_readable((const char *)heap->arenas - 1));
+    EXPECT(memory_is_readable(heap->arenas));
+    EXPECT(!memory_is_readable((const char *)heap->secure.quarantine - 1));
     size_t page = heap->geometry.page_size;
     size_t size = OBM_QUARANTINE_BLOCKS * sizeof(void *);
     size = (size + page - 1) / page * page;
-    EXPECT(!is_readable((const char *)heap->secure.quarantine + size));
-    EXPECT(!is_readable((const char *)heap->arenas[1].bits - 1));
-    EXPECT(!is_readable((const char *)heap->arenas[1].bits + obm_secure_bits_size(heap)));
+    EXPECT(!memory_is_readable((const char *)heap->secure.quarantine + size));
+    EXPECT(!memory_is_readable((const char *)heap->arenas[1].bits - 1));
+    EXPECT(!memory_is_readable((const char *)heap->arenas[1].bits + obm_secure_bits_size(heap)));
     heap_end(heap);
 }
 

@@ -15,7 +15,11 @@ TEST(the_process_tells_time_and_memory)
     REQUIRE(memory != NULL);
     memset(memory, 1, size);
     EXPECT_AT_LEAST(process->resident(), size);
+#if defined(_WIN32)
+    EXPECT_AT_LEAST(process->faults(), faults);         /* wine counts none */
+#else
     EXPECT_AT_LEAST(process->faults(), faults + 1);
+#endif
     while (process->processor_time() == used || process->now() == now) {
     }
     EXPECT_AT_LEAST(process->processor_time(), used);

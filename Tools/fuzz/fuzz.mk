@@ -22,7 +22,7 @@ CLANG ?= clang
 JUDGE    := Objects/obmalloc/check.c
 include Tools/check/layers.mk
 CORE     := $(filter-out $(JUDGE),$(CORE_FILES:%=Objects/obmalloc/%.c))
-HELPERS  := Tools/check/fake_os.c Tools/check/expect.c $(JUDGE)
+HELPERS  := Tools/check/fake_os.c Tools/check/memory.c Tools/check/expect.c $(JUDGE)
 RUN      := Tools/fuzz/operations.c
 HEADERS  := $(wildcard Include/internal/obmalloc/*.h Tools/check/*.h Tools/fuzz/*.h)
 

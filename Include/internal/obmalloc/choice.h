@@ -3,7 +3,7 @@
    pycore_obmalloc.h says the same.
 
    Build with -DWITH_OBMALLOC_ARENAS=0 for CPython's own, with 1 (the default)
-   for ours.  It was never run on Windows, so there the default is 0. */
+   for ours.  No Python was run with it on Windows, so there the default is 0. */
 
 #ifndef OBM_CHOICE_H
 #define OBM_CHOICE_H

@@ -25,7 +25,11 @@
    descriptor by its index each time instead of computing its address first: one
    instruction of each hot path. */
 #  define OBM_KEEP_APART(value) __asm__("" : "+r"(value))
-#  define OBM_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#  if defined(_WIN32) && !defined(__clang__)     /* "printf" is that of an old C library there */
+#    define OBM_PRINTF(text, first) __attribute__((format(gnu_printf, text, first)))
+#  else
+#    define OBM_PRINTF(text, first) __attribute__((format(printf, text, first)))
+#  endif
 #else
 #  define OBM_LIKELY(condition) (condition)
 #  define OBM_UNLIKELY(condition) (condition)

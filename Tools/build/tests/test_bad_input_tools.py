@@ -121,7 +121,7 @@ class ReplayTests(ToolCase):
         subprocess.run(
             ["gcc", "-std=c11", "-DOBM_FIXED_PAGE_SHIFT=0", "-pthread", "-IInclude/internal", "-ITools/check",
              "-ITools/fuzz", "Tools/fuzz/replay.c", "Tools/fuzz/operations.c", "Tools/check/fake_os.c",
-             "Tools/check/expect.c", *(file for file in core if file.name != "static.c"), "-o", program],
+             "Tools/check/memory.c", "Tools/check/expect.c", *(file for file in core if file.name != "static.c"), "-o", program],
             cwd=CHECKOUT, check=True)
         large = self.write("large", bytes(2 << 20))
         self.refuse_tool(
