@@ -61,7 +61,7 @@ SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-fra
 
 ALL_VARIANTS := gcc single sanitize 32bit align8 pages malloc threads c99 $(if $(have_clang),clang)
 VARIANTS     := $(ALL_VARIANTS)
-MACHINES     := s390x aarch64 musl windows
+MACHINES     := s390x aarch64 musl aarch64-musl windows
 
 unknown := $(filter-out $(ALL_VARIANTS) clang coverage $(MACHINES),$(VARIANTS))
 ifneq ($(unknown),)
@@ -98,6 +98,11 @@ compiler_aarch64  := $(CLANG) --target=aarch64-linux-gnu
 options_aarch64   := -static $(EMULATED)
 run_aarch64       := qemu-aarch64
 compiler_musl     := musl-gcc
+# PyPI's ziglang, which `make wheels` has installed, brings musl for other machines.
+compiler_aarch64-musl := env ZIG_GLOBAL_CACHE_DIR=build/zig-cache ZIG_LOCAL_CACHE_DIR=build/zig-cache \
+                     build/wheel-tools/bin/python -m ziglang cc -target aarch64-linux-musl
+options_aarch64-musl := -static $(EMULATED)
+run_aarch64-musl  := qemu-aarch64
 # Windows's own printf() does not know %zu; mingw's does.
 compiler_windows  := x86_64-w64-mingw32-gcc
 options_windows   := -static -D__USE_MINGW_ANSI_STDIO=1
