@@ -34,9 +34,9 @@ class longlived(_obmalloc.Entries):
     Blocks of up to 32 KiB, the objects' and those of their tables, lie in runs of their own,
     so that what comes and goes leaves no holes around them, and they keep none of its pages.
     It is for code that makes what stays and little else: what else it makes leaves holes
-    in these pages, which later blocks of the same kind fill.  While a thread is inside, mallocs
-    of all threads cost about twice as much, and frees of more than 512 bytes cost more, too;
-    other frees cost what they always do.
+    in these pages, which later blocks of the same kind fill.  While a thread is inside, its
+    mallocs cost about twice as much, those of other threads four times as much, and frees of
+    more than 512 bytes cost more, too; other frees cost what they always do.
 
     Inside is the thread that entered, from there to the exit, also by an exception.  Other
     threads are not, nor is an interpreter with a heap of its own that this thread calls
