@@ -101,6 +101,7 @@ def work():
         rows = [Finalized() for _ in range(50)]
         rows += [rows, {n: (n, str(n)) for n in range(300)}, (row for row in rows)]
 done = False
+obmalloc.pins(0)        # a finalizer must not run in the middle of what it imports
 threads = [threading.Thread(target=work) for _ in range(2)]
 for thread in threads:
     thread.start()
@@ -113,7 +114,7 @@ for thread in threads:
 obmalloc.check()
 '''
 
-# The link of a free block was overwritten.
+# What pins() has found goes when it returns.
 NO_CYCLES = '''
 import gc
 kept = plant(10_000)
@@ -129,6 +130,7 @@ for arguments in {}, {'limit': 1_000_000}, {'limit': 1_000_000, 'objects': True}
     assert counts() == before, (arguments, before, counts())
 '''
 
+# The link of a free block was overwritten.
 DAMAGED = '''
 import os
 import ctypes
