@@ -245,15 +245,8 @@ def version_of(name: str, path: str) -> str:
 def refuse_a_refusal(path: str, environment: dict[str, str]) -> None:
     """Raise BenchmarkError if an interpreter, or our library preloaded into it, says that it does
     not do what the environment asks for."""
-    try:
-        run = subprocess.run([*machine.interpreter_command(path), "-c", "pass"],
-                             env=machine.clean_environment(environment), timeout=PROBE_SECONDS,
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchmarkError(f"{path} cannot be run: {error}") from error
-    if run.returncode or run.stderr:
-        raise BenchmarkError(f"{path} does not run as it is asked to: "
-                             f"{run.stderr.strip() or f'status {run.returncode}'}")
+    processes.output_of([*machine.interpreter_command(path), "-c", "pass"], path, PROBE_SECONDS,
+                        machine.clean_environment(environment), quiet=True)
 
 
 def find_all(names: Sequence[str], sources: Sources) -> tuple[list[Found], list[dict]]:
