@@ -16,7 +16,6 @@ Where runs differ, all outcomes stand there. Needs a C compiler; Linux.
 """
 import ctypes
 import ctypes.util
-import glob
 import os
 import shlex
 import signal
@@ -38,8 +37,7 @@ MISTAKES = {"overflow": "overflow into a freed neighbour",
             "use-after-free": "written to after the free",
             "stale-arena": "freed twice, the arena released between"}
 OUTCOMES = ("harmless", "twice", "wild")
-PEERS = {"jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2",
-         "tcmalloc": "libtcmalloc_minimal.so.4"}
+PEERS = {"jemalloc": "jemalloc", "mimalloc": "mimalloc", "tcmalloc": "tcmalloc_minimal"}    # to -l
 LIMIT = 120                 # seconds for one mistake
 
 
@@ -72,12 +70,6 @@ def outcome_of(command, environment):
     return run.stdout.strip()
 
 
-def find_library(name):
-    """Return the path of a shared library of the system, or None."""
-    found = sorted(glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib*/{name}"))
-    return found[0] if found else None
-
-
 def arms_of(options):
     """Return the arms: name, interpreter, functions, and variables of each."""
     arms = [("obmalloc", options.patched, "python", {}),
@@ -87,11 +79,11 @@ def arms_of(options):
         arms.append(("pymalloc", options.stock, "python", {}))
     arms.append(("glibc", options.patched, "malloc", {}))
     for name, library in PEERS.items():
-        path = find_library(library)
-        if path is None:
-            print(f"hardening: {library} is not there: {name} is left out", file=sys.stderr)
+        file = ctypes.util.find_library(library)
+        if file is None:
+            print(f"hardening: lib{library} is not there: {name} is left out", file=sys.stderr)
         else:
-            arms.append((name, options.patched, "malloc", {"LD_PRELOAD": path}))
+            arms.append((name, options.patched, "malloc", {"LD_PRELOAD": file}))
     return arms
 
 

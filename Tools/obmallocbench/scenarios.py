@@ -17,19 +17,21 @@ RETAIN_ALL = "retain=all"
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A script of the folder workloads.
+    """A script.
 
-    name: the script's. title: for people. options: what the script takes, name to default.
+    name: the script's. title: for people. options: what the script takes, name to default. folder:
+    where it lies.
     """
 
     name: str
     title: str
     options: dict[str, int | str]
+    folder: Path = dataclasses.field(default=WORKLOADS, kw_only=True)
 
     @property
     def script(self) -> Path:
         """The path of the workload."""
-        return WORKLOADS / f"{self.name}.py"
+        return self.folder / f"{self.name}.py"
 
     def command_options(self, parameters: dict[str, int | str]) -> list[str]:
         """Return the words that give the script its parameters."""
@@ -95,25 +97,16 @@ class MemoryScenario(Workload):
     settings: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class MediumScenario(MemoryScenario):
-    """A program of the folder field_programs that allocates above 512 bytes: it does its work, drops it
-    and answers small requests for a second."""
-
-    @property
-    def script(self) -> Path:
-        """The path of the program."""
-        return FIELD / f"{self.name}.py"
-
-
 SECOND_OF_LIGHT_WORK = {"sleep": 0, "light": 50}
 
 
-def medium_scenario(name: str, title: str, size: dict[str, int], *demands: Demand) -> MediumScenario:
-    """Return a medium scenario that must meet demands. size: the program's option."""
-    return MediumScenario(name=name, title=title, options={**size, **SECOND_OF_LIGHT_WORK},
+def medium_scenario(name: str, title: str, size: dict[str, int], *demands: Demand) -> MemoryScenario:
+    """Return the scenario of a program of the field that allocates above 512 bytes: it does its
+    work, drops it and answers small requests for a second, and must meet demands. size: the
+    program's option."""
+    return MemoryScenario(name=name, title=title, options={**size, **SECOND_OF_LIGHT_WORK},
                           before="start", peak="", cases=(Case("", {}, demands),), runs=3,
-                          settings=MEDIUM_OFF)
+                          settings=MEDIUM_OFF, folder=FIELD)
 
 
 SCENARIOS = {scenario.name: scenario for scenario in (
@@ -242,10 +235,7 @@ class FieldProgram(RestScenario):
     """A program of the folder field_programs: it does its work on libraries that people use, drops it,
     sleeps, and answers small requests."""
 
-    @property
-    def script(self) -> Path:
-        """The path of the program."""
-        return FIELD / f"{self.name}.py"
+    folder: Path = dataclasses.field(default=FIELD, kw_only=True)
 
     @property
     def sources(self) -> list[Path]:

@@ -12,8 +12,8 @@ from shared.forms import problems
 
 from obmallocbench import document, field, field_report, kept, machine, picture
 from obmallocbench import __main__ as command_line
-from obmallocbench.scenarios import (FIELD_PROGRAMS, MEMORY_SCENARIOS, REPORTED_PROGRAMS, WORKLOADS,
-                                     MediumScenario)
+from obmallocbench.scenarios import (FIELD, FIELD_PROGRAMS, MEMORY_SCENARIOS, REPORTED_PROGRAMS,
+                                     WORKLOADS)
 
 from . import sample
 from .sample import MEBIBYTE
@@ -235,7 +235,7 @@ class Programs(InFolder):
         self.assertEqual(command_line.field_programs_of(["growth", "json"]),
                          [FIELD_PROGRAMS["json"], FIELD_PROGRAMS["growth"]])
         for name, scenario in MEMORY_SCENARIOS.items():
-            if isinstance(scenario, MediumScenario):
+            if scenario.folder == FIELD:
                 program, = (one for one in everything if one.name == name)
                 self.assertEqual({**program.options, "sleep": 0, "light": 50}, scenario.options)
                 self.assertEqual((program.script, program.packages), (scenario.script, ()))
