@@ -109,15 +109,6 @@ def print_table(options, library):
         print(f"| {meaning} | " + " | ".join(cells) + " |", flush=True)
 
 
-def is_python(path):
-    """Whether it is an interpreter that runs."""
-    try:
-        return subprocess.run([path, "-S", "-c", "print('python')"], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=LIMIT).stdout == b"python\n"
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
 def main():
     """Print the table; the exit status."""
     parser = Parser(prog="hardening", description=__doc__.splitlines()[0])
@@ -128,7 +119,7 @@ def main():
     for python in filter(None, (options.patched, options.stock)):
         if not os.access(python, os.X_OK):
             raise Failure(f"{python} is not a program")
-        if not is_python(python):
+        if not processes.writes([python, "-S", "-c", "print('python')"], "python\n", LIMIT):
             raise Failure(f"{python} is not a Python interpreter that runs")
     with tempfile.TemporaryDirectory() as folder:
         print_table(options, compile_library(folder))

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes.util
 import dataclasses
-import hashlib
 import os
 import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from shared import packages, processes
+from shared import files, packages, processes
 
 from . import machine, running
 from .errors import BenchmarkError
@@ -227,8 +226,8 @@ def find(allocator: Allocator, sources: Sources) -> Found:
     mapped = [mapped_library(maps, os.path.basename(one)) for one in preloaded]
     if "" in mapped:
         raise BenchmarkError(f"{preloaded[mapped.index('')]} could not be preloaded")
-    digest = hashlib.sha256(b"".join(Path(one).read_bytes() for one in mapped)) if mapped else None
-    return Found(allocator, arm, ":".join(mapped), digest.hexdigest() if digest else "",
+    digest = files.sha256(b"".join(Path(one).read_bytes() for one in mapped)) if mapped else ""
+    return Found(allocator, arm, ":".join(mapped), digest,
                  ", ".join(version_of(name, file) for name, file in zip(allocator.libraries, mapped)
                            if name != OURS))
 

@@ -41,6 +41,15 @@ def output_of(command: Sequence[str], name: str, limit: float,
     return run.stdout
 
 
+def writes(command: Sequence[str], text: str, limit: float) -> bool:
+    """Whether a command runs, and writes just this. limit: seconds."""
+    try:
+        return subprocess.run(command, timeout=limit, stdin=subprocess.DEVNULL,
+                              capture_output=True).stdout == text.encode()
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
 def compiler() -> list[str]:
     """The words that start the C compiler: $CC, or the first of cc, gcc and clang that is there."""
     try:
