@@ -33,28 +33,48 @@ from errors import run_guarded
 from shared.command import Parser
 
 
+def _sync(release):
+    with places.locked(release):
+        tree.sync(release)
+
+
+def _diff(release):
+    with places.locked(release):
+        tree.regenerate_patches(release, places.given("TREE") or places.patched(release))
+
+
+def _test(releases):
+    return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))
+
+
+# What each does for --help, and the function that does it for a release. It returns the exit
+# status; None: it raises what goes wrong.
+COMMANDS = {
+    "source": ("unpack and patch CPython's source", _sync),
+    "install": ("install a patched interpreter into PREFIX", install.install),
+    "patch": ("patch the source tree CPYTHON", user_tree.patch),
+    "diff": ("write patches/VERSION anew from the edited tree TREE, else the patched tree in build/", _diff),
+    "dist": ("write and prove dist/cpython-VERSION-obmalloc.patch", dist.dist),
+    "preload": ("the package for unpatched interpreters, unpacked", lambda release: package.preload()),
+    "wheels": ("wheels for all platforms and the sources, in dist/", lambda release: wheels.wheels()),
+    "check-machines": ("the wheels on machines that this one is not", lambda release: machines.check()),
+    "fuzz": ("run libFuzzer on the core for SECONDS", lambda release: fuzz.fuzz()),
+    "soak": ("run the storms of Tools/soak for SECONDS", suite.soak),
+    "test": ("run all tests of VERSION", lambda release: _test([release])),
+    "test-stress": ("run our own tests of VERSION ROUNDS times, beside a load", stress.stress),
+    "test-all": ("run all tests of every version", lambda release: _test(versions.in_test_all())),
+}
+
+
 def parse(arguments):
-    """The command line as a namespace with `command` and its options."""
+    """The command line as a namespace with `command`, and `variant` of the command build."""
     parser = Parser(prog="Tools/build", description=__doc__,
                     formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     building = commands.add_parser("build", help="configure and make an interpreter")
     building.add_argument("variant", choices=interpreter.VARIANTS)
-    commands.add_parser("source", help="unpack and patch CPython's source")
-    commands.add_parser("install", help="install a patched interpreter into PREFIX")
-    commands.add_parser("patch", help="patch the source tree CPYTHON")
-    diff = commands.add_parser("diff", help="write patches/VERSION anew from an edited tree")
-    diff.add_argument("--tree", type=Path,
-                      help="the edited tree (default: TREE, else the patched tree in build/)")
-    commands.add_parser("dist", help="write and prove dist/cpython-VERSION-obmalloc.patch")
-    commands.add_parser("preload", help="the package for unpatched interpreters, unpacked")
-    commands.add_parser("wheels", help="wheels for all platforms and the sources, in dist/")
-    commands.add_parser("check-machines", help="the wheels on machines that this one is not")
-    commands.add_parser("fuzz", help="run libFuzzer on the core for SECONDS")
-    commands.add_parser("soak", help="run the storms of Tools/soak for SECONDS")
-    commands.add_parser("test", help="run all tests of VERSION")
-    commands.add_parser("test-stress", help="run our own tests of VERSION ROUNDS times, beside a load")
-    commands.add_parser("test-all", help="run all tests of every version")
+    for name, (words, _) in COMMANDS.items():
+        commands.add_parser(name, help=words)
     return parser.parse_args(arguments)
 
 
@@ -64,34 +84,8 @@ def main(arguments):
     release = versions.find(os.environ.get("VERSION") or versions.DEFAULT)
     if options.command == "build":
         interpreter.build(release, interpreter.VARIANTS[options.variant])
-    elif options.command == "source":
-        with places.locked(release):
-            tree.sync(release)
-    elif options.command == "install":
-        install.install(release)
-    elif options.command == "patch":
-        user_tree.patch(release)
-    elif options.command == "diff":
-        with places.locked(release):
-            tree.regenerate_patches(release, options.tree or places.given("TREE") or places.patched(release))
-    elif options.command == "dist":
-        dist.dist(release)
-    elif options.command == "preload":
-        package.preload()
-    elif options.command == "wheels":
-        wheels.wheels()
-    elif options.command == "check-machines":
-        return machines.check()
-    elif options.command == "fuzz":
-        return fuzz.fuzz()
-    elif options.command == "soak":
-        return suite.soak(release)
-    elif options.command == "test-stress":
-        return stress.stress(release)
-    else:
-        releases = [release] if options.command == "test" else versions.in_test_all()
-        return suite.run_all(releases, versions.find_all(os.environ.get("SUITE") or "all"))
-    return 0
+        return 0
+    return COMMANDS[options.command][1](release) or 0
 
 
 if __name__ == "__main__":

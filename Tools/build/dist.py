@@ -28,8 +28,8 @@ APPLIERS: tuple[tuple[str, ...], ...] = (
 )
 
 
-def dist(release: Release) -> Path:
-    """Write dist/cpython-VERSION-obmalloc.patch; returns it."""
+def dist(release: Release) -> None:
+    """Write dist/cpython-VERSION-obmalloc.patch."""
     target = places.DIST / f"cpython-{release.number}-obmalloc.patch"
     with places.locked(release):
         pristine, contents = ensure_pristine(release), tree.wanted(release)
@@ -38,7 +38,6 @@ def dist(release: Release) -> Path:
             _prove(release, data, contents, Path(name))
         files.write_if_changed(target, data)
     say(f"{places.shown(target)}: {len(contents)} files; patch -p1 and git apply give the tree we build")
-    return target
 
 
 def as_one_patch(pristine: Path, contents: dict[str, bytes]) -> bytes:

@@ -16,7 +16,6 @@ Where runs differ, all outcomes stand there. Needs a C compiler; Linux.
 """
 import ctypes
 import ctypes.util
-import glob
 import os
 import shlex
 import signal
@@ -38,8 +37,7 @@ MISTAKES = {"overflow": "overflow into a freed neighbour",
             "use-after-free": "written to after the free",
             "stale-arena": "freed twice, the arena released between"}
 OUTCOMES = ("harmless", "twice", "wild")
-PEERS = {"jemalloc": "libjemalloc.so.2", "mimalloc": "libmimalloc.so.2",
-         "tcmalloc": "libtcmalloc_minimal.so.4"}
+PEERS = {"jemalloc": "jemalloc", "mimalloc": "mimalloc", "tcmalloc": "tcmalloc_minimal"}    # to -l
 LIMIT = 120                 # seconds for one mistake
 
 
@@ -72,12 +70,6 @@ def outcome_of(command, environment):
     return run.stdout.strip()
 
 
-def find_library(name):
-    """Return the path of a shared library of the system, or None."""
-    found = sorted(glob.glob(f"/usr/lib/*/{name}") + glob.glob(f"/usr/lib*/{name}"))
-    return found[0] if found else None
-
-
 def arms_of(options):
     """Return the arms: name, interpreter, functions, and variables of each."""
     arms = [("obmalloc", options.patched, "python", {}),
@@ -87,11 +79,11 @@ def arms_of(options):
         arms.append(("pymalloc", options.stock, "python", {}))
     arms.append(("glibc", options.patched, "malloc", {}))
     for name, library in PEERS.items():
-        path = find_library(library)
-        if path is None:
-            print(f"hardening: {library} is not there: {name} is left out", file=sys.stderr)
+        file = ctypes.util.find_library(library)
+        if file is None:
+            print(f"hardening: lib{library} is not there: {name} is left out", file=sys.stderr)
         else:
-            arms.append((name, options.patched, "malloc", {"LD_PRELOAD": path}))
+            arms.append((name, options.patched, "malloc", {"LD_PRELOAD": file}))
     return arms
 
 
@@ -117,15 +109,6 @@ def print_table(options, library):
         print(f"| {meaning} | " + " | ".join(cells) + " |", flush=True)
 
 
-def is_python(path):
-    """Whether it is an interpreter that runs."""
-    try:
-        return subprocess.run([path, "-S", "-c", "print('python')"], stdin=subprocess.DEVNULL,
-                              capture_output=True, timeout=LIMIT).stdout == b"python\n"
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
 def main():
     """Print the table; the exit status."""
     parser = Parser(prog="hardening", description=__doc__.splitlines()[0])
@@ -136,7 +119,7 @@ def main():
     for python in filter(None, (options.patched, options.stock)):
         if not os.access(python, os.X_OK):
             raise Failure(f"{python} is not a program")
-        if not is_python(python):
+        if not processes.writes([python, "-S", "-c", "print('python')"], "python\n", LIMIT):
             raise Failure(f"{python} is not a Python interpreter that runs")
     with tempfile.TemporaryDirectory() as folder:
         print_table(options, compile_library(folder))

@@ -26,6 +26,7 @@ The modules, each uses only those above it, and Tools/shared:
     kept                 who keeps the memory that a process has more than at its start
     table                the figures as plain text
     bars                 PASS or FAIL
+    panel                what the pictures have in common
     memory_report        figures, bars and text of the memory scenarios
     instructions_report  ratios, bars and text of the programs
     replay_report        figures and text of the replays

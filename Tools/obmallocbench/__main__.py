@@ -287,6 +287,10 @@ def parser() -> Parser:
 
 CHECKS = {experiment.FORMAT: bars.check, memory.FORMAT: memory_report.check,
           instructions.FORMAT: instructions_report.check}
+TEXTS = {experiment.FORMAT: table.text, memory.FORMAT: memory_report.text,
+         instructions.FORMAT: instructions_report.text, replay.FORMAT: replay_report.text,
+         comparison.FORMAT: comparison_report.text, document.SERVICE_FORMAT: service_report.text,
+         field.FORMAT: field_report.text}
 
 
 def name_files(written: list[Path]) -> None:
@@ -313,6 +317,26 @@ def add_picture(options: argparse.Namespace, report: Path, written: list[Path]) 
         print(f"obmallocbench: {error}; then: obmallocbench draw {report}", file=sys.stderr)
         return FAILED if options.picture else 0
     return 0
+
+
+def present(options: argparse.Namespace, result: dict, report: Path, *others: Path,
+            with_bars: bool = False) -> int:
+    """Show a document, with its bars if wanted, draw the picture that its command has, name the
+    files: report, the others and those of the picture; return the exit status."""
+    print(TEXTS[result["format"]](result, shutil.get_terminal_size().columns))
+    status = 0
+    if with_bars:
+        print()
+        status = print_bars(result)
+    written, stale = [report, *others], []
+    if hasattr(options, "picture"):
+        status = add_picture(options, report, written) or status
+        stale = [path for path in picture.paths(report.parent, report.stem)
+                 if path.exists() and path not in written]
+    name_files(written)
+    if stale:
+        print("From an earlier run, not of these figures:", *stale, sep="\n  ")
+    return status
 
 
 def write_report(folder: Path, stem: str, work) -> tuple[dict, Path]:
@@ -350,19 +374,7 @@ def run_scenario(options: argparse.Namespace) -> int:
     result, report = measure(options, scenario.name, lambda interpreters, progress: (
         experiment.run_experiment(scenario, parameters, interpreters, options.runs,
                                   options.limit, progress)))
-    print(table.text(result, shutil.get_terminal_size().columns))
-    status = 0
-    if options.check:
-        print()
-        status = print_bars(result)
-    written = [report]
-    status = add_picture(options, report, written) or status
-    stale = [path for path in picture.paths(options.report, scenario.name)
-             if path.exists() and path not in written]
-    name_files(written)
-    if stale:
-        print("From an earlier run, not of these figures:", *stale, sep="\n  ")
-    return status
+    return present(options, result, report, with_bars=options.check)
 
 
 def run_memory(options: argparse.Namespace) -> int:
@@ -372,8 +384,7 @@ def run_memory(options: argparse.Namespace) -> int:
     result, report = measure(options, options.stem, lambda interpreters, progress: (
         memory.run_scenarios(options.scenarios, parameters, interpreters, options.runs,
                              options.limit, progress)))
-    print(memory_report.text(result, shutil.get_terminal_size().columns))
-    name_files([report])
+    present(options, result, report)
     cleared = all(bar.cleared for bar in memory_report.check(result))
     return NOT_CLEARED if options.check and not cleared else 0
 
@@ -384,9 +395,7 @@ def run_instructions(options: argparse.Namespace) -> int:
     result, report = measure(options, "instructions", lambda interpreters, progress: (
         instructions.run_programs(options.programs, interpreters, options.size, options.limit,
                                   progress, whole=options.whole)))
-    print(instructions_report.text(result, shutil.get_terminal_size().columns), end="\n\n")
-    status = print_bars(result)
-    name_files([report])
+    status = present(options, result, report, with_bars=True)
     return status if options.check else 0
 
 
@@ -433,9 +442,7 @@ def run_replay(options: argparse.Namespace) -> int:
     result, report = write_report(options.report, "replay", lambda progress: (
         replay.run_replay(traces, options.arms, parameters, options.traces, valgrind,
                           options.limit, progress)))
-    print(replay_report.text(result, shutil.get_terminal_size().columns))
-    name_files([report])
-    return 0
+    return present(options, result, report)
 
 
 def run_all(options: argparse.Namespace) -> int:
@@ -448,10 +455,7 @@ def run_all(options: argparse.Namespace) -> int:
                 allocators.Sources(interpreters, options.packages, options.library),
                 options.runs, options.idle, done, options.limit, options.again, progress)
     result, report = measure(options, "all", work)
-    written = [report, *comparison_page.write(result, options.report)]
-    print(comparison_report.text(result, shutil.get_terminal_size().columns))
-    name_files(written)
-    return 0
+    return present(options, result, report, *comparison_page.write(result, options.report))
 
 
 def run_suite(options: argparse.Namespace) -> int:
@@ -479,12 +483,7 @@ def run_web_service(options: argparse.Namespace) -> int:
         with document.report_folder(options.packages):
             return service.run_service(sources, options.services, options.arms, parameters,
                                        options.runs, progress)
-    result, report = write_report(options.report, picture.SERVICE, work)
-    print(service_report.text(result, shutil.get_terminal_size().columns))
-    written = [report]
-    status = add_picture(options, report, written)
-    name_files(written)
-    return status
+    return present(options, *write_report(options.report, picture.SERVICE, work))
 
 
 def preloading_sources(options: argparse.Namespace) -> allocators.Sources:
@@ -513,12 +512,9 @@ def run_field(options: argparse.Namespace) -> int:
                 options.runs, {name: getattr(options, name) for name in FIELD_OPTIONS}, done,
                 options.limit, options.again, progress)
     result, report = write_report(options.report, picture.FIELD, work)
-    written = [report, report.with_suffix(".md")]
-    files.write(written[1], field_report.markdown(result).encode("utf-8"))
-    print(field_report.text(result, shutil.get_terminal_size().columns))
-    status = add_picture(options, report, written)
-    name_files(written)
-    return status
+    summary = report.with_suffix(".md")
+    files.write(summary, field_report.markdown(result).encode("utf-8"))
+    return present(options, result, report, summary)
 
 
 def run_draw(options: argparse.Namespace) -> int:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes.util
 import dataclasses
-import hashlib
 import os
 import subprocess
 from pathlib import Path
 from typing import Sequence
 
-from shared import packages, processes
+from shared import files, packages, processes
 
 from . import machine, running
 from .errors import BenchmarkError
@@ -227,8 +226,8 @@ def find(allocator: Allocator, sources: Sources) -> Found:
     mapped = [mapped_library(maps, os.path.basename(one)) for one in preloaded]
     if "" in mapped:
         raise BenchmarkError(f"{preloaded[mapped.index('')]} could not be preloaded")
-    digest = hashlib.sha256(b"".join(Path(one).read_bytes() for one in mapped)) if mapped else None
-    return Found(allocator, arm, ":".join(mapped), digest.hexdigest() if digest else "",
+    digest = files.sha256(b"".join(Path(one).read_bytes() for one in mapped)) if mapped else ""
+    return Found(allocator, arm, ":".join(mapped), digest,
                  ", ".join(version_of(name, file) for name, file in zip(allocator.libraries, mapped)
                            if name != OURS))
 
@@ -245,15 +244,8 @@ def version_of(name: str, path: str) -> str:
 def refuse_a_refusal(path: str, environment: dict[str, str]) -> None:
     """Raise BenchmarkError if an interpreter, or our library preloaded into it, says that it does
     not do what the environment asks for."""
-    try:
-        run = subprocess.run([*machine.interpreter_command(path), "-c", "pass"],
-                             env=machine.clean_environment(environment), timeout=PROBE_SECONDS,
-                             stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise BenchmarkError(f"{path} cannot be run: {error}") from error
-    if run.returncode or run.stderr:
-        raise BenchmarkError(f"{path} does not run as it is asked to: "
-                             f"{run.stderr.strip() or f'status {run.returncode}'}")
+    processes.output_of([*machine.interpreter_command(path), "-c", "pass"], path, PROBE_SECONDS,
+                        machine.clean_environment(environment), quiet=True)
 
 
 def find_all(names: Sequence[str], sources: Sources) -> tuple[list[Found], list[dict]]:

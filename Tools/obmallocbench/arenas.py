@@ -13,11 +13,9 @@ Linux only; Python 3.8 or newer.
 """
 import os
 import statistics
-import sys
 
 import preloaded
 
-SCRIPT = "arenas.py"
 THREADS = (2, 4, 8, 16)
 ARMS = {"leave": {"PYTHONOBMALLOC": "malloc=leave"}, "one": {"PYTHONOBMALLOC": "malloc=one"},
         "two": {"PYTHONOBMALLOC": "malloc=one", "MALLOC_ARENA_MAX": "2"}}
@@ -73,7 +71,7 @@ def run(python, library, packages, name, threads, arm):
                if package and folder.endswith("-" + package)]
     code = FRAME.format(prepare=prepare, body=body.replace("\n", "\n    "), threads=threads)
     return [float(word) for word in preloaded.run(
-        SCRIPT, f"{name} with {arm}", python, library, code, folders=folders, **ARMS[arm])]
+        f"{name} with {arm}", python, library, code, folders=folders, **ARMS[arm])]
 
 
 def compare(arguments, name, threads, rounds):
@@ -83,22 +81,14 @@ def compare(arguments, name, threads, rounds):
         for arm in list(ARMS)[::-1 if number % 2 else 1]:
             runs[arm].append(run(*arguments, name, threads, arm))
     for arm, all_of_it in runs.items():
-        figures = []
-        for column in (0, 1):
-            ratios = [one[column] / base[column] for one, base in zip(all_of_it, runs["leave"])]
-            figures.append(f"{statistics.median(ratios):6.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+        cpu, elapsed = (preloaded.with_ends([one[column] / base[column] for one, base
+                                             in zip(all_of_it, runs["leave"])]) for column in (0, 1))
         resident = statistics.median(one[2] for one in all_of_it)
-        print(f"{name:7} {threads:7} {arm:6} {figures[0]:>22} {figures[1]:>22} {resident:6.1f}",
-              flush=True)
+        print(f"{name:7} {threads:7} {arm:6} {cpu:>22} {elapsed:>22} {resident:6.1f}", flush=True)
 
 
-def main(words):
-    if len(words) not in (3, 4):
-        sys.exit("usage: arenas.py PYTHON LIBRARY PACKAGES [ROUNDS]")
-    python, library, packages = words[0], *map(os.path.abspath, words[1:3])
-    preloaded.check_paths(SCRIPT, (library, packages), "make bench-field")
-    rounds = preloaded.rounds_of(SCRIPT, words[3:], ROUNDS)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+def main(python, library, packages, rounds):
+    print(preloaded.load())
     print(f"{'program':7} {'threads':>7} {'arenas':6} {'CPU':>22} {'elapsed':>22} {'RSS':>6}")
     for name in PROGRAMS:
         for threads in THREADS:
@@ -106,4 +96,6 @@ def main(words):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    made = {"type": preloaded.existing("make bench-field")}
+    preloaded.run_script("arenas.py", __doc__.splitlines()[0], {
+        "python": {}, "library": made, "packages": made, "rounds": preloaded.rounds(ROUNDS)}, main)

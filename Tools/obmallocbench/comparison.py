@@ -6,13 +6,12 @@ seconds. Meanwhile the next one works: on a machine with two processors neither 
 from __future__ import annotations
 
 import datetime
-import hashlib
 import os
 import time
 from pathlib import Path
 from typing import Callable, Sequence
 
-from shared import packages
+from shared import files, packages
 
 from . import allocators, experiment, running
 from .document import COMPARISON_FORMAT as FORMAT
@@ -32,7 +31,7 @@ def resting_most(memory: int | None) -> int:
 
 def script_checksum(scenario: RestScenario) -> str:
     """Return a checksum of a workload and of what workloads share."""
-    return hashlib.sha256(b"".join(path.read_bytes() for path in scenario.sources)).hexdigest()
+    return files.sha256(b"".join(path.read_bytes() for path in scenario.sources))
 
 
 def signature(path: str) -> tuple[int, ...]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 import dataclasses
 import math
 import statistics
-import textwrap
 from typing import Callable, Sequence
 
 from .allocators import AGAIN, MEDIUM_OFF, OURS, PATCHED, STOCK
 from .figures import (MEBIBYTE, busy, counted_runs, cpu_seconds, machine_of, mark_of, paired_ratios,
                       stock_of, unlike)
-from .table import NOTHING, Column, decimals, fitting, render
+from .table import NOTHING, Column, decimals, fitting, page, render
 
 IDLE = "idle "
 LEAST_PAIRS = 3                     # fewer show nothing
@@ -224,31 +223,34 @@ def ratio_cell(ratios: Sequence[float], noise: float) -> Cell:
     return Cell(f"{statistics.median(ratios):.2f}" + WITHIN * (not is_shown(ratios, noise)))
 
 
-def table_of(document: dict, measure: Measure) -> Table:
-    """Return the table of a measure: one column an arm, after the scenario and what is extra."""
+def time_cells(document: dict, measure: Measure, noise: float,
+               ratios: Callable[[str], Sequence[float]]) -> list[Cell]:
+    """Return a row's cells of a time, one an arm. ratios: from its name to its ratios to the base."""
+    return [Cell("1") if arm["name"] == measure.base else ratio_cell(ratios(arm["name"]), noise)
+            for arm in document["arms"]]
+
+
+def table_of(document: dict, measure: Measure, heading: str = "scenario") -> Table:
+    """Return the table of a measure: one column an arm, after the scenario and what is extra, and of
+    a time the means last. heading: of the scenarios."""
     arms = [arm["name"] for arm in document["arms"]]
     extra = measure.key == "released" and has_patched(document)
     rows = []
     for scenario in document["scenarios"]:
         row = [Cell(scenario["title"])]
-        if measure.is_time:
-            noise = noise_of(scenario, measure)
-            row += [Cell("1") if name == STOCK
-                    else ratio_cell(ratios_of(scenario, measure, name), noise) for name in arms]
-        else:
-            if extra:
-                row += [Cell(decimals(value, 1))
-                        for value in (live_mebibytes(scenario), floor_mebibytes(scenario),
-                                      malloc_free_mebibytes(scenario))]
-            row += memory_row(document, scenario, measure)
+        if extra:
+            row += [Cell(decimals(value, 1))
+                    for value in (live_mebibytes(scenario), floor_mebibytes(scenario),
+                                  malloc_free_mebibytes(scenario))]
+        row += (time_cells(document, measure, noise_of(scenario, measure),
+                           lambda name: ratios_of(scenario, measure, name)) if measure.is_time
+                else memory_row(document, scenario, measure))
         rows.append(row)
     if measure.is_time and len(rows) > 1:
-        noise = deviation(mean_ratios(document, measure, AGAIN))
-        rows.append([Cell("geometric mean"),
-                     *(Cell("1") if name == STOCK
-                       else ratio_cell(mean_ratios(document, measure, name), noise)
-                       for name in arms)])
-    return Table(measure.title, ["scenario", *(EXTRA if extra else []), *arms], rows)
+        noise = deviation(mean_ratios(document, measure, AGAIN)) if AGAIN in arms else 0.0
+        rows.append([Cell("geometric mean"), *time_cells(
+            document, measure, noise, lambda name: mean_ratios(document, measure, name))])
+    return Table(measure.title, [heading, *(EXTRA if extra else []), *arms], rows)
 
 
 def least_other(document: dict, scenario: dict, measure: Measure) -> str:
@@ -340,23 +342,24 @@ def columns_of(table: Table) -> list[Column]:
     return columns
 
 
+def text_of(tables: Sequence[tuple[str, list[Column]]], width: int,
+            *parts: str | Sequence[str]) -> str:
+    """Return tables under their titles, what of them the terminal is too narrow for, and parts as
+    table.page() has them."""
+    shown = [(title, fitting(columns, width)) for title, columns in tables]
+    left_out = dict.fromkeys(column.heading for (_, columns), (_, kept) in zip(tables, shown)
+                             for column in columns if column not in kept)
+    narrow = ([f"Not shown, since the terminal is narrow: {', '.join(left_out)}."] if left_out
+              else [])
+    return "\n\n".join((*(f"{title}\n{render(kept)}" for title, kept in shown),
+                        page(width, *narrow, *parts)))
+
+
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
-    paragraphs = []
-    left_out: dict[str, None] = {}
-    for measure in measures_of(document):
-        table = table_of(document, measure)
-        columns = columns_of(table)
-        kept = fitting(columns, width)
-        left_out.update(dict.fromkeys(column.heading for column in columns if column not in kept))
-        paragraphs.append(f"{measure.title}\n{render(kept)}")
-    if left_out:
-        paragraphs.append(textwrap.fill(f"Not shown, since the terminal is narrow: "
-                                        f"{', '.join(left_out)}.", width))
-    paragraphs.append(textwrap.fill(f"{MEANINGS} *: {LEAST}", width))
-    paragraphs.append("\n".join(textwrap.fill(line, width, subsequent_indent="  ")
-                                for line in (*findings(document), *circumstances(document))))
-    return "\n\n".join(paragraphs)
+    tables = [table_of(document, measure) for measure in measures_of(document)]
+    return text_of([(table.title, columns_of(table)) for table in tables], width,
+                   f"{MEANINGS} *: {LEAST}", [*findings(document), *circumstances(document)])
 
 
 def markdown_table(table: Table) -> str:
@@ -369,18 +372,28 @@ def markdown_table(table: Table) -> str:
                       *map(line, body)])
 
 
+def markdown_tables(tables: Sequence[Table]) -> list[str]:
+    """Return tables in Markdown under their titles."""
+    return [f"**{table.title}**\n\n{markdown_table(table)}" for table in tables]
+
+
+def markdown_list(sentences: Sequence[str]) -> str:
+    """Return sentences as a list in Markdown."""
+    return "\n".join(f"- {sentence}" for sentence in sentences)
+
+
+def markdown_arms(document: dict) -> str:
+    """Return the list of the arms in Markdown."""
+    return markdown_list([f"`{arm['name']}`: {arm['meaning']}"
+                          + (f" ({arm['version']})" if arm["version"] else "")
+                          for arm in document["arms"]])
+
+
 def markdown(document: dict) -> str:
     """Return the summary in Markdown."""
-    parts = []
-    if has_patched(document):
-        parts += [markdown_table(summary(document)),
-                  "\n".join(f"- {sentence}" for sentence in findings(document))]
-    parts += [f"{MEANINGS} Bold: {LEAST}", " ".join(circumstances(document)),
-              "<details><summary>All allocators</summary>"]
-    for measure in measures_of(document):
-        table = table_of(document, measure)
-        parts.append(f"**{table.title}**\n\n{markdown_table(table)}")
-    parts.append("\n".join(f"- `{arm['name']}`: {arm['meaning']}"
-                           + (f" ({arm['version']})" if arm["version"] else "")
-                           for arm in document["arms"]))
-    return "\n\n".join((*parts, "</details>")) + "\n"
+    first = ([markdown_table(summary(document)), markdown_list(findings(document))]
+             if has_patched(document) else [])
+    tables = markdown_tables([table_of(document, measure) for measure in measures_of(document)])
+    return "\n\n".join((*first, f"{MEANINGS} Bold: {LEAST}", " ".join(circumstances(document)),
+                        "<details><summary>All allocators</summary>", *tables,
+                        markdown_arms(document), "</details>")) + "\n"

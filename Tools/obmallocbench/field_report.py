@@ -4,16 +4,16 @@ from __future__ import annotations
 import dataclasses
 import statistics
 import textwrap
-from typing import Callable, Sequence
+from typing import Sequence
 
-from . import kept
+from . import comparison_report, kept
 from .allocators import AGAIN, MEDIUM_OFF, OURS, STOCK
 from .comparison_report import (LEAST_PAIRS, WITHIN, Cell, Measure, Table, arm_of, circumstances,
-                                columns_of, deviation, markdown_table, mean_ratios, medians_of,
-                                memory_row, noise_of, ratio_cell, ratios_of)
+                                markdown_arms, markdown_list, markdown_tables, medians_of, text_of)
 from .field import LIGHT, REQUEST_SECONDS, SLEPT, START
 from .figures import MEBIBYTE, commit_of, counted_runs, cpu_seconds, machine_of, mark_of
-from .table import decimals, fitting, render
+from .panel import bare, write_words
+from .table import Column, decimals
 
 PARTS = {"total": "together", "floor": "page floor", "retained": "retained",
          "live": "malloc, live", "free": "malloc, free", "files": "files"}
@@ -85,22 +85,10 @@ def sum_rows(document: dict, measure: Measure) -> list[list[Cell]]:
 
 def table_of(document: dict, measure: Measure) -> Table:
     """Return the table of a measure: a row a program, a column an arm."""
-    names = [arm["name"] for arm in document["arms"]]
-    rows = []
-    for program in document["scenarios"]:
-        cells = (memory_row(document, program, measure) if not measure.is_time else
-                 [Cell("1") if name == measure.base else
-                  ratio_cell(ratios_of(program, measure, name), noise_of(program, measure))
-                  for name in names])
-        rows.append([Cell(program["title"]), *cells])
+    table = comparison_report.table_of(document, measure, "program")
     if not measure.is_time:
-        rows += sum_rows(document, measure)
-    elif len(rows) > 1:
-        noise = deviation(mean_ratios(document, measure, AGAIN)) if AGAIN in names else 0.0
-        rows.append([Cell("geometric mean"), *(
-            Cell("1") if name == measure.base else ratio_cell(mean_ratios(document, measure, name), noise)
-            for name in names)])
-    return Table(measure.title, ["program", *names], rows)
+        table.rows.extend(sum_rows(document, measure))
+    return table
 
 
 def parts_of(arm: dict, phase: str) -> dict[str, float | None]:
@@ -155,35 +143,26 @@ def findings(document: dict) -> list[str]:
     return said
 
 
+def columns_of(table: Table) -> list[Column]:
+    """Return a table's columns for the terminal; of one of parts the last go first."""
+    columns = comparison_report.columns_of(table)
+    if table.head[1:] != list(PARTS.values()):
+        return columns
+    return [dataclasses.replace(column, rank=max(number - 1, 0))
+            for number, column in enumerate(columns)]
+
+
 def text(document: dict, width: int) -> str:
     """Return everything that the terminal shows of a document."""
-    paragraphs, left_out = [], {}
-    for table in tables_of(document):
-        columns = columns_of(table)
-        if table.head[1:] == list(PARTS.values()):      # the last go first
-            columns = [dataclasses.replace(column, rank=max(number - 1, 0))
-                       for number, column in enumerate(columns)]
-        shown = fitting(columns, width)
-        left_out.update(dict.fromkeys(column.heading for column in columns if column not in shown))
-        paragraphs.append(f"{table.title}\n{render(shown)}")
-    if left_out:
-        paragraphs.append(textwrap.fill("Not shown, since the terminal is narrow: "
-                                        f"{', '.join(left_out)}.", width))
-    paragraphs.append(textwrap.fill(f"{MEANINGS} *: the least.", width))
-    paragraphs.append(textwrap.fill(PARTS_MEANINGS, width))
-    paragraphs.append("\n".join(textwrap.fill(line, width, subsequent_indent="  ")
-                                for line in (*findings(document), *circumstances(document))))
-    return "\n\n".join(paragraphs)
+    return text_of([(table.title, columns_of(table)) for table in tables_of(document)], width,
+                   f"{MEANINGS} *: the least.", PARTS_MEANINGS,
+                   [*findings(document), *circumstances(document)])
 
 
 def markdown(document: dict) -> str:
     """Return the tables in Markdown."""
-    parts = [f"**{table.title}**\n\n{markdown_table(table)}" for table in tables_of(document)]
-    arms = "\n".join(f"- `{arm['name']}`: {arm['meaning']}"
-                     + (f" ({arm['version']})" if arm["version"] else "")
-                     for arm in document["arms"])
-    return "\n\n".join(("\n".join(f"- {sentence}" for sentence in findings(document)), *parts,
-                        f"{MEANINGS} Bold: the least. {PARTS_MEANINGS}", arms,
+    return "\n\n".join((markdown_list(findings(document)), *markdown_tables(tables_of(document)),
+                        f"{MEANINGS} Bold: the least. {PARTS_MEANINGS}", markdown_arms(document),
                         " ".join(circumstances(document)))) + "\n"
 
 
@@ -221,7 +200,7 @@ def footnote_of(document: dict) -> str:
 
 
 def draw_programs(axes, document: dict, programs: Sequence[dict], colours: dict[str, str],
-                  end: float, bare: Callable) -> None:
+                  end: float) -> None:
     """Draw some programs, each as one bar an arm, its length beside it. end: MiB at the right."""
     measure = measures_of(document)[0]
     height = BAR / len(colours)
@@ -236,14 +215,12 @@ def draw_programs(axes, document: dict, programs: Sequence[dict], colours: dict[
                       fontweight="bold" if name == OURS else "normal")
     axes.set_yticks(range(len(programs)), [program["title"] for program in programs])
     axes.set(xlim=(0, end), ylim=(len(programs) - 0.45, -0.55), xlabel="MiB above the start")
-    axes.grid(axis="x", color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    bare(axes, ("left",))
+    bare(axes, ("left",), "x")
     axes.tick_params(axis="y", length=0, labelsize=9)
 
 
-def figure_of(document: dict, bare: Callable):
-    """Return the Matplotlib figure. bare: takes a panel's frame away (picture.py)."""
+def figure_of(document: dict):
+    """Return the Matplotlib figure."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
@@ -259,14 +236,11 @@ def figure_of(document: dict, bare: Callable):
     figure.subplots_adjust(left=0.16, right=0.985, top=1 - 0.88 / tall, bottom=1.05 / tall,
                            wspace=0.44)
     for axes, part in zip(panels, columns):
-        draw_programs(axes, document, part, colours, max(end, 1.0), bare)
+        draw_programs(axes, document, part, colours, max(end, 1.0))
     sums = sums_of(document, measure)
     figure.legend(handles=[Patch(color=colour, label=f"{name}: {decimals(sums[name], 0)}")
                            for name, colour in colours.items()],
                   loc="upper center", bbox_to_anchor=(0.5, 1 - 0.5 / tall), ncols=len(colours),
                   frameon=False, fontsize=9, columnspacing=1.4, handlelength=1.4)
-    figure.text(0.015, 1 - 0.1 / tall, title_of(document), fontsize=11, fontweight="bold", va="top",
-                linespacing=1.35)
-    figure.text(0.015, 0.06 / tall, footnote_of(document), fontsize=7, color="#666666", va="bottom",
-                linespacing=1.4)
+    write_words(figure, title_of(document), footnote_of(document), 0.1 / tall, 0.06 / tall, (11, 7))
     return figure

@@ -3,8 +3,9 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import subprocess
 from typing import Callable, Sequence
+
+from shared import processes
 
 from . import callgrind, experiment, machine, running
 from .callgrind import Profile
@@ -42,14 +43,12 @@ def idle_rss_bytes(interpreter: str) -> int:
     The code is not pass but reads its own figure, the same in both interpreters.
     """
     read_again(interpreter)
-    try:
-        answer = subprocess.run([interpreter, "-c", IDLE_CODE], check=True, text=True,
-                                env=machine.clean_environment({}), stdin=subprocess.DEVNULL,
-                                capture_output=True, timeout=IDLE_SECONDS)
-        line = next(line for line in answer.stdout.splitlines() if line.startswith("Rss:"))
-    except (OSError, StopIteration, subprocess.SubprocessError) as error:
-        raise BenchmarkError(f"{interpreter} -c cannot tell its resident set: {error}") from error
-    return int(line.split()[1]) * machine.KIBIBYTE
+    text = processes.output_of([interpreter, "-c", IDLE_CODE], f"{interpreter} -c", IDLE_SECONDS,
+                               machine.clean_environment({}))
+    for line in text.splitlines():
+        if line.startswith("Rss:"):
+            return int(line.split()[1]) * machine.KIBIBYTE
+    raise BenchmarkError(f"{interpreter} -c cannot tell its resident set")
 
 
 def described(profile: Profile) -> dict:

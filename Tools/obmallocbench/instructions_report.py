@@ -5,12 +5,12 @@ import collections
 import statistics
 from typing import Callable, Sequence
 
+from .allocators import STOCK
 from .bars import ARM, Bar
 from .figures import MEBIBYTE
 from .scenarios import LARGER_NAMES, MIXED, PROGRAM_NAMES
 from .table import NOTHING, Column, columns_from, decimals, page
 
-STOCK = "stock"
 ALLOCATOR_LIMIT = 0.45      # of the ten, geometric mean
 MIXED_LIMIT = 0.6           # of the program of tuples, strings, floats and dicts
 WHOLE_LIMIT, WHOLE_WORST = 0.90, 0.98

@@ -6,11 +6,11 @@ what was interrupted goes on where it stopped, and what was measured otherwise i
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from pathlib import Path
 
+from shared import files
 from shared.forms import problems
 
 from .errors import BenchmarkError
@@ -21,7 +21,7 @@ ENTRY = {"key": str, "round": int, "run": dict}
 def key_of(configuration: dict) -> str:
     """Return the key of a configuration, which JSON can hold."""
     text = json.dumps(configuration, sort_keys=True)
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()[:16]
+    return files.sha256(text.encode("utf-8"))[:16]
 
 
 class Journal:

@@ -3,7 +3,7 @@ from __future__ import annotations
 
 import dataclasses
 
-MEBIBYTE = 1 << 20
+from .figures import MEBIBYTE
 
 
 def small_bytes(kept: dict) -> int:

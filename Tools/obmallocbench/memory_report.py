@@ -5,12 +5,12 @@ import dataclasses
 import statistics
 from typing import Callable, Iterator
 
+from .allocators import STOCK
 from .bars import ARM, Bar
 from .figures import MEBIBYTE, busy, cpu_seconds, mark_of, paired_ratios, rss_at
 from .scenarios import MEDIUM_OFF, MEMORY_SCENARIOS, RETAIN_ALL, Demand, MemoryScenario
 from .table import NOTHING, Column, columns_from, decimals, page
 
-STOCK = "stock"
 PASS, FAIL = "PASS", "FAIL"
 MEANINGS = (
     "kept: RSS above that before (base). floor: the pages that hold a live block of what survives, "

@@ -10,12 +10,10 @@ such as 0.05 for a test.
 
 Linux only; Python 3.9 or newer.
 """
-import os
-import sys
+import argparse
+import shutil
 
 import preloaded
-
-SCRIPT = "moving.py"
 
 # What every program has: sizes, and the line that it writes at the end.
 COMMON = """
@@ -149,27 +147,30 @@ print(os.read(read, 100).decode(), obmalloc.stats()["live_bytes"] - start[1])
 }
 
 
-def main(words):
-    if not 2 <= len(words) <= 3:
-        sys.exit("usage: moving.py PYTHON LIBRARY [SHARE]")
-    python, library = words[:2]
-    try:
-        share = float(words[2]) if len(words) == 3 else 1.0
-    except ValueError:
-        share = 0.0
-    if not 0 < share <= 1:
-        sys.exit(f"moving.py: SHARE must be a number above 0, at most 1, not {words[2]!r}")
-    if library != "-":
-        library = os.path.abspath(library)
-        preloaded.check_paths(SCRIPT, [library], "make preload")
-    preloaded.check_paths(SCRIPT, [python], "make stock")
+def interpreter(text):
+    """Return the path of an interpreter, for argparse."""
+    if shutil.which(text) is None:
+        raise argparse.ArgumentTypeError(f"{text} is not there; make stock makes one")
+    return text
+
+
+def share(text):
+    """Return the part of the work that is done, for argparse."""
+    if not 0 < float(text) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0, at most 1")
+    return float(text)
+
+
+def main(python, library, share):
     print("| program | way | MiB resident | MiB of blocks |\n|---|---|---:|---:|")
     for program, ways in PROGRAMS.items():
         for way in ways:
-            resident, stays = map(int, preloaded.run(SCRIPT, f"{program}, {way},", python, library,
+            resident, stays = map(int, preloaded.run(f"{program}, {way},", python, library,
                                                      COMMON + CODE[program], way, str(share)))
             print(f"| {program} | {way} | {resident / 2**20:.1f} | {stays / 2**20:.1f} |", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    preloaded.run_script("moving.py", __doc__.splitlines()[0], {
+        "python": {"type": interpreter}, "library": {"type": preloaded.existing("make preload")},
+        "share": {"type": share, "nargs": "?", "default": 1.0}}, main)

@@ -16,13 +16,10 @@ machine does makes a time longer, never shorter: so trim() itself takes no longe
 
 Linux only; Python 3.8 or newer.
 """
-import os
 import statistics
-import sys
 
 import preloaded
 
-SCRIPT = "pause.py"
 ROUNDS = 9
 CASES = {"gil": ("retain=all", """
 rows = [(i, str(i)) for i in range(1_500_000)]
@@ -70,24 +67,19 @@ def run(python, library, case):
     """Return the longest times without trim() and with it, ms, and the MiB that it gave back."""
     settings, prepare = CASES[case]
     return [float(word) for word in preloaded.run(
-        SCRIPT, case, python, library, FRAME.format(prepare=prepare), PYTHONOBMALLOC=settings)]
+        case, python, library, FRAME.format(prepare=prepare), PYTHONOBMALLOC=settings)]
 
 
-def main(words):
-    if len(words) not in (2, 3):
-        sys.exit("usage: pause.py PYTHON LIBRARY [ROUNDS]")
-    python, library = words[0], os.path.abspath(words[1])
-    preloaded.check_paths(SCRIPT, [library], "make preload")
-    rounds = preloaded.rounds_of(SCRIPT, words[2:], ROUNDS)
-    print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
+def main(python, library, rounds):
+    print(preloaded.load())
     print(f"{'case':8} {'longest alone, ms':>24} {'beside trim(), ms':>24} {'given back, MiB':>16}")
     for case in CASES:
-        runs = [run(python, library, case) for _ in range(rounds)]
-        columns = [f"{statistics.median(column):.2f} ({min(column):.2f} to {max(column):.2f})"
-                   for column in list(zip(*runs))[:2]]
-        given = statistics.median(one[2] for one in runs)
-        print(f"{case:8} {columns[0]:>24} {columns[1]:>24} {given:16.0f}", flush=True)
+        alone, beside, given = zip(*(run(python, library, case) for _ in range(rounds)))
+        print(f"{case:8} {preloaded.with_ends(alone):>24} {preloaded.with_ends(beside):>24} "
+              f"{statistics.median(given):16.0f}", flush=True)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    preloaded.run_script("pause.py", __doc__.splitlines()[0], {
+        "python": {}, "library": {"type": preloaded.existing("make preload")},
+        "rounds": preloaded.rounds(ROUNDS)}, main)

@@ -4,8 +4,7 @@ The modern form of the two graphs in the message of 2005. Three panels, one colo
 the resident set sampled over one run; below it, on the same axis of time, what that run was doing;
 and the CPU time of each counted run, all of them, since a median alone hides the noise.
 
-Matplotlib is imported only when a picture is drawn. Colours are of the palette by Okabe and Ito,
-which people with any kind of colour vision can tell apart.
+Matplotlib is imported only when a picture is drawn.
 """
 from __future__ import annotations
 
@@ -23,15 +22,16 @@ from shared.processes import last_line
 from . import document as reports
 from . import field_report, figures, service_report, table
 from .errors import BenchmarkError
+from .panel import COLOURS, INK, bare, spread_out, write_words
 from .scenarios import SCENARIOS
 
 SYSTEM_PYTHON = "/usr/bin/python3"      # the one that Debian's Matplotlib belongs to
 INSTALL = ("no picture: Matplotlib is missing; install it (apt-get install python3-matplotlib, or "
            "python3 -m pip install matplotlib)")
-COLOURS = ("#4d4d4d", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9")
-INK, FAINT = "#222222", "#bbbbbb"
 SERVICE, FIELD = "service", "field"     # what their pictures are called
 STEMS = {reports.SERVICE_FORMAT: SERVICE, reports.FIELD_FORMAT: FIELD}
+FIGURES = {reports.SERVICE_FORMAT: service_report.figure_of,
+           reports.FIELD_FORMAT: field_report.figure_of}
 SIZE_INCHES = (10.5, 7.6)
 PNG_DOTS_PER_INCH = 150
 FORMATS = {"svg": {"metadata": {"Date": None}}, "png": {"dpi": PNG_DOTS_PER_INCH}}
@@ -87,30 +87,6 @@ def footnote_of(document: dict) -> str:
             + caution_of(document))
 
 
-def spread_out(wanted: list[float], distance: float, top: float) -> list[float]:
-    """Return positions near the wanted ones, in the same order, at least distance apart.
-
-    They are pushed upwards from the lowest, then down again from top where they ran over it.
-    """
-    order = sorted(range(len(wanted)), key=lambda index: wanted[index])
-    placed = list(wanted)
-    for below, above in zip(order, order[1:]):
-        placed[above] = max(placed[above], placed[below] + distance)
-    ceiling = top
-    for index in reversed(order):
-        placed[index] = min(placed[index], ceiling)
-        ceiling = placed[index] - distance
-    return placed
-
-
-def bare(axes, sides: tuple[str, ...]) -> None:
-    """Take away all of a panel's frame but the sides named, and quieten its ticks."""
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in sides)
-        spine.set_color(FAINT)
-    axes.tick_params(length=3, color=FAINT, labelcolor=INK)
-
-
 def draw_curves(axes, document: dict, end: float) -> None:
     """Draw the resident set of every arm over time, its marks, and its label at the right."""
     arms = document["arms"]
@@ -125,9 +101,7 @@ def draw_curves(axes, document: dict, end: float) -> None:
                   markeredgewidth=1, zorder=4)
     top = axes.get_ylim()[1]
     axes.set(ylim=(0, top), ylabel="resident set (MiB)")
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    bare(axes, ("bottom",))
+    bare(axes, ("bottom",), "y")
     label_curves(axes, arms, SCENARIOS[document["scenario"]].freed, end, top)
 
 
@@ -202,9 +176,7 @@ def draw_times(axes, document: dict) -> None:
     axes.set(ylim=(len(arms) - 0.45, -0.55),
              xlabel="user and system seconds, one dot a run, the stroke at the median")
     axes.margins(x=0.06)
-    axes.grid(axis="x", color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    bare(axes, ("bottom",))
+    bare(axes, ("bottom",), "x")
     name_rows(axes, arms)
 
 
@@ -225,10 +197,7 @@ def figure_of(document: dict):
     draw_phases(phases, document, end)
     draw_times(times, document)
     curves.tick_params(labelbottom=False)
-    figure.text(0.015, 0.975, title_of(document), fontsize=12, fontweight="bold", color=INK,
-                va="top", linespacing=1.35)
-    figure.text(0.015, 0.015, footnote_of(document), fontsize=7.5, color="#666666",
-                va="bottom", linespacing=1.4)
+    write_words(figure, title_of(document), footnote_of(document), 0.025, 0.015)
     return figure
 
 
@@ -239,12 +208,7 @@ def draw(document: dict, folder: Path) -> list[Path]:
     written = paths(folder, STEMS.get(document["format"]) or document["scenario"])
     with matplotlib.rc_context({"font.size": 9.5, "svg.hashsalt": "obmallocbench",
                                 "text.color": INK, "axes.labelcolor": INK}):
-        if document["format"] == reports.SERVICE_FORMAT:
-            figure = service_report.figure_of(document, COLOURS, bare)
-        elif document["format"] == reports.FIELD_FORMAT:
-            figure = field_report.figure_of(document, bare)
-        else:
-            figure = figure_of(document)
+        figure = FIGURES.get(document["format"], figure_of)(document)
         contents = []
         for suffix, options in FORMATS.items():
             buffer = io.BytesIO()

@@ -2,30 +2,48 @@
 
 They stand alone (`python3 Tools/obmallocbench/pause.py ...`), so each imports this as its neighbour.
 """
+import argparse
 import os
-import subprocess
+import statistics
 import sys
+
+sys.path.insert(1, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))     # for shared
+
+from shared.command import Parser, number_from, run_guarded
+from shared.processes import output_of
 
 LIMIT_SECONDS = 900
 
 
-def check_paths(script, paths, made_by):
-    """End with one line if a path is not there. made_by: the command that makes it."""
-    for path in paths:
-        if not os.path.exists(path):
-            sys.exit(f"{script}: {path} is not there; {made_by} makes it")
+def existing(made_by):
+    """Return what reads a path that must be there, for argparse; "-" stands for none. made_by: the
+    command that makes it."""
+    def path(text):
+        if text != "-" and not os.path.exists(text):
+            raise argparse.ArgumentTypeError(f"{text} is not there; {made_by} makes it")
+        return text if text == "-" else os.path.abspath(text)
+    return path
 
 
-def rounds_of(script, words, default):
-    """Return the number of rounds that the words behind the paths ask for."""
-    try:
-        return max(int(words[0]), 1) if words else default
-    except ValueError:
-        sys.exit(f"{script}: {words[0]} is not a number of rounds")
+def rounds(default):
+    """Return the argument that says how often all is run."""
+    return {"nargs": "?", "type": number_from(1), "default": default}
 
 
-def run(script, what, python, library, code, *words, folders=(), **variables):
-    """Return the words that a program prints; end with one line if it fails.
+def run_script(script, description, arguments, main):
+    """Call main with the words of the command line, and end the process. arguments: name to what
+    add_argument() takes."""
+    def work():
+        parser = Parser(prog=script, description=description)
+        for name, argument in arguments.items():
+            parser.add_argument(name, metavar=name.upper(), **argument)
+        main(**vars(parser.parse_args()))
+        return 0
+    sys.exit(run_guarded(script, work))
+
+
+def run(what, python, library, code, *words, folders=(), **variables):
+    """Return the words that a program prints; Failure if it fails or complains.
 
     library: of obmalloc, preloaded; "-": none. folders: more of them for PYTHONPATH. variables: of the
     environment, which has no others of Python's or of the C library's malloc.
@@ -35,10 +53,15 @@ def run(script, what, python, library, code, *words, folders=(), **variables):
     if library != "-":
         package = os.path.dirname(os.path.dirname(library))
         environment.update(LD_PRELOAD=library, PYTHONPATH=os.pathsep.join([package, *folders]))
-    done = subprocess.run([python, "-c", code, *words], env={**environment, **variables},
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                          timeout=LIMIT_SECONDS, check=False)
-    if done.returncode != 0 or done.stderr:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        sys.exit(f"{script}: {what} ended with status {done.returncode}: {last}")
-    return done.stdout.split()
+    return output_of([python, "-c", code, *words], what, LIMIT_SECONDS, {**environment, **variables},
+                     quiet=True).split()
+
+
+def load():
+    """Return the load of the machine, in words."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
+
+
+def with_ends(values):
+    """Return the median of values, their least and their greatest, as text."""
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"

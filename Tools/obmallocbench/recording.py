@@ -5,7 +5,6 @@ again when the script has another text or the interpreter another version.
 """
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Sequence
@@ -33,8 +32,7 @@ def facts_of(script: Path, interpreter: dict) -> dict:
         content = script.read_bytes()
     except OSError as error:
         raise BenchmarkError(f"cannot read {script}: {error.strerror}") from error
-    return {"format": FORMAT, "script_sha256": hashlib.sha256(content).hexdigest(),
-            "python": interpreter["version"]}
+    return {"format": FORMAT, "script_sha256": files.sha256(content), "python": interpreter["version"]}
 
 
 def read_facts(trace: Path) -> dict | None:

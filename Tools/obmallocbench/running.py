@@ -22,7 +22,6 @@ from .errors import BenchmarkError
 from .scenarios import Workload
 
 SAMPLE_SECONDS = 0.002      # between two readings of a watched run's resident set
-KIBIBYTE = 1024             # the unit of ru_maxrss on Linux
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,7 +144,7 @@ def result_of(process: Process) -> dict:
     and would be held against who keeps memory, or slept to be looked at.
     """
     document, usage = process.document(), process.usage
-    outside = usage.ru_maxrss * KIBIBYTE
+    outside = usage.ru_maxrss * machine.KIBIBYTE     # its unit on Linux
     measuring = document["measuring"]
     return {
         "real_seconds": process.real - measuring["real_seconds"],

@@ -17,19 +17,21 @@ RETAIN_ALL = "retain=all"
 
 @dataclasses.dataclass(frozen=True)
 class Workload:
-    """A script of the folder workloads.
+    """A script.
 
-    name: the script's. title: for people. options: what the script takes, name to default.
+    name: the script's. title: for people. options: what the script takes, name to default. folder:
+    where it lies.
     """
 
     name: str
     title: str
     options: dict[str, int | str]
+    folder: Path = dataclasses.field(default=WORKLOADS, kw_only=True)
 
     @property
     def script(self) -> Path:
         """The path of the workload."""
-        return WORKLOADS / f"{self.name}.py"
+        return self.folder / f"{self.name}.py"
 
     def command_options(self, parameters: dict[str, int | str]) -> list[str]:
         """Return the words that give the script its parameters."""
@@ -96,24 +98,82 @@ class MemoryScenario(Workload):
 
 
 @dataclasses.dataclass(frozen=True)
-class MediumScenario(MemoryScenario):
-    """A program of the folder field_programs that allocates above 512 bytes: it does its work, drops it
-    and answers small requests for a second."""
+class RestScenario(Workload):
+    """A workload that does its work, releases what it does not need, and rests, under many
+    allocators. options: those that are given, all but idle.
+
+    key: how it is called. packages: of PyPI, that it imports. resident: what its rss_bytes are,
+    RSS of one process or PSS of several.
+    """
+
+    key: str
+    packages: tuple[str, ...] = ()
+    resident: str = "RSS"
 
     @property
-    def script(self) -> Path:
-        """The path of the program."""
-        return FIELD / f"{self.name}.py"
+    def sources(self) -> list[Path]:
+        """The script, and what workloads share."""
+        return [self.script, *(WORKLOADS / name for name in ("measure.py", "live.py", "triples.py"))]
 
 
-SECOND_OF_LIGHT_WORK = {"sleep": 0, "light": 50}
+@dataclasses.dataclass(frozen=True)
+class FieldProgram(RestScenario):
+    """A program of the folder field_programs: it does its work on libraries that people use, drops it,
+    sleeps, and answers small requests."""
+
+    folder: Path = dataclasses.field(default=FIELD, kw_only=True)
+
+    @property
+    def sources(self) -> list[Path]:
+        """The script, and what it imports of ours."""
+        return [self.script, FIELD / "phases.py", WORKLOADS / "measure.py"]
 
 
-def medium_scenario(name: str, title: str, size: dict[str, int], *demands: Demand) -> MediumScenario:
-    """Return a medium scenario that must meet demands. size: the program's option."""
-    return MediumScenario(name=name, title=title, options={**size, **SECOND_OF_LIGHT_WORK},
+FIELD_OPTIONS = {"sleep": 3, "light": 150}      # seconds, and small requests, 20 ms apart
+REPORTED_PROGRAMS = {program.key: program for program in (
+    FieldProgram("nested_json", "nested JSON", {"documents": 9_000}, "json"),
+    FieldProgram("buffers", "buffers in threads", {"answers": 160}, "buffers"),
+    FieldProgram("arrays", "numpy in threads", {"rounds": 320}, "arrays", ("numpy",)),
+    FieldProgram("images", "thumbnails (Pillow)", {"images": 32}, "images", ("pillow",)),
+    FieldProgram("csv_table", "pandas read_csv", {"rows": 250_000}, "csv", ("pandas",)),
+    FieldProgram("tls", "TLS connections", {"connections": 400}, "tls", ("cryptography",)),
+    FieldProgram("orm", "SQLAlchemy in threads", {"orders": 20_000}, "orm", ("sqlalchemy",)),
+    FieldProgram("spreadsheet", "openpyxl", {"rows": 9_000}, "spreadsheet", ("openpyxl",)),
+    FieldProgram("xml_tree", "lxml trees", {"entries": 40_000}, "xml", ("lxml",)),
+    FieldProgram("html_pages", "HTML (html5lib)", {"pages": 180}, "html",
+                 ("beautifulsoup4", "html5lib")),
+    FieldProgram("celery_worker", "Celery worker", {"jobs": 80}, "celery", ("celery",)),
+    FieldProgram("figures", "Matplotlib in threads", {"figures": 12}, "figures", ("matplotlib",)),
+)}
+
+MEDIUM_PROGRAMS = {program.key: program for program in (
+    FieldProgram("buffers_in_threads", "buffers in 16 threads", {"buffers": 12_000}, "threads"),
+    FieldProgram("libraries_in_threads", "lxml, zlib, sqlite in 16 threads", {"documents": 640},
+                 "libraries", ("lxml",)),
+    FieldProgram("blobs", "sessions of blobs", {"sessions": 12_000}, "blobs"),
+    FieldProgram("pickled_buffers", "pickle of small buffers", {"parts": 16_000}, "pickle"),
+    FieldProgram("rows", "SQLAlchemy, rows of some KB", {"articles": 12_000}, "rows",
+                 ("sqlalchemy",)),
+    FieldProgram("streams", "asyncio streams", {"connections": 160}, "streams"),
+    FieldProgram("archives", "gzip and zip in memory", {"files": 480}, "archives"),
+    FieldProgram("growth", "growth of a list, a bytearray", {"megabytes": 100}, "growth"),
+)}
+# Models of jobs for which others have published what allocators need.
+PUBLISHED_PROGRAMS = {program.key: program for program in (
+    FieldProgram("home_states", "Home Assistant's states", {"entities": 16_000}, "home"),
+)}
+FIELD_PROGRAMS = {**REPORTED_PROGRAMS, **MEDIUM_PROGRAMS, **PUBLISHED_PROGRAMS}
+FIELD_GROUPS = {"reported": tuple(REPORTED_PROGRAMS), "medium": tuple(MEDIUM_PROGRAMS),
+                "published": tuple(PUBLISHED_PROGRAMS)}
+
+
+def medium_scenario(key: str, *demands: Demand) -> MemoryScenario:
+    """Return the scenario of a program in MEDIUM_PROGRAMS: it does its work, drops it and answers
+    small requests for a second, and must meet demands."""
+    program = MEDIUM_PROGRAMS[key]
+    return MemoryScenario(program.name, program.title, {**program.options, "sleep": 0, "light": 50},
                           before="start", peak="", cases=(Case("", {}, demands),), runs=3,
-                          settings=MEDIUM_OFF)
+                          settings=MEDIUM_OFF, folder=FIELD)
 
 
 SCENARIOS = {scenario.name: scenario for scenario in (
@@ -173,43 +233,18 @@ MEMORY_SCENARIOS = {scenario.name: scenario for scenario in (
         runs=5,
         settings=RETAIN_ALL,
     ),
-    medium_scenario("buffers_in_threads", "buffers in 16 threads", {"buffers": 12_000},
-                    Demand("peak", "", 45.0), Demand("resident", "light", 17.0),
+    medium_scenario("threads", Demand("peak", "", 45.0), Demand("resident", "light", 17.0),
                     Demand("CPU / medium=0", "light", 0.9), Demand("CPU / stock", "light", 0.8)),
-    medium_scenario("blobs", "sessions of blobs", {"sessions": 12_000},
-                    Demand("peak / stock", "", 1.05), Demand("resident", "dropped", 45.0),
+    medium_scenario("blobs", Demand("peak / stock", "", 1.05), Demand("resident", "dropped", 45.0),
                     Demand("resident", "light", 32.0), Demand("CPU / medium=0", "light", 1.03)),
-    medium_scenario("pickled_buffers", "pickle of small buffers", {"parts": 16_000},
-                    Demand("peak / stock", "", 1.04), Demand("resident", "light", 22.0),
+    medium_scenario("pickle", Demand("peak / stock", "", 1.04), Demand("resident", "light", 22.0),
                     Demand("CPU / medium=0", "light", 1.03)),
-    medium_scenario("streams", "asyncio streams", {"connections": 160},
-                    Demand("peak / stock", "", 1.03), Demand("kept", "light", 3.0),
+    medium_scenario("streams", Demand("peak / stock", "", 1.03), Demand("kept", "light", 3.0),
                     Demand("CPU / medium=0", "light", 1.03)),
-    medium_scenario("archives", "gzip and zip in memory", {"files": 480},
-                    Demand("peak / stock", "", 1.02), Demand("resident", "light", 15.0),
+    medium_scenario("archives", Demand("peak / stock", "", 1.02), Demand("resident", "light", 15.0),
                     Demand("CPU / medium=0", "light", 1.05)),
-    medium_scenario("growth", "growth of a list and a bytearray", {"megabytes": 100},
-                    Demand("peak / stock", "", 1.01), Demand("CPU / medium=0", "light", 1.02)),
+    medium_scenario("growth", Demand("peak / stock", "", 1.01), Demand("CPU / medium=0", "light", 1.02)),
 )}
-
-
-@dataclasses.dataclass(frozen=True)
-class RestScenario(Workload):
-    """A workload that does its work, releases what it does not need, and rests, under many
-    allocators. options: those that are given, all but idle.
-
-    key: how it is called. packages: of PyPI, that it imports. resident: what its rss_bytes are,
-    RSS of one process or PSS of several.
-    """
-
-    key: str
-    packages: tuple[str, ...] = ()
-    resident: str = "RSS"
-
-    @property
-    def sources(self) -> list[Path]:
-        """The script, and what workloads share."""
-        return [self.script, *(WORKLOADS / name for name in ("measure.py", "live.py", "triples.py"))]
 
 
 REST_SCENARIOS = {scenario.key: scenario for scenario in (
@@ -236,59 +271,6 @@ REST_SCENARIOS = {scenario.key: scenario for scenario in (
                  resident="PSS"),
 )}
 
-
-@dataclasses.dataclass(frozen=True)
-class FieldProgram(RestScenario):
-    """A program of the folder field_programs: it does its work on libraries that people use, drops it,
-    sleeps, and answers small requests."""
-
-    @property
-    def script(self) -> Path:
-        """The path of the program."""
-        return FIELD / f"{self.name}.py"
-
-    @property
-    def sources(self) -> list[Path]:
-        """The script, and what it imports of ours."""
-        return [self.script, FIELD / "phases.py", WORKLOADS / "measure.py"]
-
-
-FIELD_OPTIONS = {"sleep": 3, "light": 150}      # seconds, and small requests, 20 ms apart
-REPORTED_PROGRAMS = {program.key: program for program in (
-    FieldProgram("nested_json", "nested JSON", {"documents": 9_000}, "json"),
-    FieldProgram("buffers", "buffers in threads", {"answers": 160}, "buffers"),
-    FieldProgram("arrays", "numpy in threads", {"rounds": 320}, "arrays", ("numpy",)),
-    FieldProgram("images", "thumbnails (Pillow)", {"images": 32}, "images", ("pillow",)),
-    FieldProgram("csv_table", "pandas read_csv", {"rows": 250_000}, "csv", ("pandas",)),
-    FieldProgram("tls", "TLS connections", {"connections": 400}, "tls", ("cryptography",)),
-    FieldProgram("orm", "SQLAlchemy in threads", {"orders": 20_000}, "orm", ("sqlalchemy",)),
-    FieldProgram("spreadsheet", "openpyxl", {"rows": 9_000}, "spreadsheet", ("openpyxl",)),
-    FieldProgram("xml_tree", "lxml trees", {"entries": 40_000}, "xml", ("lxml",)),
-    FieldProgram("html_pages", "HTML (html5lib)", {"pages": 180}, "html",
-                 ("beautifulsoup4", "html5lib")),
-    FieldProgram("celery_worker", "Celery worker", {"jobs": 80}, "celery", ("celery",)),
-    FieldProgram("figures", "Matplotlib in threads", {"figures": 12}, "figures", ("matplotlib",)),
-)}
-
-MEDIUM_PROGRAMS = {program.key: program for program in (
-    FieldProgram("buffers_in_threads", "buffers in 16 threads", {"buffers": 12_000}, "threads"),
-    FieldProgram("libraries_in_threads", "lxml, zlib, sqlite in 16 threads", {"documents": 640},
-                 "libraries", ("lxml",)),
-    FieldProgram("blobs", "sessions of blobs", {"sessions": 12_000}, "blobs"),
-    FieldProgram("pickled_buffers", "pickle of small buffers", {"parts": 16_000}, "pickle"),
-    FieldProgram("rows", "SQLAlchemy, rows of some KB", {"articles": 12_000}, "rows",
-                 ("sqlalchemy",)),
-    FieldProgram("streams", "asyncio streams", {"connections": 160}, "streams"),
-    FieldProgram("archives", "gzip and zip in memory", {"files": 480}, "archives"),
-    FieldProgram("growth", "growth of a list, a bytearray", {"megabytes": 100}, "growth"),
-)}
-# Models of jobs for which others have published what allocators need.
-PUBLISHED_PROGRAMS = {program.key: program for program in (
-    FieldProgram("home_states", "Home Assistant's states", {"entities": 16_000}, "home"),
-)}
-FIELD_PROGRAMS = {**REPORTED_PROGRAMS, **MEDIUM_PROGRAMS, **PUBLISHED_PROGRAMS}
-FIELD_GROUPS = {"reported": tuple(REPORTED_PROGRAMS), "medium": tuple(MEDIUM_PROGRAMS),
-                "published": tuple(PUBLISHED_PROGRAMS)}
 
 # The ten are judged together; the eleventh is a bar of its own.
 PROGRAM_NAMES = ("tuples", "slotted", "plain", "strings", "dicts", "ints", "floats", "lists",

@@ -6,59 +6,53 @@ runs workloads/programs.py, ten programs that do little but allocate, and their 
 the settings ("secure=1") and with the default in turn, five times. Prints for each program the median
 of the paired ratios of CPU time, their least and greatest, and that of peak RSS.
 
-Unix only; Python 3.8 or newer.
+Linux only; Python 3.10 or newer.
 """
 import os
 import statistics
 import sys
+from pathlib import Path
 
-PROGRAMS = ("tuples slotted plain strings dicts ints floats lists closures bytes mixed").split()
-WORKLOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)), "workloads", "programs.py")
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared and ourselves
+
+from shared.command import Parser, run_guarded
+
+from obmallocbench import experiment, figures, machine, running
+from obmallocbench.scenarios import MIXED, PROGRAM_NAMES, PROGRAMS
+
 ROUNDS = 5
-SIZE = "600000"             # objects
+SIZE = 600_000              # objects
+LIMIT_SECONDS = 600.0
 
 
-def run(python, program, settings):
-    """Return CPU seconds and peak RSS (KiB) of one run; end with one line if it fails."""
-    command = [python, WORKLOAD, "--program", program, "--size", SIZE]
-    environment = {**os.environ, "PYTHONOBMALLOC": settings}
-    silent = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
-    try:
-        child = os.posix_spawn(python, command, environment, file_actions=silent)
-    except OSError as error:
-        sys.exit(f"secure.py: {python} cannot be run: {error.strerror}")
-    _, status, usage = os.wait4(child, 0)
-    if status != 0:
-        sys.exit(f"secure.py: {program} with {settings or 'the default'} ended with status {status}")
-    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+def compare(python: str, program: str, settings: str) -> list[tuple[float, ...]]:
+    """Return the ratios of CPU time, and those of peak RSS, to the default, one of each a round."""
+    arms = [running.Arm(name, "patched", python, {"PYTHONOBMALLOC": name}) for name in ("", settings)]
+    default, changed = experiment.run_rounds(
+        arms, PROGRAMS, {"program": program, "size": SIZE}, ROUNDS, 0, LIMIT_SECONDS, lambda line: None)
+    return [figures.paired_ratios(*(list(map(value, arm["runs"])) for arm in (changed, default)))
+            for value in (figures.cpu_seconds, lambda run: run["peak_rss_bytes"])]
 
 
-def compare(python, program, settings):
-    """Return the ratios of CPU time and of peak RSS to the default, one of each a round."""
-    cpu, peak = [], []
-    for number in range(ROUNDS):
-        default = run(python, program, "")
-        changed = run(python, program, settings)
-        cpu.append(changed[0] / default[0])
-        peak.append(changed[1] / default[1])
-    return cpu, peak
-
-
-def main(arguments):
-    if not arguments:
-        sys.exit("usage: secure.py PYTHON [SETTINGS ...], where PYTHON is a patched one")
-    python, *all_settings = arguments
-    for settings in all_settings or ["secure=1"]:
+def main(arguments: list[str]) -> int:
+    """Print a table for each of the settings; return the exit status."""
+    parser = Parser(prog="secure.py", description=__doc__.splitlines()[0])
+    parser.add_argument("python", metavar="PYTHON", help="a patched one")
+    parser.add_argument("settings", metavar="SETTINGS", nargs="*", default=["secure=1"])
+    options = parser.parse_args(arguments)
+    python = machine.describe_interpreter(options.python)["path"]
+    for settings in options.settings:
         print(f"{settings}, load {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors")
         print(f"{'program':10} {'CPU':>6} {'least':>6} {'most':>6} {'peak RSS':>9}")
         medians = []
-        for program in PROGRAMS:
+        for program in (*PROGRAM_NAMES, MIXED):
             cpu, peak = compare(python, program, settings)
             medians.append(statistics.median(cpu))
             print(f"{program:10} {medians[-1]:6.2f} {min(cpu):6.2f} {max(cpu):6.2f} "
                   f"{statistics.median(peak):9.3f}", flush=True)
         print(f"{'mean':10} {statistics.geometric_mean(medians):6.2f}    (geometric)")
+    return 0
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(run_guarded("secure.py", lambda: main(sys.argv[1:])))

@@ -7,6 +7,7 @@ import textwrap
 from . import figures, kept
 from .allocators import OURS
 from .field_report import OURS_COLOUR, PARTS, PARTS_MEANINGS
+from .panel import COLOURS, bare, spread_out, write_words
 from .service import HEALTH, IDLE, LOAD, PHASES
 from .table import Column, decimals, fitting, render
 
@@ -141,16 +142,15 @@ def footnote_of(document: dict) -> str:
             f"a curve a run, {runs} an arm, arms in turn")
 
 
-def colours_of(document: dict, colours: tuple[str, ...]) -> dict[str, str]:
+def colours_of(document: dict) -> dict[str, str]:
     """Return a colour for each arm's name; obmalloc's is always the same."""
-    others = iter([colour for colour in colours if colour != OURS_COLOUR] * len(document["arms"]))
+    others = iter([colour for colour in COLOURS if colour != OURS_COLOUR] * len(document["arms"]))
     return {arm["name"]: OURS_COLOUR if arm["name"] == OURS else next(others)
             for arm in document["arms"]}
 
 
-def figure_of(document: dict, colours: tuple[str, ...], bare):
-    """Return the Matplotlib figure, a panel a service. bare: takes a panel's frame away
-    (picture.py)."""
+def figure_of(document: dict):
+    """Return the Matplotlib figure, a panel a service."""
     from matplotlib.figure import Figure
 
     services = document["services"]
@@ -159,18 +159,15 @@ def figure_of(document: dict, colours: tuple[str, ...], bare):
     panels = figure.subplots(len(services), 1, squeeze=False)[:, 0]
     figure.subplots_adjust(left=0.075, right=0.79, top=1 - 0.9 / tall, bottom=0.95 / tall,
                            hspace=0.28)
-    named = colours_of(document, colours)
+    named = colours_of(document)
     for axes, service in zip(panels, services):
-        draw_service(axes, service, named, bare)
+        draw_service(axes, service, named)
     panels[-1].set_xlabel("seconds since the load began")
-    figure.text(0.015, 1 - 0.12 / tall, title_of(document), fontsize=12, fontweight="bold", va="top",
-                linespacing=1.35)
-    figure.text(0.015, 0.1 / tall, footnote_of(document), fontsize=7.5, color="#666666",
-                va="bottom", linespacing=1.4)
+    write_words(figure, title_of(document), footnote_of(document), 0.12 / tall, 0.1 / tall)
     return figure
 
 
-def draw_service(axes, service: dict, colours: dict[str, str], bare) -> None:
+def draw_service(axes, service: dict, colours: dict[str, str]) -> None:
     """Draw the memory of a service over time, a curve a run, and the phases of the first run."""
     end = 0.0
     for arm in service["arms"]:
@@ -191,18 +188,14 @@ def draw_service(axes, service: dict, colours: dict[str, str], bare) -> None:
         since = until
     label_ends(axes, service, colours, end, top)
     axes.set(xlim=(0, end), ylim=(0, top), ylabel="MiB")
-    axes.grid(axis="y", color="#eeeeee", linewidth=0.8)
-    axes.set_axisbelow(True)
-    bare(axes, ("bottom",))
+    bare(axes, ("bottom",), "y")
 
 
 def label_ends(axes, service: dict, colours: dict[str, str], end: float, top: float) -> None:
     """Write each arm's name beside the end of its curves, apart from one another."""
-    levels = sorted((median(arm["runs"], lambda run: held(run, HEALTH)) / figures.MEBIBYTE,
-                     arm["name"]) for arm in service["arms"])
-    distance = 0.095 * top
-    place = min(levels[0][0], top - distance * len(levels)) - distance
-    for level, name in levels:
-        place = max(min(level, top), place + distance)
+    levels = {arm["name"]: median(arm["runs"], lambda run: held(run, HEALTH)) / figures.MEBIBYTE
+              for arm in service["arms"]}
+    places = spread_out(list(levels.values()), 0.095 * top, top)
+    for (name, level), place in zip(levels.items(), places):
         axes.text(end * 1.015, place, f"{name}: {level:.0f} MiB", color=colours[name], va="center",
                   fontsize=9, clip_on=False)

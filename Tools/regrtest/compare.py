@@ -91,7 +91,6 @@ def parse_arguments(arguments):
     add("--env", type=assignment, action="append", default=[],
         metavar="NAME=VALUE", help="environment variable, on both sides")
     add("--seed", type=int, help="random seed, to repeat a run")
-    add("--use", metavar="RESOURCES", help="regrtest's -u")
     add("--testdir", metavar="DIR", help="regrtest's --testdir")
     add("tests", nargs="*", metavar="TEST", help="default: the whole suite")
     options = parser.parse_args(arguments)
@@ -151,8 +150,6 @@ def regrtest_options(options, known):
     shared = ["--randseed", str(options.seed)]
     if "--timeout" in known:    # since 3.3
         shared += ["--timeout", str(options.timeout)]
-    if options.use:
-        shared += ["-u", options.use]
     if options.testdir:
         if not os.path.isdir(options.testdir):
             raise Failure(f"--testdir: no such folder: {options.testdir}")

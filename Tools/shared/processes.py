@@ -22,11 +22,11 @@ def ending(status: int) -> str:
 
 
 def output_of(command: Sequence[str], name: str, limit: float,
-              environment: Optional[Mapping[str, str]] = None) -> str:
+              environment: Optional[Mapping[str, str]] = None, quiet: bool = False) -> str:
     """Run a command and return its standard output; Failure when it fails.
 
     name: what the error calls it. limit: seconds after which it is ended. environment: None for
-    our own.
+    our own. quiet: to write to standard error is to fail too.
     """
     try:
         run = subprocess.run(command, env=environment, timeout=limit, stdin=subprocess.DEVNULL,
@@ -35,9 +35,19 @@ def output_of(command: Sequence[str], name: str, limit: float,
         raise Failure(f"{name} was ended after {limit:g} s (--limit)") from error
     except OSError as error:
         raise Failure(f"{command[0]} cannot be run: {error.strerror}") from error
-    if run.returncode:
-        raise Failure(f"{name} {ending(run.returncode)}: {last_line(run.stderr)}")
+    if run.returncode or (quiet and run.stderr):
+        how = ending(run.returncode) if run.returncode else "complained"
+        raise Failure(f"{name} {how}: {last_line(run.stderr)}")
     return run.stdout
+
+
+def writes(command: Sequence[str], text: str, limit: float) -> bool:
+    """Whether a command runs, and writes just this. limit: seconds."""
+    try:
+        return subprocess.run(command, timeout=limit, stdin=subprocess.DEVNULL,
+                              capture_output=True).stdout == text.encode()
+    except (OSError, subprocess.TimeoutExpired):
+        return False
 
 
 def compiler() -> list[str]:

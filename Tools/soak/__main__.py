@@ -22,7 +22,7 @@ from pathlib import Path
 
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
 
-from shared import files
+from shared import files, processes
 from shared.command import Failure, Parser, number_from, run_guarded, say, seconds
 
 STORMS_FILE = Path(__file__).with_name("storms.py")
@@ -151,20 +151,11 @@ def parse(arguments):
     return parser.parse_args(arguments)
 
 
-def has_obmalloc(python):
-    """Whether the interpreter runs and has obmalloc."""
-    try:
-        return subprocess.run([python, "-c", "import _obmalloc; print(_obmalloc.__name__)"],
-                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=ANSWER_SECONDS,
-                              stderr=subprocess.DEVNULL).stdout.strip() == b"_obmalloc"
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-
-
 def main(arguments):
     """Run it; the exit status."""
     options = parse(arguments)
-    if not has_obmalloc(options.python):
+    probe = [options.python, "-c", "import _obmalloc; print(_obmalloc.__name__)"]
+    if not processes.writes(probe, "_obmalloc\n", ANSWER_SECONDS):
         raise Failure(f"{options.python} does not run, or has no obmalloc: "
                       "name a patched interpreter with --python")
     seed = random.randrange(1 << 32) if options.seed is None else options.seed

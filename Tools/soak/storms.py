@@ -53,6 +53,49 @@ def make(rng, number):
     return {'number': number, 'text': f'item {number}', 'more': [number] * rng.randrange(30)}
 
 
+def in_child(work, seed):
+    """Call work with a seed in a child of fork(), and wait until it has done it."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            work(seed)
+            os._exit(0)
+        except BaseException as problem:
+            print(f'in the child: {problem!r}', file=sys.stderr, flush=True)
+        os._exit(1)
+    deadline = time.monotonic() + CHILD_SECONDS
+    while time.monotonic() < deadline:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        if done:
+            assert status == 0, f'a child ended with status {status}, seed {seed}'
+            return
+        time.sleep(0.001)
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    raise TimeoutError(f'child {pid} hung')
+
+
+class Worker(threading.Thread):
+    """A thread of a storm, begun at once; what goes wrong in it is raised by join()."""
+
+    def __init__(self, work, *arguments):
+        super().__init__()
+        self.work = lambda: work(*arguments)
+        self.problem = None
+        self.start()
+
+    def run(self):
+        try:
+            self.work()
+        except BaseException as problem:
+            self.problem = problem
+
+    def join(self, timeout=None):
+        super().join(timeout)
+        if self.problem is not None:
+            raise self.problem
+
+
 class Storm:
     """What storms share.  round() is called again and again."""
 
@@ -174,41 +217,20 @@ _obmalloc.check(3)
             import _xxsubinterpreters as _interpreters
             self.new = _interpreters.create
         self.module = _interpreters
-        self.problems = []
 
     def work(self):
-        try:
-            for _ in range(2):
-                interpreter = self.new()
-                problem = self.module.run_string(interpreter, self.CODE)
-                assert problem is None, getattr(problem, 'formatted', problem)
-                self.module.destroy(interpreter)
-        except BaseException as problem:
-            self.problems.append(problem)
+        for _ in range(2):
+            interpreter = self.new()
+            problem = self.module.run_string(interpreter, self.CODE)
+            assert problem is None, getattr(problem, 'formatted', problem)
+            self.module.destroy(interpreter)
 
     def round(self):
-        threads = [threading.Thread(target=self.work) for _ in range(self.THREADS)]
-        for thread in threads:
-            thread.start()
+        workers = [Worker(self.work) for _ in range(self.THREADS)]
         rows = [make(self.rng, number) for number in range(20_000)]
-        for thread in threads:
-            thread.join()
+        for worker in workers:
+            worker.join()
         assert len(rows) == 20_000
-        if self.problems:
-            raise self.problems[0]
-
-
-def wait_for(pid):
-    """The exit status of a child, or TimeoutError."""
-    deadline = time.monotonic() + CHILD_SECONDS
-    while time.monotonic() < deadline:
-        done, status = os.waitpid(pid, os.WNOHANG)
-        if done:
-            return status
-        time.sleep(0.001)
-    os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
-    raise TimeoutError(f'child {pid} hung')
 
 
 class Forks(Storm):
@@ -228,37 +250,24 @@ class Forks(Storm):
             kept.extend(make(rng, number) for number in range(500))
 
     def child(self, seed):
-        try:
-            rng = random.Random(seed)
-            rows = [make(rng, number) for number in range(2000)]
-            del rows[::3]
-            _obmalloc.check(3)
-            _obmalloc.trim()
-            gc.collect()
-            _obmalloc.check(3)
-            os._exit(0)
-        except BaseException as problem:
-            print(f'in the child: {problem!r}', file=sys.stderr, flush=True)
-        os._exit(1)
+        rng = random.Random(seed)
+        rows = [make(rng, number) for number in range(2000)]
+        del rows[::3]
+        _obmalloc.check(3)
+        _obmalloc.trim()
+        gc.collect()
+        _obmalloc.check(3)
 
     def round(self):
         self.going = True
-        threads = [threading.Thread(target=self.allocate, args=(self.rng.randrange(1 << 30),))
-                   for _ in range(self.THREADS)]
-        for thread in threads:
-            thread.start()
+        workers = [Worker(self.allocate, self.rng.randrange(1 << 30)) for _ in range(self.THREADS)]
         try:
             for _ in range(self.FORKS):
-                seed = self.rng.randrange(1 << 30)
-                pid = os.fork()
-                if pid == 0:
-                    self.child(seed)
-                status = wait_for(pid)
-                assert status == 0, f'a child ended with status {status}'
+                in_child(self.child, self.rng.randrange(1 << 30))
         finally:
             self.going = False
-            for thread in threads:
-                thread.join()
+            for worker in workers:
+                worker.join()
 
 
 def pool_work(seed):
@@ -354,7 +363,6 @@ class Depths(Storm):
     def __init__(self, rng, seconds):
         super().__init__(rng, seconds)
         sys.setrecursionlimit(NESTING)
-        self.problem = None
 
     def descend(self, depth):
         rows = [depth] * (depth % 50)
@@ -371,30 +379,23 @@ class Depths(Storm):
                 thing = wrap(thing)
             del thing
 
-    def work(self):
+    def must_not(self, recurse, *errors):
+        """See that a call that recurses for ever fails with one of these errors."""
         try:
-            self.descend(NESTING // 2)
-            try:
-                self.forever()
-                raise AssertionError('no RecursionError')
-            except RecursionError:
-                pass
-            self.nest()
-            try:
-                json.loads('[' * NESTING * 5)
-                raise AssertionError('no RecursionError')
-            except (RecursionError, ValueError):
-                pass
-        except BaseException as problem:
-            self.problem = problem
+            recurse()
+        except errors:
+            return
+        raise AssertionError('no RecursionError')
+
+    def work(self):
+        self.descend(NESTING // 2)
+        self.must_not(self.forever, RecursionError)
+        self.nest()
+        self.must_not(lambda: json.loads('[' * NESTING * 5), RecursionError, ValueError)
 
     def round(self):
         threading.stack_size(DEEP_STACK)
-        thread = threading.Thread(target=self.work)
-        thread.start()
-        thread.join()
-        if self.problem is not None:
-            raise self.problem
+        Worker(self.work).join()
 
 
 class Exhaustion(Storm):
@@ -419,17 +420,7 @@ class Exhaustion(Storm):
             _obmalloc.check(3)
 
     def round(self):
-        seed = self.rng.randrange(1 << 30)
-        pid = os.fork()
-        if pid == 0:
-            try:
-                self.child(seed)
-                os._exit(0)
-            except BaseException as problem:
-                print(f'in the child: {problem!r}', file=sys.stderr, flush=True)
-            os._exit(1)
-        status = wait_for(pid)
-        assert status == 0, f'a child ended with status {status}, seed {seed}'
+        in_child(self.child, self.rng.randrange(1 << 30))
 
 
 class Refusals(Storm):

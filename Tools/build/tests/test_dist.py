@@ -14,9 +14,8 @@ class DistTest(TreeCase):
     def test_patch_applies_both_ways(self):
         self.write("Lib/obmalloc/__init__.py", "")  # an empty file is a special case of diff
         self.write("Lib/obmalloc/last.py", "no newline at the end")
-        target = dist.dist(self.release)
-        text = target.read_text()
-        self.assertEqual(target, self.root / "dist/cpython-3.13.5-obmalloc.patch")
+        dist.dist(self.release)
+        text = (self.root / "dist/cpython-3.13.5-obmalloc.patch").read_text()
         self.assertIn("\n--- a/Objects/obmalloc.c\n", text)
         self.assertIn("diff --git a/Objects/obmalloc/static.c b/Objects/obmalloc/static.c\nnew file", text)
         self.assertIn("\n line 2\n+ours\n", text)

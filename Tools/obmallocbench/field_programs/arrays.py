@@ -2,7 +2,6 @@
 
 After reports that worker threads with numpy or scipy grow by some MiB each and stay there.
 """
-import threading
 
 import numpy
 
@@ -26,12 +25,7 @@ def compute(numbers: range, results: list) -> None:
 def work(rounds: int, _) -> list:
     """Have all threads compute, wait for their end, and return what they remember."""
     results: list = []
-    threads = [threading.Thread(target=compute, args=(range(first, rounds, THREADS), results))
-               for first in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    phases.in_threads(*((compute, range(first, rounds, THREADS), results) for first in range(THREADS)))
     return results[::10]
 
 

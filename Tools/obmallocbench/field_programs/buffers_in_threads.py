@@ -59,12 +59,7 @@ def work(buffers: int, _) -> list:
     kept: list = []
     lengths: list[int] = []
     ready = threading.Barrier(THREADS)
-    threads = [threading.Thread(target=build, args=(number, buffers, ready, kept, lengths))
-               for number in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    phases.in_threads(*((build, number, buffers, ready, kept, lengths) for number in range(THREADS)))
     assert len(lengths) == THREADS and sum(lengths) > THREADS * buffers * 128
     return kept
 

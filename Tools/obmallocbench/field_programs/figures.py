@@ -3,7 +3,6 @@
 After reports on web services and jobs that draw in threads, with close() and without.
 """
 import io
-import threading
 
 import numpy
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -34,12 +33,7 @@ def draw(numbers: range, sizes: list[int]) -> None:
 def work(figures: int, _) -> list[int]:
     """Have threads draw; return the sizes of the PNG files."""
     sizes: list[int] = []
-    threads = [threading.Thread(target=draw, args=(range(first, figures, THREADS), sizes))
-               for first in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    phases.in_threads(*((draw, range(first, figures, THREADS), sizes) for first in range(THREADS)))
     return sizes
 
 

@@ -4,7 +4,6 @@ The trees, the states of compression and the pages of the database stay with the
 and lists of Python lie beside them.
 """
 import sqlite3
-import threading
 import zlib
 
 from lxml import etree
@@ -44,12 +43,7 @@ def handle(numbers: range, results: list) -> None:
 def work(documents: int, _) -> list[int]:
     """Have all threads handle documents; return the sums."""
     results: list[int] = []
-    threads = [threading.Thread(target=handle, args=(range(first, documents, THREADS), results))
-               for first in range(THREADS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    phases.in_threads(*((handle, range(first, documents, THREADS), results) for first in range(THREADS)))
     return results
 
 

@@ -2,7 +2,6 @@
 
 After reports on web workers and jobs whose memory stays at that of the largest query.
 """
-import threading
 from pathlib import Path
 
 from sqlalchemy import ForeignKey, create_engine, select
@@ -75,12 +74,7 @@ def work(orders: int, folder: Path) -> list[str]:
     names: list[str] = []
     engine = engine_of(folder)
     ends = [orders * number // THREADS for number in range(THREADS + 1)]
-    threads = [threading.Thread(target=load, args=(engine, first, last, names))
-               for first, last in zip(ends, ends[1:])]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    phases.in_threads(*((load, engine, first, last, names) for first, last in zip(ends, ends[1:])))
     engine.dispose()
     return names
 

@@ -10,6 +10,7 @@ import os
 import shutil
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -28,6 +29,15 @@ def small_request(number: int) -> int:
     text = repr(rows).encode("ascii")
     buffer[:len(text)] = text
     return len(buffer)
+
+
+def in_threads(*calls: tuple) -> None:
+    """Make calls, each a function and its arguments, at the same time, and wait for their end."""
+    threads = [threading.Thread(target=function, args=arguments) for function, *arguments in calls]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
 
 
 def prepare_elsewhere(prepare, count: int) -> Path:

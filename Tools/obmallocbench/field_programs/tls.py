@@ -6,7 +6,6 @@ import datetime
 import ipaddress
 import socket
 import ssl
-import threading
 from pathlib import Path
 
 import phases
@@ -68,16 +67,9 @@ def work(connections: int, folder: Path) -> list[int]:
     held: list = []
     with socket.create_server((HOST, 0), backlog=THREADS) as listener:
         port = listener.getsockname()[1]
-        threads = []
-        for first in range(THREADS):
-            numbers = range(first, connections, THREADS)
-            threads += [
-                threading.Thread(target=serve, args=(listener, server, len(numbers), held)),
-                threading.Thread(target=fetch, args=(port, client, numbers, held))]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        parts = [range(first, connections, THREADS) for first in range(THREADS)]
+        phases.in_threads(*((serve, listener, server, len(numbers), held) for numbers in parts),
+                          *((fetch, port, client, numbers, held) for numbers in parts))
     assert len(held) == 2 * connections
     for secured, _ in held:
         secured.close()

@@ -12,8 +12,7 @@ from shared.forms import problems
 
 from obmallocbench import document, field, field_report, kept, machine, picture
 from obmallocbench import __main__ as command_line
-from obmallocbench.scenarios import (FIELD_PROGRAMS, MEMORY_SCENARIOS, REPORTED_PROGRAMS, WORKLOADS,
-                                     MediumScenario)
+from obmallocbench.scenarios import FIELD_PROGRAMS, REPORTED_PROGRAMS, WORKLOADS
 
 from . import sample
 from .sample import MEBIBYTE
@@ -234,11 +233,6 @@ class Programs(InFolder):
                          everything)
         self.assertEqual(command_line.field_programs_of(["growth", "json"]),
                          [FIELD_PROGRAMS["json"], FIELD_PROGRAMS["growth"]])
-        for name, scenario in MEMORY_SCENARIOS.items():
-            if isinstance(scenario, MediumScenario):
-                program, = (one for one in everything if one.name == name)
-                self.assertEqual({**program.options, "sleep": 0, "light": 50}, scenario.options)
-                self.assertEqual((program.script, program.packages), (scenario.script, ()))
 
     def test_a_tiny_run(self):
         status, output, errors = self.field("--programs", "json", "--sleep", 1, "--light", 1)

@@ -12,7 +12,7 @@ from unittest import mock
 
 from shared import files
 from obmallocbench import __main__ as command
-from obmallocbench import document, machine, picture, running, table
+from obmallocbench import document, machine, panel, picture, running, table
 from obmallocbench.errors import BenchmarkError
 from obmallocbench.scenarios import SCENARIOS
 
@@ -115,8 +115,8 @@ class Pictures(unittest.TestCase):
         self.assertIn("0.50 of stock's", title)
 
     def test_labels_keep_their_distance(self):
-        self.assertEqual(picture.spread_out([5, 5, 90], 10, 100), [5, 15, 90])
-        self.assertEqual(picture.spread_out([99, 98, 10], 10, 100), [100, 90, 10])
+        self.assertEqual(panel.spread_out([5, 5, 90], 10, 100), [5, 15, 90])
+        self.assertEqual(panel.spread_out([99, 98, 10], 10, 100), [100, 90, 10])
 
     def test_a_noisy_picture_says_so(self):
         self.assertIn("range from 0.25 to 0.50", picture.footnote_of(sample.document()))

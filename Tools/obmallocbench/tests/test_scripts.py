@@ -22,9 +22,11 @@ class Scripts(unittest.TestCase):
     def test_bad_words(self):
         for script, paths in self.paths.items():
             with self.subTest(script):
-                self.assertIn("usage", self.refused(script))
-                self.assertIn("usage", self.refused(script, sys.executable, *paths, "1", "2"))
-                self.assertIn("not a number", self.refused(script, sys.executable, *paths, "many"))
+                self.assertIn("required: PYTHON, LIBRARY", self.refused(script))
+                self.assertIn("unrecognized arguments: 2",
+                              self.refused(script, sys.executable, *paths, "1", "2"))
+                self.assertIn("invalid number value: 'many'",
+                              self.refused(script, sys.executable, *paths, "many"))
                 missing = self.refused(script, sys.executable, MISSING, *paths[1:])
                 self.assertIn("is not there", missing)
 

@@ -2,7 +2,6 @@
 
 Runs alone on any CPython from 2.4 on; see measure.py for the line that it writes.
 """
-import gc
 import time
 
 import measure
@@ -15,16 +14,13 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"mebibytes": 200, "idle": ""})
     places = triples.places_for(triples.count_of(parameters["mebibytes"]))
-    recorder = measure.Recorder("burst", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("burst")
     triples.fill(places)
     recorder.mark("allocated")
     triples.empty(places)
     time.sleep(SLEEP_SECONDS)
     recorder.mark("asleep")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"allocator": measure.allocator_stats()})
+    recorder.end(parameters)
 
 
 main()

@@ -8,7 +8,6 @@ used next decides which others become empty.
 
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
-import gc
 import random
 
 import live
@@ -77,16 +76,14 @@ def main():
     parameters = measure.options({"items": 600000, "idle": ""})
     items = Items()
     chance = random.Random(SEED)
-    recorder = measure.Recorder("churn", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("churn")
     size = parameters["items"] // WAVES
     for wave in measure.integers(WAVES):
         sorts = chance.sample(list(measure.integers(SORTS)), SORTS_OF_WAVE)
         make_wave(items, sorts, 1000 + wave * size, 1000 + (wave + 1) * size)
     recorder.mark("ebbed")
     recorder.rest(parameters)
-    recorder.finish(parameters, live.figures_of(items.places + items.long_places))
+    recorder.end(parameters, live.figures_of(items.places + items.long_places))
 
 
 main()

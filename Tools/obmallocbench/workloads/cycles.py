@@ -5,7 +5,6 @@ whether what was kept for it goes back after all.
 
 Runs alone on any CPython from 2.4 on; see measure.py for the line that it writes.
 """
-import gc
 import time
 
 import measure
@@ -29,17 +28,14 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"mebibytes": 50, "cycles": 20, "light_seconds": 2, "idle": ""})
     places = triples.places_for(triples.count_of(parameters["mebibytes"]))
-    recorder = measure.Recorder("cycles", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("cycles")
     for cycle in measure.integers(parameters["cycles"]):
         triples.fill(places)
         triples.empty(places)
     recorder.mark("cycled")
     be_lightly_active(parameters["light_seconds"])
     recorder.mark("quiet")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"allocator": measure.allocator_stats()})
+    recorder.end(parameters)
 
 
 main()

@@ -6,7 +6,6 @@ reports of the end need is all that is kept.
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
 import csv
-import gc
 import os
 import random
 import tempfile
@@ -70,9 +69,7 @@ def main():
                   for number in measure.integers(SHOPS)])
     try:
         write_source(path, parameters["rows"])
-        recorder = measure.Recorder("etl", malloc=True)
-        gc.collect()
-        recorder.mark("base")
+        recorder = measure.begin("etl")
         rows = extract(path)
         recorder.mark("extracted")
         typed = transform(rows, shops)
@@ -89,8 +86,7 @@ def main():
         recorder.mark("loaded")
     finally:
         os.remove(path)
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"groups": len(by_day), "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"groups": len(by_day)})
 
 
 main()

@@ -6,7 +6,6 @@ in number, and in the evening most of them leave: the sessions that were not use
 Runs alone on any CPython that Flask runs on; see measure.py for the line that it writes.
 """
 import collections
-import gc
 import random
 
 import flask
@@ -56,16 +55,12 @@ def main():
     draw = random.Random(SEED).random
     client = application.test_client()
     answer(client, 2, 1, 1, draw)
-    recorder = measure.Recorder("flask_sessions", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("flask_sessions")
     answer(client, requests, visitors, visitors, draw)
     recorder.mark("busy")
     answer(client, max(int(requests * EVENING), 1), few, few, draw)
     recorder.mark("evening")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"sessions": len(sessions), "flask": flask.__name__,
-                                 "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"sessions": len(sessions), "flask": flask.__name__})
 
 
 main()

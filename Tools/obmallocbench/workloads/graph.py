@@ -29,9 +29,7 @@ def new_graph(nodes):
 def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"nodes": 60000, "idle": ""})
-    recorder = measure.Recorder("graph", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("graph")
     graph = new_graph(parameters["nodes"])
     recorder.mark("built")
     components = sorted(networkx.connected_components(graph), key=len)
@@ -43,9 +41,7 @@ def main():
     del graph, components, distances
     gc.collect()
     recorder.mark("dropped")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"components": len(kept), "farthest": farthest,
-                                 "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"components": len(kept), "farthest": farthest})
 
 
 main()

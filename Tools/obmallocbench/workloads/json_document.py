@@ -2,7 +2,6 @@
 
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
-import gc
 import json
 import os
 import random
@@ -52,9 +51,7 @@ def main():
     os.close(descriptor)
     try:
         write_document(path, parameters["orders"])
-        recorder = measure.Recorder("json_document", malloc=True)
-        gc.collect()
-        recorder.mark("base")
+        recorder = measure.begin("json_document")
         document = load(path)
     finally:
         os.remove(path)
@@ -64,9 +61,7 @@ def main():
     kept = [order["customer"]["mail"] for order in document[::KEPT]]
     del document
     recorder.mark("dropped")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"kept": len(kept), "total": total,
-                                 "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"kept": len(kept), "total": total})
 
 
 main()

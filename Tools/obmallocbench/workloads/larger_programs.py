@@ -113,11 +113,12 @@ PROGRAMS = {"joins": (joins, 200), "json": (json_text, 1000), "growth": (growth,
             "sorting": (sorting, 1000), "reads": (reads, 400)}
 
 
-def run(make, rounds):
-    """Have make make so many things (int); return how many live to the end of this."""
+def run(program, size):
+    """Run the rounds of a program for a size (int); return how many results live to the end of this."""
+    make, size_of_a_round = program
     long_lived = []
     held = [None] * HELD
-    for number in measure.integers(rounds):
+    for number in measure.integers(size // size_of_a_round):
         made = make(number)
         if number % LONG == 0:
             long_lived.append(made)
@@ -126,18 +127,4 @@ def run(make, rounds):
     return len(long_lived)
 
 
-def main():
-    """Run the program asked for, and write the line."""
-    parameters = measure.options({"program": "joins", "size": 200000})
-    if parameters["program"] not in PROGRAMS:
-        measure.refuse("no program %r; there are: %s"
-                       % (parameters["program"], ", ".join(sorted(PROGRAMS))))
-    recorder = measure.Recorder("larger_programs")
-    recorder.mark("start")
-    make, size_of_a_round = PROGRAMS[parameters["program"]]
-    run(make, parameters["size"] // size_of_a_round)
-    recorder.mark("end")
-    recorder.finish(parameters)
-
-
-main()
+measure.run_program("larger_programs", PROGRAMS, "joins", run)

@@ -5,7 +5,7 @@ A workload is a script that any CPython from 2.4 to the newest runs alone, witho
     python -S Tools/obmallocbench/workloads/obj.py --objects 1000000
 
 It imports this module from its own folder (sys.path[0]), calls ``Recorder.mark`` at the end of
-each phase, and last ``Recorder.finish``, which writes one line of JSON to standard output.
+each phase, and last ``Recorder.finish`` (or ``end``), which writes one line of JSON to standard output.
 
 So that it runs everywhere, the code here and in the workloads keeps to the syntax of Python 2.4:
 no conditional expression, no ``with``, no ``except ... as``, no f-string, no ``print``.
@@ -13,6 +13,7 @@ It imports little, and ctypes only on request, so that the figures are the workl
 
 Units: seconds (float) and bytes (int). What a system does not tell is None, null in the JSON.
 """
+import gc
 import os
 import sys
 
@@ -431,6 +432,12 @@ class Recorder:
         self.finish(parameters)
         os._exit(0)
 
+    def end(self, parameters, figures=None):
+        """Rest if parameters ask for it, else write the line, with what the workload found out
+        itself (dictionary) and what obmalloc says of its heap."""
+        self.rest(parameters)
+        self.finish(parameters, dict(figures or {}, allocator=allocator_stats()))
+
     def tell_that_the_work_is_done(self):
         """Write a first line: what is measured next may begin."""
         sys.stdout.write("resting\n")
@@ -454,6 +461,28 @@ class Recorder:
         }
         sys.stdout.write(to_json(document) + "\n")
         sys.stdout.flush()
+
+
+def begin(scenario, cgroup=False):
+    """Return a recorder that reads glibc's mallinfo2 too, and has marked the base: what is there
+    before the work."""
+    recorder = Recorder(scenario, cgroup, malloc=True)
+    gc.collect()
+    recorder.mark("base")
+    return recorder
+
+
+def run_program(scenario, programs, default, run):
+    """Have run do the program that --program names, one of the values of a dictionary, with --size,
+    and write the line. default: the program's name."""
+    parameters = options({"program": default, "size": 200000})
+    if parameters["program"] not in programs:
+        refuse("no program %r; there are: %s" % (parameters["program"], ", ".join(sorted(programs))))
+    recorder = Recorder(scenario)
+    recorder.mark("start")
+    run(programs[parameters["program"]], parameters["size"])
+    recorder.mark("end")
+    recorder.finish(parameters)
 
 
 # --- The command line --------------------------------------------------------------------------

@@ -4,7 +4,6 @@ dropped, a few times, as a worker does that takes its jobs from a queue; the res
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
 import datetime
-import gc
 import pickle
 import random
 
@@ -39,9 +38,7 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"records": 30000, "idle": ""})
     job = new_job(parameters["records"])
-    recorder = measure.Recorder("pickled", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("pickled")
     results = []
     for number in measure.integers(JOBS):
         records = pickle.loads(job)
@@ -53,9 +50,7 @@ def main():
         answer = pickle.dumps(records, PROTOCOL)
         del records, record
     recorder.mark("dropped")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"results": len(results), "answer_bytes": len(answer),
-                                 "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"results": len(results), "answer_bytes": len(answer)})
 
 
 main()

@@ -98,17 +98,4 @@ def run(make, size):
     return len(long_lived)
 
 
-def main():
-    """Run the program asked for, and write the line."""
-    parameters = measure.options({"program": "tuples", "size": 200000})
-    if parameters["program"] not in PROGRAMS:
-        measure.refuse("no program %r; there are: %s"
-                       % (parameters["program"], ", ".join(sorted(PROGRAMS))))
-    recorder = measure.Recorder("programs")
-    recorder.mark("start")
-    run(PROGRAMS[parameters["program"]], parameters["size"])
-    recorder.mark("end")
-    recorder.finish(parameters)
-
-
-main()
+measure.run_program("programs", PROGRAMS, "tuples", run)

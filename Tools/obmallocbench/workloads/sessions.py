@@ -6,7 +6,6 @@ that goes is chosen at random, so lifetimes are random too.
 Runs alone on any CPython from 3.6 on (2.6, without the page floor); see measure.py for the line
 that it writes.
 """
-import gc
 import random
 
 import live
@@ -81,15 +80,13 @@ def main():
     parameters = measure.options({"sessions": 1500, "idle": ""})
     peak = parameters["sessions"]
     site = Site(peak)
-    recorder = measure.Recorder("sessions", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("sessions")
     ramp_up(site, peak)
     recorder.mark("peak")
     drain(site, peak)
     recorder.mark("drained")
     recorder.rest(parameters)
-    recorder.finish(parameters, live.figures_of(site.places))
+    recorder.end(parameters, live.figures_of(site.places))
 
 
 main()

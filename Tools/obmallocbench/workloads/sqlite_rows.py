@@ -2,7 +2,6 @@
 
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
-import gc
 import os
 import random
 import shutil
@@ -33,9 +32,7 @@ def main():
     try:
         connection = sqlite3.connect(os.path.join(folder, "sales"))
         fill(connection, parameters["rows"])
-        recorder = measure.Recorder("sqlite_rows", malloc=True)
-        gc.collect()
-        recorder.mark("base")
+        recorder = measure.begin("sqlite_rows")
         rows = connection.execute("select * from sale").fetchall()
         recorder.mark("fetched")
         sums = {}
@@ -46,8 +43,7 @@ def main():
         connection.close()
     finally:
         shutil.rmtree(folder)
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"customers": len(sums), "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"customers": len(sums)})
 
 
 main()

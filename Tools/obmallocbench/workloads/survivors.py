@@ -5,7 +5,6 @@ of a thousand triples survive.
 
 Runs alone on any CPython from 2.6 on; see measure.py for the line that it writes.
 """
-import gc
 import random
 
 import live
@@ -27,15 +26,13 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"triples": 2000000, "permille": 10, "idle": ""})
     places = triples.places_for(parameters["triples"])
-    recorder = measure.Recorder("survivors", cgroup=True, malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("survivors", cgroup=True)
     triples.fill(places)
     recorder.mark("made")
     free_but_some(places, parameters["permille"] / 1000.0)
     recorder.mark("freed")
     recorder.rest(parameters)
-    recorder.finish(parameters, live.figures_of(places))
+    recorder.end(parameters, live.figures_of(places))
 
 
 main()

@@ -40,18 +40,14 @@ def main():
     """Run the phases, and write the line."""
     parameters = measure.options({"modules": 60, "idle": ""})
     texts = sources(parameters["modules"])
-    recorder = measure.Recorder("syntax_trees", malloc=True)
-    gc.collect()
-    recorder.mark("base")
+    recorder = measure.begin("syntax_trees")
     trees = [ast.parse(text) for text in texts]
     recorder.mark("parsed")
     names = [names_in(tree) for tree in trees]
     del trees
     gc.collect()
     recorder.mark("dropped")
-    recorder.rest(parameters)
-    recorder.finish(parameters, {"modules": len(texts), "names": sum(map(len, names)),
-                                 "allocator": measure.allocator_stats()})
+    recorder.end(parameters, {"modules": len(texts), "names": sum(map(len, names))})
 
 
 main()

@@ -89,7 +89,7 @@ class RunTests(unittest.TestCase):
         storms = Path(folder.name, "storms.py")
         storms.write_text(STORMS, encoding="utf-8")
         self.patch(mock.patch.object(soak, "STORMS_FILE", storms))
-        self.patch(mock.patch.object(soak, "has_obmalloc", return_value=True))
+        self.patch(mock.patch.object(soak.processes, "writes", return_value=True))
 
     def patch(self, patcher):
         patcher.start()
