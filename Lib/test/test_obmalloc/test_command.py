@@ -285,7 +285,7 @@ class DoctorTests(CommandTest):
         for banner, version in (('GNU C Library (X 2.36-9) stable release version 2.36.\n', '2.36'),
                                 ('GNU C Library (X) stable release version 2.17, by Y\n', '2.17'),
                                 ('GNU C Library\n', None), ('', None)):
-            self.assertEqual(_process._glibc_version(self.write('libc', f'\0some {banner}more')), version)
+            self.assertEqual(_process._glibc_version(f'\0some {banner}more'.encode()), version)
 
     def test_quotas_of_control_groups(self):
         for name, text, quota in (('cpu.max', '150000 100000', 1.5), ('cpu.max', 'max 100000', None)):
