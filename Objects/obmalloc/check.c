@@ -701,6 +701,9 @@ check_longlived(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE
 {
     const struct obm_longlived *longlived = &heap->longlived;
     bool marked = longlived->marks != NULL;
+    if (longlived->state == 0) {
+        return MISMATCH("the list of marks has no state: every thread passes for a marked one");
+    }
     if (heap->pools != (marked ? &longlived->aside : heap->front)) {
         return MISMATCH("%s thread is marked, and the current pools are %s", marked ? "a" : "no",
                         heap->pools == heap->front ? "in force" : "aside");

@@ -143,8 +143,10 @@ obm_longlived_exit(struct obm_heap *heap, uintptr_t thread)
         longlived->state = next_number();
     }
     else {
-        obm_marked_in = obm_marked_in == heap ? NULL : obm_marked_in;
         obm_marked_as_of = 0;
+        if (obm_marked_in == heap) {
+            obm_marked_in = NULL;
+        }
     }
     if (longlived->marks == NULL) {
         obm_front_move_pools(heap->front, &longlived->aside);

@@ -948,6 +948,13 @@ TEST(a_mark_of_no_thread)
     expect_found(&scene, 1, "thread 0", "marked 1 times");
 }
 
+TEST(a_list_of_marks_without_a_state)
+{
+    struct scene scene = scene_new();
+    scene.heap->longlived.state = 0;
+    expect_found(&scene, 1, "the list of marks has no state", "");
+}
+
 TEST(a_current_pool_of_the_other_kind)
 {
     struct scene scene = scene_new();

@@ -3,8 +3,8 @@
     python3 Tools/obmallocbench/moving.py PYTHON LIBRARY [SHARE]
 
 runs each program under PYTHON with obmalloc's LIBRARY preloaded, in each of its ways, and prints
-a table: MiB resident above the start after the work and trim() (prefork: MiB that a child has come to
-own by reading the table), and MiB of what stays: the blocks in use in obmalloc's heap above those of the start.
+a table: MiB resident above the start after the work and trim() (prefork, imports: MiB that a child has come
+to own by its work), and MiB of what stays: the blocks in use in obmalloc's heap above those of the start.
 LIBRARY is - for a PYTHON that was built with obmalloc. SHARE (1) is the part of the work that is done,
 such as 0.05 for a test.
 
@@ -45,6 +45,22 @@ def ended(start):
     now = rest()
     print(now[0] - start[0], now[1] - start[1])
 
+def ended_with_child(start, work):
+    def own():
+        with open("/proc/self/smaps_rollup") as file:
+            return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))
+    live = rest()[1]
+    gc.freeze()
+    read, write = os.pipe()
+    if os.fork() == 0:
+        gc.disable()
+        before = own()
+        work()
+        os.write(write, b"%d" % ((own() - before) * 1024))
+        os._exit(0)
+    os.wait()
+    print(os.read(read, 100).decode(), live - start[1])
+
 obmalloc.compact([row(1), Session(1)])      # what the first call imports and makes is part of the start
 start = rest()
 """
@@ -55,6 +71,7 @@ PROGRAMS = {
     "sessions": ("as it is", "compact()", "compact(), bit by bit"),
     "identity map": ("as it is", "keep()"),
     "prefork": ("as it is", "keep()"),
+    "imports": ("as it is", "longlived()"),
 }
 CODE = {
     # Requests build 8000 rows each, and remember 20 of them.
@@ -124,25 +141,30 @@ table = {one["id"]: one for one in numbers.sample(rows, int(8000 * SHARE))}
 del rows
 if WAY == "keep()":
     table = obmalloc.keep(table)
-rest()
-gc.freeze()
-read, write = os.pipe()
-child = os.fork()
-if child == 0:
-    def own():
-        with open("/proc/self/smaps_rollup") as file:
-            return sum(int(line.split()[1]) for line in file if line.startswith("Private_Dirty:"))
-    gc.disable()
-    before = own()
+def work():
     total = 0
     for _ in range(3):
         for key, one in table.items():
             total += one["amount"] + len(one["name"]) + len(one["tags"][0]) + one["id"]
             seen = one["tags"][1]
-    os.write(write, b"%d" % ((own() - before) * 1024))
-    os._exit(0)
-os.waitpid(child, 0)
-print(os.read(read, 100).decode(), obmalloc.stats()["live_bytes"] - start[1])
+ended_with_child(start, work)
+""",
+    # A server imports much, builds and drops rows, and forks; a child answers requests.
+    "imports": """
+import contextlib
+with obmalloc.longlived() if WAY == "longlived()" else contextlib.nullcontext():
+    import asyncio, concurrent.futures, csv, decimal, email.mime.text, html.parser, http.server
+    import importlib.metadata, io, json, logging.config, multiprocessing, sqlite3, unittest
+    import urllib.request, xml.etree.ElementTree, zipfile
+json.dumps([row(number) for number in range(int(200_000 * SHARE))])
+def work():
+    for request in range(int(100 * SHARE)):
+        rows = [row(number) for number in range(300)]
+        text = json.dumps(rows)
+        message = email.mime.text.MIMEText(text).as_string()
+        tree = xml.etree.ElementTree.fromstring("<rows>" + "<row/>" * 100 + "</rows>")
+        csv.DictWriter(io.StringIO(), list(rows[0])).writerows(rows)
+ended_with_child(start, work)
 """,
 }
 

@@ -194,6 +194,10 @@ class ProgramTests(CommandTest):
         self.command('report', '--output', 'page.html', 'forks.py')
         self.assertIn('forks.py', self.read('page.html'))
 
+    def test_a_program_that_replaces_its_output(self):
+        self.write('replaces.py', 'import io, sys\nsys.stdout = io.StringIO()\n')
+        json.loads(self.command('stats', '--json', 'replaces.py').stdout)
+
     def test_a_program_that_closes_its_output(self):
         self.write('closes.py', 'import sys\nsys.stdout.close()\n')
         done = self.command('stats', 'closes.py', status=1)

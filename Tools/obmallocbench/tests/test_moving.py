@@ -19,7 +19,7 @@ class Moving(unittest.TestCase):
         done = self.run_script("/usr/bin/python3", str(LIBRARY), "0.02")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         lines = done.stdout.splitlines()
-        self.assertEqual(len(lines), 2 + 10)
+        self.assertEqual(len(lines), 2 + 12)
         for line in lines[2:]:
             self.assertRegex(line, r"^\| [\w ]+ \| [\w (),]+ \| -?[\d.]+ \| -?[\d.]+ \|$")
 
