@@ -322,15 +322,22 @@ def _add_program(parser):
 
 def _add_pid(parser, required=False):
     parser.add_argument('--pid', type=_number(1), required=required,
-                        help='look at this process, which goes on meanwhile')
+                        help='look at this running process, which is not stopped')
 
 
 def _parser():
     parser = _Parser(
         prog='obmalloc',
-        description='Shows the heap of a Python program: of one that is run to its end, or of '
-                    'a process that runs already.')
+        description='Starts Python programs with obmalloc, an allocator that gives memory back to the '
+                    'system, and shows what a program or a running process holds.',
+        epilog='obmalloc COMMAND --help says more about one of them.')
     commands = parser.add_subparsers(dest='command', required=True, metavar='COMMAND')
+    for name, text in (('run', 'start a program with obmalloc'),
+                       ('enable', 'put obmalloc in place at every start of this environment'),
+                       ('disable', 'undo enable'),
+                       ('path', 'print the file of the library, for LD_PRELOAD'),
+                       ('doctor', 'say whether obmalloc is in force, and if not, why and what to do')):
+        commands.add_parser(name, help=text)    # __main__ has sent those elsewhere
 
     def command(name, run, text, *, program=True, pid=False, pid_required=False, json_too=True):
         added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
@@ -341,25 +348,25 @@ def _parser():
             _add_pid(added, required=pid_required)
         return added
 
-    stats = command('stats', _stats_or_map, 'what the arenas hold', pid=True)
+    stats = command('stats', _stats_or_map, 'show how much is held, and for what', pid=True)
     _add_program(stats)
-    heap_map = command('map', _stats_or_map, 'every page of every arena', pid=True)
+    heap_map = command('map', _stats_or_map, 'show every page of every arena', pid=True)
     heap_map.add_argument('--output', metavar='FILE', type=_picture_name,
                           help='draw it: FILE.svg or FILE.png')
     _add_program(heap_map)
-    pins = command('pins', _run_inside, 'which objects keep pages and arenas')
+    pins = command('pins', _run_inside, 'show which objects keep pages, and what copies of them would give back')
     pins.add_argument('--types', type=_number(1), default=20, help='rows to show (20)')
     pins.add_argument('--arenas', type=_number(0), default=3, help='arenas to show (3)')
     pins.add_argument('--limit', type=_number(0), default=10_000,
                       help='blocks to look at one by one (10000)')
     _add_program(pins)
-    trim = command('trim', _run_inside, 'what obmalloc.trim() would still give back')
+    trim = command('trim', _run_inside, 'show what obmalloc.trim() gives back at the end of a program')
     _add_program(trim)
-    watch = command('watch', _watch, 'a live view of a process', program=False, pid=True,
+    watch = command('watch', _watch, 'show a running process live', program=False, pid=True,
                     pid_required=True, json_too=False)
-    watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds (1)')
+    watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds between two views (1)')
     watch.add_argument('--count', type=_number(1), help='stop after so many views')
-    report = command('report', _report_command, 'a page with everything, for a browser',
+    report = command('report', _report_command, 'write a page with everything, for a browser',
                      pid=True, json_too=False)
     report.add_argument('--output', metavar='FILE', default='obmalloc-report.html',
                         help='the page (obmalloc-report.html)')
@@ -369,12 +376,6 @@ def _parser():
                         help='how long to look at the process of --pid (10)')
     report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
     _add_program(report)
-    for name, text in (('run', 'start a program with obmalloc, where the interpreter is without it'),
-                       ('path', 'print the library for LD_PRELOAD'),
-                       ('enable', 'put obmalloc in place at every start of this environment'),
-                       ('disable', 'do so no longer'),
-                       ('doctor', 'whether obmalloc is in force, and if not, why')):
-        commands.add_parser(name, help=text)    # __main__ has sent those elsewhere
     parser.add_argument('-V', '--version', action='store_true', help='print the version')
     return parser
 

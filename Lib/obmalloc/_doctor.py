@@ -12,8 +12,8 @@ _OLDEST = (3, 9)            # that the library serves
 _VARIABLES = ('PYTHONOBMALLOC', 'PYTHONMALLOC', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')
 
 _PRELOAD = 'LD_PRELOAD=$(python -m obmalloc path)'
-_WAYS_IN = (f'python -m obmalloc run PROGRAM, or {_PRELOAD} where it starts, or python -m obmalloc enable '
-            'for every start, or obmalloc.install() in it')
+_WAYS_IN = (f'start programs by python -m obmalloc run PROGRAM or with {_PRELOAD}, or say python -m obmalloc enable '
+            'once, for every start')
 _OTHERS_CHOSE = ('something has set other allocators, which pass nothing on: a hook '
                  '(PyMem_SetAllocator()), or the program that embeds Python',
                  'start without it, to see whether it is that')
@@ -218,10 +218,12 @@ def _printable(text):
 _USAGE = """\
 usage: obmalloc doctor [--json] [--pid PID]
 
-Whether obmalloc is in force, and if not, why.  The status is 0 if it is, else 1.
+Say whether obmalloc is in force in this interpreter, and if not, why and what to do.
+For programs that `obmalloc run` or LD_PRELOAD starts, use --pid.  The status is 0 if it
+is in force, 1 if not.
 
   --json     for programs to read
-  --pid PID  look at this process, instead of this interpreter
+  --pid PID  look at this running process instead
 """
 _MOST_PID = (1 << 31) - 1
 

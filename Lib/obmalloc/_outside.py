@@ -520,7 +520,7 @@ def refused(pid):
 def _reader_of(pid):
     layouts = find_layouts(pid)
     if not layouts:
-        raise OutsideError(f'process {pid} is no Python with obmalloc')
+        raise OutsideError(f'process {pid} is no Python with obmalloc (obmalloc doctor --pid {pid} says why)')
     memory, name = memory_of(pid), f'process {pid}'
     for _, layout in layouts if len(layouts) > 1 else []:
         with contextlib.suppress(OutsideError):         # of another version, or not set up

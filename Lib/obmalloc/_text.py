@@ -85,7 +85,7 @@ def floor_text(stats):
     """How much is held, measured by the least that could be."""
     floor = stats['floor_pages'] * stats['page_size']
     times = f'{stats["resident_pages"] / stats["floor_pages"]:.2f} times ' if floor else ''
-    return f'{times}the page floor of {size(floor)}'
+    return f'{times}the page floor of {size(floor)}, the pages with a block in use'
 
 
 def stats_lines(stats, kernel, style):
@@ -120,7 +120,7 @@ def stats_lines(stats, kernel, style):
         f'{stats["arenas_mapped"]:,} arenas mapped', f'{stats["arenas_released"]:,} released',
         f'{stats["pages_purged"]:,} pages purged in {stats["purge_calls"]:,} calls',
         f'{stats["refaults"]:,} wanted again')),
-        f'may stay resident though free: {size(stats["allowance_pages"] * page)}']
+        f'free pages that may stay resident: {size(stats["allowance_pages"] * page)}']
     rows = [('block', 'pages', 'in use', 'free', 'full')]
     for row in stats['classes']:
         if row['pools']:
@@ -278,7 +278,7 @@ def pins_lines(pins, style, types=20, arenas=3, pages=5, copies=5):
         lines.append(f'... and {len(pins.types) - types} more')
     sentences = [copies_text(row) for row in copies_worth_it(pins)[:copies]]
     lines += ['', *sentences] if sentences else []
-    for arena in pins.arenas[:arenas]:
+    for arena in [arena for arena in pins.arenas if arena.live_blocks][:arenas]:
         lines += ['', style.bold(style.clip(
             f'arena {arena.number}: {counted(arena.live_blocks, "block")} of '
             f'{size(arena.live_bytes)} keep {size(arena.used_pages * pins.page_size)}'))]

@@ -150,7 +150,8 @@ class CommandTests(ChildTest):
         tried = self.refuse_all(
             *((f'no process {gone}$', *words, '--pid', gone)
               for words in (['stats'], ['map'], ['watch'], ['report'], ['doctor'], ['map', '--output', 'x.png'])),
-            *((f'process {other} is no Python with obmalloc$', *words, '--pid', other)
+            *((rf'process {other} is no Python with obmalloc \(obmalloc doctor --pid {other} says why\)$',
+               *words, '--pid', other)
               for words in (['stats', '--json'], ['map'], ['watch', '--count', '1'],
                             ['report', '--seconds', '0', '--output', 'old.html'])),
             (f'process {other} is no Python$', 'doctor', '--pid', other),
