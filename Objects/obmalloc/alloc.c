@@ -182,7 +182,8 @@ is_a_mistake(const struct obm_heap *heap, const struct obm_pool *pool, const voi
     }
     const struct obm_size_class *row = &heap->geometry.classes[pool->size_class];
     uint32_t offset = (uint32_t)((uintptr_t)block & (heap->geometry.page_size - 1));
-    /* Below 0 the difference is one, too: a size whose blocks start later divides 2^32. */
+    /* The difference may wrap; the remainder holds, since a size whose blocks start later
+       divides 2^32. */
     return pool->state == OBM_POOL_FULL && (offset - row->start) % row->size != 0;
 }
 

@@ -22,6 +22,12 @@
 
 #include <string.h>
 
+/* So obm_arenas_close() can tell from the capacity how many pages the array has. */
+OBM_STATIC_ASSERT(an_arena_object_fits_a_page,
+                  sizeof(struct obm_arena_object)
+                  + OBM_RUNS_PER_ARENA * OBM_RUN_WORDS * sizeof(uint64_t)
+                      <= (size_t)1 << OBM_MIN_PAGE_SHIFT);
+
 /* Bytes of an arena object and its bitmaps. */
 static size_t
 object_size(const struct obm_heap *heap)

@@ -106,7 +106,7 @@ obm_trim_in_steps(struct obm_heap *heap, void (*between)(void))
         return 0;
     }
     size_t before = obm_given_back(heap);
-    size_t most = (heap->arena_count << heap->geometry.arena_shift);
+    size_t most = heap->arena_count << heap->geometry.arena_shift;
     while (trim_step(heap, OBM_PURGE_STEP_NANOSECONDS) && obm_given_back(heap) - before < most) {
         between();
     }

@@ -12,8 +12,8 @@
    The countdown of a descriptor (types.h) lets an ordinary free see with one
    comparison that nothing but a push is needed.
 
-   Out of memory: obm_pool_next() returns NULL; the current pool is then
-   "no pool", or still has its blocks. */
+   Out of memory: obm_pool_next() returns NULL; the class then has "no pool",
+   which the next request for it finds exhausted again. */
 
 #include "obmalloc/pool.h"
 #include "obmalloc/bits.h"
@@ -160,7 +160,7 @@ obm_pool_next(struct obm_heap *heap, unsigned size_class)
     struct obm_pool *old = front->current[place];
     obm_run_id id = heap->partial[size_class];
     struct obm_pool *next = id != 0 ? pool_refilled(heap, id) : pool_new(heap, size_class);
-    if (old != &obm_no_pool && !obm_is_link(old->free)) {
+    if (old != &obm_no_pool) {
         old->state = OBM_POOL_FULL;
         old->countdown = (int16_t)obm_refill_threshold(heap, old);
     }

@@ -3,8 +3,8 @@
    A page given back and wanted again costs about as much as 200 pairs of
    malloc and free, so *when* is the whole question.  The policy sees two
    events, a page freed and a page taken, and a clock that it reads once in
-   OBM_EVENTS_PER_CLOCK events.  It owns one number, the *allowance*: how many
-   free pages may stay resident.
+   OBM_EVENTS_PER_CLOCK events.  What it decides is one number, the *allowance*: how
+   many free pages may stay resident.
 
    - More dirty pages than allowance + slack: purge the longest dirty ones
      down to the allowance, a bounded number at a time.  So after a burst

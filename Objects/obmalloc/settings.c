@@ -174,7 +174,7 @@ parse_one(struct obm_settings *settings, char *item, bool cut, char *line, size_
         if (value != NULL && !cut && setting_table[i].parse(settings, value)) {
             return NULL;
         }
-        snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s%s': it is %s; "
+        snprintf(line, line_size, "PYTHONOBMALLOC: %s cannot be '%s%s': it can be %s; "
                  "this is ignored", item, value != NULL ? value : "",
                  cut ? "..." : "", setting_table[i].values);
         return line;

@@ -174,7 +174,7 @@ class WaysIn(Programs):
         code = "import obmalloc; s = obmalloc.settings(); print(s['retain'], s['check'])"
         self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="retain=64M,check=1"), "67108864 1")
         self.assertEqual(self.run_preloaded(code, PYTHONOBMALLOC="check=nonsense",
-                                            errors="PYTHONOBMALLOC: check cannot be 'nonsense': it is "
+                                            errors="PYTHONOBMALLOC: check cannot be 'nonsense': it can be "
                                                    "0, 1, 2 or 3; this is ignored"),
                          "auto 0")
 

@@ -45,7 +45,7 @@ obm_malloc_refused(struct obm_heap *heap, size_t size)
                                                     : obm_medium_malloc(heap, size);
 }
 
-/* The same, with every byte 0. */
+/* As obm_malloc(), with every byte 0. */
 OBM_API void *obm_calloc(struct obm_heap *heap, size_t size);
 
 /* Free a block.  false: it is not a block of this heap, nor of any other. */

@@ -9,8 +9,8 @@
    changed. */
 OBM_API obm_arena_index obm_arena_new(struct obm_heap *heap);
 
-/* Return an arena without a used page to where it came from, its descriptors
-   with it. */
+/* Return an arena to where it came from, its descriptors with it.  It has no used page,
+   unless the whole heap is closed: then its runs are still in the lists of the heap. */
 OBM_API void obm_arena_release(struct obm_heap *heap, obm_arena_index index);
 
 /* Return the memory of the arena array, and with it of all arenas. */

@@ -45,7 +45,7 @@ obm_next_free(const void *block)
 OBM_INLINE char *
 obm_pool_blocks(const struct obm_heap *heap, const struct obm_pool *pool)
 {
-    return (char *)obm_pool_address(heap, pool) + heap->geometry.classes[pool->size_class].start;
+    return obm_pool_address(heap, pool) + heap->geometry.classes[pool->size_class].start;
 }
 
 OBM_INLINE void *

@@ -5,7 +5,8 @@
 
 #include "obmalloc/types.h"
 
-/* Make a pool with room current; NULL: no memory, and nothing has changed. */
+/* Make a pool with room current, in place of one that has none; NULL: no memory, and the
+   class has no current pool. */
 OBM_API struct obm_pool *obm_pool_next(struct obm_heap *heap, unsigned size_class);
 
 /* Link some of the blocks that were never used; the free list is empty, and

@@ -30,7 +30,7 @@ struct obm_stats {
     size_t live_blocks, live_bytes;     /* bytes of blocks, not of requests */
     size_t free_block_bytes;            /* in used pages */
     size_t tail_bytes;                  /* of used pages, too short for a block */
-    size_t metadata_bytes;              /* mapped for descriptors and arrays */
+    size_t metadata_bytes;              /* descriptors of the arenas, and arrays */
     size_t purge_calls, pages_purged, pages_released, refaults, purge_failures;
     size_t allowance_pages;
     ptrdiff_t system_blocks;

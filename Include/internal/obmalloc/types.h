@@ -514,8 +514,8 @@ struct obm_heap {
     /* Called before an arena is mapped; may be NULL. */
     void (*before_arena)(const struct obm_heap *heap);
 
-    /* Called when a page was freed and more is dirty than retention.surplus_at;
-       May be NULL. */
+    /* Called when a page was freed and more is dirty than retention.surplus_at; may be
+       NULL. */
     void (*on_surplus)(struct obm_heap *heap);
 
     /* Blocks that the caller got from the system's malloc on behalf of this

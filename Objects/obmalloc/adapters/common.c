@@ -15,8 +15,8 @@ obm_python_warn(const char *line, void *data)
     fprintf(stderr, "%s\n", line);
 }
 
-/* Whether this process is a Python interpreter, and not a program with one inside, whose
-   malloc is none of our business. */
+/* Whether this process is a Python interpreter, and not a program that embeds one: the
+   malloc of such a program is left as it is. */
 static bool obm_python_is_program;
 
 void
