@@ -668,16 +668,26 @@ check_unused_arenas(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_
 }
 
 static bool
-check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_MESSAGE_SIZE])
+check_map(const struct obm_map *map, char message[OBM_CHECK_MESSAGE_SIZE])
 {
     size_t entries = 0;
-    for (size_t i = 0; i < heap->map.capacity; i++) {
-        entries += heap->map.entries[i].first_page != 0;
+    if ((map->capacity & (map->capacity - 1)) != 0 || map->count > map->capacity / 2) {
+        return MISMATCH("the map counts %zu entries in %zu places", map->count, map->capacity);
     }
-    if (entries != heap->map.count) {
-        return MISMATCH("the map has %zu entries, it counts %zu", entries, heap->map.count);
+    for (size_t i = 0; i < map->capacity; i++) {
+        entries += map->entries[i].first_page != 0;
     }
-    return check_queue(heap, message) && check_unused_arenas(heap, message)
+    if (entries != map->count) {
+        return MISMATCH("the map has %zu entries, it counts %zu", entries, map->count);
+    }
+    return true;
+}
+
+static bool
+check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_MESSAGE_SIZE])
+{
+    return check_map(&heap->map, message)
+           && check_queue(heap, message) && check_unused_arenas(heap, message)
            && check_classes(heap, message) && check_arena_buckets(heap, usable, message);
 }
 

@@ -693,9 +693,28 @@ TEST(an_allowance_below_the_base)
 
 TEST(a_map_that_miscounts_its_entries)
 {
+    fake.refuse_hints = true;
     struct scene scene = scene_new();
     scene.heap->map.count++;
-    expect_found(&scene, 2, says("", scene.heap->map.count), says("", scene.heap->map.count - 1));
+    expect_found(&scene, 2, says("has ", scene.heap->map.count - 1),
+                 says("counts ", scene.heap->map.count));
+}
+
+TEST(a_map_that_is_more_than_half_full)
+{
+    struct scene scene = scene_new();
+    scene.heap->map.count = scene.heap->map.capacity / 2 + 1;
+    expect_found(&scene, 2, says("counts ", scene.heap->map.count),
+                 says("in ", scene.heap->map.capacity));
+}
+
+TEST(a_map_whose_capacity_is_no_power_of_two)
+{
+    fake.refuse_hints = true;
+    struct scene scene = scene_new();
+    scene.heap->map.capacity--;
+    expect_found(&scene, 2, says("counts ", scene.heap->map.count),
+                 says("in ", scene.heap->map.capacity));
 }
 
 /* Blocks --------------------------------------------------------------------------- */
