@@ -118,7 +118,8 @@ class Readme(Programs):
             self.assertIn(f"obmalloc is in force in process {pid}", self.shell(line.replace("1234", str(pid))))
 
     def stats(self, line):
-        self.assertIn("page floor", self.shell(line))
+        with self.process() as pid:
+            self.assertIn("page floor", self.shell(line.replace("1234", str(pid))))
 
     def watch(self, line):
         with self.process() as pid:
@@ -150,7 +151,7 @@ class Readme(Programs):
         "obmalloc run celery -A tasks worker": run_celery,
         "obmalloc doctor": doctor,
         "obmalloc doctor --pid 1234": doctor_of_process,
-        "obmalloc stats app.py": stats,
+        "obmalloc stats --pid 1234": stats,
         "obmalloc watch --pid 1234": watch,
         "python example.py": example_without,
         "obmalloc run example.py": example_with,
