@@ -121,7 +121,7 @@ def _screen(pid, reader, samples, style, rows):
         f'blocks; page floor {_text.size(stats["floor_pages"] * page)}'))]
     lines.append(style.clip(
         f'{_text.counted(stats["arenas"], "arena")}; {stats["pages_purged"]:,} pages given back, '
-        f'{stats["refaults"]:,} wanted again; may stay: {_text.size(stats["allowance_pages"] * page)}'))
+        f'{stats["refaults"]:,} wanted again; free pages that may stay: {_text.size(stats["allowance_pages"] * page)}'))
     bars = sparkline([row['process'] for row in samples.rows], style, style.width - 16)
     if bars:
         lines.append(f'resident so far {bars}')

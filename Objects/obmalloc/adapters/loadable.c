@@ -1,10 +1,10 @@
 /* obmalloc: the core as a library for a CPython that was built without it.
 
    The library is loaded into the process by LD_PRELOAD, before Python starts,
-   or by obmalloc.install(), while it runs.  It uses what CPython documents and
-   nothing else: PyMem_SetAllocator() puts our functions in front of those in
-   force (the "previous" ones, pymalloc's as a rule), in the domains MEM and
-   OBJ.  In a process without Python nothing happens at all.
+   or by obmalloc.install(), while it runs.  It uses public functions of
+   CPython's (loadable/python_api.h): PyMem_SetAllocator() puts ours in front of
+   those in force (the "previous" ones, pymalloc's as a rule), in the domains MEM
+   and OBJ.  In a process without Python nothing happens at all.
 
    Out of memory: what the heap cannot serve is asked of the previous
    allocator.

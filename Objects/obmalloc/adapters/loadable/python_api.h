@@ -1,7 +1,8 @@
 /* obmalloc, the loadable library: what it needs of Python.
 
-   All of it is documented.  No header of Python's is included, and every symbol is a
-   weak reference: the same file serves all versions, and in a process without Python
+   All of it is public, but for two functions whose names begin with an underscore: only
+   3.11 is asked for these (purger.c).  No header of Python's is included, and every symbol
+   is a weak reference: the same file serves all versions, and in a process without Python
    all of them are NULL. */
 
 #ifndef OBM_PYTHON_API_H
