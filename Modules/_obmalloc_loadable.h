@@ -1,5 +1,5 @@
 /* The module _obmalloc in the loadable library: Python's stable ABI, from 3.9
-   on, and nothing else.
+   on, and the few public functions declared below.
 
    Every symbol of Python's must be a weak reference here.  The library is also
    loaded into processes that are not Python, where the loader would refuse it

@@ -24,7 +24,7 @@ only: in such a subinterpreter the import raises ImportError.
 Where another copy of the library is preloaded than this package's, and of the
 same version, the module is that copy's, which serves the process.  If it is of
 another version the import warns (RuntimeWarning), and active() is False: what
-the module shows and does concerns this package's copy, which serves nobody.
+the module shows and does concerns this package's copy, which serves no request.
 With musl it is so, too, where the file of the copy was removed or replaced
 since it was preloaded.
 

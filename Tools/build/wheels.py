@@ -222,7 +222,7 @@ def _check_types(wheel: Path, folder: Path) -> None:
               "--no-index", "--no-deps", str(wheel)], f"installing {wheel.name}", folder)
     cache = {"MYPY_CACHE_DIR": str(folder / "mypy")}
     run_tool(["mypy", "--strict", str(TYPED_PROGRAM)], "mypy --strict", folder, **cache)
-    # Modules without a stub are nobody's interface, and not written for mypy.
+    # Modules without a stub are no interface for users, and not written for mypy.
     (folder / "mypy.ini").write_text("[mypy]\nignore_errors = true\n")
     (folder / "allowed.txt").write_text("obmalloc.gdb\n")        # imported by gdb only
     run_tool(["python", "-m", "mypy.stubtest", "--concise", "--mypy-config-file", "mypy.ini", "--allowlist",
