@@ -668,7 +668,7 @@ check_unused_arenas(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_
 }
 
 static bool
-check_map(const struct obm_map *map, char message[OBM_CHECK_MESSAGE_SIZE])
+check_map_of_arenas(const struct obm_map *map, char message[OBM_CHECK_MESSAGE_SIZE])
 {
     size_t entries = 0;
     if ((map->capacity & (map->capacity - 1)) != 0 || map->count > map->capacity / 2) {
@@ -686,7 +686,7 @@ check_map(const struct obm_map *map, char message[OBM_CHECK_MESSAGE_SIZE])
 static bool
 check_lists(const struct obm_heap *heap, size_t usable, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    return check_map(&heap->map, message)
+    return check_map_of_arenas(&heap->map, message)
            && check_queue(heap, message) && check_unused_arenas(heap, message)
            && check_classes(heap, message) && check_arena_buckets(heap, usable, message);
 }
