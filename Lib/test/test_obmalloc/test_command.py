@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import textwrap
+import types
 import unittest
 import xml.etree.ElementTree
 import zlib
@@ -176,6 +177,14 @@ class ProgramTests(CommandTest):
         self.assertRegex(out, r'arena \d+: [0-9,]+ blocks? of .* keep ')
         data = json.loads(self.command('pins', '--json', 'program.py').stdout.split('\n', 1)[1])
         self.assertIn('str', {row['type'] for row in data['types']})
+
+    def test_pins_shows_no_arena_that_no_block_keeps(self):
+        # Such an arena holds only pages that the allocator keeps for its next blocks.
+        def arena(number, blocks):
+            return types.SimpleNamespace(number=number, live_blocks=blocks, live_bytes=32 * blocks, used_pages=1, pages=[])
+        pins = types.SimpleNamespace(types=[], known=1.0, copies=[], page_size=4096, arenas=[arena(1, 0), arena(2, 3)])
+        lines = _text.pins_lines(pins, _text.Style(io.StringIO(), width=80, colour=False), arenas=1)
+        self.assertEqual([line for line in lines if line.startswith('arena')], ['arena 2: 3 blocks of 96 B keep 4.0 KiB'])
 
     def test_trim(self):
         out = self.command('trim', 'program.py', env={'PYTHONOBMALLOC': 'retain=all'}).stdout
