@@ -514,7 +514,7 @@ def memory_of(pid):
 def refused(pid):
     """The remedy, when the system forbids reading the process."""
     return (f'process {pid}: permission refused; only its user or root may read it, and only as far as '
-            'kernel.yama.ptrace_scope and the container allow')
+            'kernel.yama.ptrace_scope and the container (capability SYS_PTRACE) allow')
 
 
 def _reader_of(pid):
