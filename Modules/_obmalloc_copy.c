@@ -545,7 +545,7 @@ copy_value(PyObject *value, PyObject *container, size_t *bytes)
     _PyObmalloc_ExitLonglived(thread);
     PyObject *type = NULL, *error = NULL, *traceback = NULL;
     if (copy == NULL) {
-        if (PyErr_ExceptionMatches(PyExc_MemoryError)) {
+        if (PyErr_Occurred() != NULL && PyErr_ExceptionMatches(PyExc_MemoryError)) {
             PyErr_Fetch(&type, &error, &traceback);
         }
         PyErr_Clear();

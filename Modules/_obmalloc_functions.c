@@ -103,7 +103,7 @@ PyDoc_STRVAR(stats_doc,
 "    free_block_bytes, tail_bytes            the rest of the used pages, in bytes: of\n"
 "                                            free blocks, and behind the last block of\n"
 "                                            a page, or of a run\n"
-"    metadata_bytes                          mapped for descriptors and arrays\n"
+"    metadata_bytes                          of the arenas' descriptors, and of arrays\n"
 "    purge_calls, pages_purged               ever\n"
 "    pages_released                          dirty pages that went with their arena, ever\n"
 "    refaults                                pages taken again after they were given back\n"

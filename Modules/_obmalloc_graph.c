@@ -110,22 +110,22 @@ graph_free(struct graph *graph)
     PyMem_RawFree(graph->order);
 }
 
-/* Room for one more item.  false: no memory, which is noted. */
-static bool
-graph_grow(struct graph *graph, void **items, size_t count, size_t *capacity, size_t item_size)
+/* The array of items with room for one more, which may have moved.  NULL: no memory, which is
+   noted, and the array is as it was. */
+static void *
+graph_grown(struct graph *graph, void *items, size_t count, size_t *capacity, size_t item_size)
 {
     if (count < *capacity) {
-        return true;
+        return items;
     }
     size_t wanted = *capacity == 0 ? 1024 : 2 * *capacity;
-    void *grown = PyMem_RawRealloc(*items, wanted * item_size);
+    void *grown = PyMem_RawRealloc(items, wanted * item_size);
     if (grown == NULL) {
         graph->no_memory = true;
-        return false;
+        return NULL;
     }
-    *items = grown;
     *capacity = wanted;
-    return true;
+    return grown;
 }
 
 /* The live blocks ------------------------------------------------------------------ */
@@ -275,12 +275,16 @@ graph_slot(const struct graph *graph, const void *address)
 static graph_number
 graph_add_node(struct graph *graph, PyObject *object, bool beside)
 {
-    if (graph->node_count == GRAPH_UNKNOWN
-        || !graph_grow(graph, (void **)&graph->nodes, graph->node_count, &graph->node_capacity,
-                       sizeof(*graph->nodes))) {
+    struct graph_node *nodes = NULL;
+    if (graph->node_count != GRAPH_UNKNOWN) {
+        nodes = graph_grown(graph, graph->nodes, graph->node_count, &graph->node_capacity,
+                            sizeof(*nodes));
+    }
+    if (nodes == NULL) {
         graph->no_memory = true;
         return 0;
     }
+    graph->nodes = nodes;
     graph->nodes[graph->node_count] = (struct graph_node){.object = object, .beside = beside};
     return (graph_number)graph->node_count++;
 }
@@ -372,8 +376,13 @@ graph_enter_object(struct graph *graph, PyObject *object)
 static void
 graph_add_edge(struct graph *graph, graph_number to)
 {
-    if (to != 0 && graph_grow(graph, (void **)&graph->edges, graph->edge_count,
-                              &graph->edge_capacity, sizeof(*graph->edges))) {
+    if (to == 0) {
+        return;
+    }
+    graph_number *edges = graph_grown(graph, graph->edges, graph->edge_count,
+                                      &graph->edge_capacity, sizeof(*edges));
+    if (edges != NULL) {
+        graph->edges = edges;
         graph->edges[graph->edge_count++] = to;
     }
 }
