@@ -20,11 +20,15 @@
    A malloc that does not tell how much it holds free gives back once each time that the
    process falls idle; one that cannot give back is left alone.
 
-   The purger ends when the process is idle, or malloc holds little, and nothing is left to
-   give back.  obm_idle_is_worth() asks for cheap evidence only, since it is called with the
-   GIL held: much memory has become resident since the last look, no matter which
-   allocator owns it, or many blocks were freed while malloc held much.  It must not be
-   called while the purger runs. */
+   When the process is idle, or malloc holds little, and nothing is left to give back, the
+   purger ends; unless much of malloc's memory is in use.  C code may free that without a
+   call that obmalloc sees, so then the purger lingers: it sleeps for longer, and looks at
+   malloc only if another thread has used processor time meanwhile.
+
+   obm_idle_is_worth() asks for cheap evidence only, since it is called with the GIL held:
+   much memory has become resident since the last look, no matter which allocator owns it,
+   or many blocks were freed while malloc held much; or a purger lingered, and was ended by a
+   fork.  It must not be called while the purger runs. */
 
 #include "obmalloc/idle.h"
 #include "obmalloc/os.h"
@@ -50,7 +54,7 @@ void
 obm_idle_after_fork(struct obm_idle *idle)
 {
     idle->faults = 0;
-    idle->held = 0;
+    idle->held = idle->in_use = 0;
 }
 
 /* What one look sees. */
@@ -81,6 +85,13 @@ has_something(const struct obm_idle *idle, const struct look *look)
            || (look->idle && look->resident + OBM_PURGER_MIN_BYTES <= idle->resident_then);
 }
 
+/* Whether so much of malloc's memory is in use that the purger lingers. */
+static bool
+lingers(const struct obm_idle *idle)
+{
+    return idle->in_use >= OBM_LINGER_BYTES;
+}
+
 /* Whether malloc holds too little for a purger to wait for. */
 static bool
 is_small(const struct look *look)
@@ -95,6 +106,7 @@ look_at_time(struct obm_idle *idle, struct look *look)
     look->idle = (used - idle->processor_time) * OBM_IDLE_SHARE < now - idle->looked_at;
     idle->looked_at = now;
     idle->processor_time = used;
+    idle->others_time = used - idle->process->own_processor_time();
     idle->given = idle->given && look->idle;
 }
 
@@ -106,6 +118,7 @@ look_at_memory(struct obm_idle *idle, struct look *look)
     look->told = process->malloc_figures(&look->malloc);
     look->resident = process->resident();
     idle->held = look->malloc.held;
+    idle->in_use = look->malloc.held - look->malloc.free;
     idle->faults = process->faults();
 }
 
@@ -165,16 +178,27 @@ give_back(struct obm_idle *idle, const struct look *look)
     idle->given = look->idle;
 }
 
-bool
+/* When to look again after a look that found nothing more to give back, and took so long. */
+static uint64_t
+pause_of_nothing(const struct obm_idle *idle, uint64_t took)
+{
+    if (!lingers(idle)) {
+        return 0;
+    }
+    uint64_t pause = took * OBM_LINGER_SHARE;
+    return pause > OBM_LINGER_NANOSECONDS ? pause : OBM_LINGER_NANOSECONDS;
+}
+
+uint64_t
 obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
 {
     struct look look;
     look_at_time(idle, &look);
     if (!trims_malloc || idle->cannot) {
-        return look.idle;
+        return look.idle ? 0 : OBM_EPOCH_NANOSECONDS;
     }
     if (idle->looked_at < idle->not_before) {
-        return false;
+        return OBM_EPOCH_NANOSECONDS;
     }
     uint64_t start = idle->process->now();
     look_at_memory(idle, &look);
@@ -187,7 +211,18 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
     idle->free_before = look.malloc.free;
     uint64_t end = idle->process->now();
     idle->not_before = end + (end - start) * OBM_MALLOC_TRIM_SHARE;
-    return !something && (look.idle || is_small(&look));
+    if (something || !(look.idle || is_small(&look))) {
+        return OBM_EPOCH_NANOSECONDS;
+    }
+    return pause_of_nothing(idle, end - start);
+}
+
+bool
+obm_idle_others_slept(const struct obm_idle *idle)
+{
+    uint64_t used = idle->process->processor_time();
+    uint64_t slept = idle->others_time + OBM_SLEPT_NANOSECONDS;
+    return used != 0 && used - idle->process->own_processor_time() <= slept;
 }
 
 bool
@@ -198,6 +233,6 @@ obm_idle_is_worth(const struct obm_idle *idle, size_t blocks)
     }
     size_t faults = idle->process->faults();
     size_t touched = faults > idle->faults ? faults - idle->faults : 0;
-    return touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
+    return lingers(idle) || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
            || (blocks >= OBM_PURGER_MIN_BLOCKS && idle->held >= OBM_PURGER_MIN_HELD_BYTES);
 }

@@ -136,7 +136,11 @@ obm_retention_look_at_clock(struct obm_heap *heap)
 bool
 obm_retention_clock_is_due(struct obm_heap *heap)
 {
-    return ++heap->retention.events >= OBM_EVENTS_PER_CLOCK;
+    unsigned events = ++heap->retention.events;
+    if (events % OBM_EVENTS_PER_CALL == 0 && heap->on_page_events != NULL) {
+        heap->on_page_events(heap);
+    }
+    return events >= OBM_EVENTS_PER_CLOCK;
 }
 
 /* What arenas tell ------------------------------------------------------------------ */

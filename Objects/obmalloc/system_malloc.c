@@ -53,16 +53,36 @@ process_now(void)
 #endif
 }
 
+#ifdef CLOCK_PROCESS_CPUTIME_ID
+static uint64_t
+read_processor_time(clockid_t clock)
+{
+    struct timespec used;
+    if (clock_gettime(clock, &used) != 0) {
+        return 0;
+    }
+    return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
+}
+#endif
+
 static uint64_t
 process_processor_time(void)
 {
 #ifdef CLOCK_PROCESS_CPUTIME_ID
-    struct timespec used;
-    if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0) {
-        return (uint64_t)used.tv_sec * 1000000000u + (uint64_t)used.tv_nsec;
-    }
-#endif
+    return read_processor_time(CLOCK_PROCESS_CPUTIME_ID);
+#else
     return 0;
+#endif
+}
+
+static uint64_t
+process_own_processor_time(void)
+{
+#if defined(CLOCK_PROCESS_CPUTIME_ID) && defined(CLOCK_THREAD_CPUTIME_ID)
+    return read_processor_time(CLOCK_THREAD_CPUTIME_ID);
+#else
+    return 0;
+#endif
 }
 
 #if defined(_WIN32)
@@ -271,8 +291,8 @@ obm_malloc_spent(void)
 }
 
 static const struct obm_process process_system = {
-    process_now, process_processor_time, process_resident, process_faults,
-    malloc_figures, malloc_give_back
+    process_now, process_processor_time, process_own_processor_time, process_resident,
+    process_faults, malloc_figures, malloc_give_back
 };
 
 const struct obm_process *

@@ -8,9 +8,9 @@
 #define MIB ((size_t)1 << 20)
 
 static struct {
-    uint64_t now, processor_time;
+    uint64_t now, processor_time, own_time;
     size_t resident, faults;
-    struct obm_malloc_figures malloc;
+    size_t in_use, free;        /* bytes of malloc's memory */
     bool tells;                 /* malloc tells its figures */
     size_t trims;
     uint64_t trim_takes;        /* nanoseconds */
@@ -21,6 +21,7 @@ static struct {
 
 static uint64_t fake_now(void) { return process.now; }
 static uint64_t fake_processor_time(void) { return process.processor_time; }
+static uint64_t fake_own_time(void) { return process.own_time; }
 static size_t fake_resident(void) { return process.resident; }
 static size_t fake_faults(void) { return process.faults; }
 
@@ -31,7 +32,8 @@ fake_malloc_figures(struct obm_malloc_figures *figures)
 {
     process.looks++;
     process.now += process.figures_take;
-    *figures = process.malloc;
+    figures->held = process.in_use + process.free;
+    figures->free = process.free;
     return process.tells;
 }
 
@@ -44,18 +46,18 @@ fake_malloc_give_back(void)
     }
     process.trims++;
     process.now += process.trim_takes;
-    process.resident -= process.malloc.free - process.gone_already;
-    process.gone_already = process.malloc.free;
+    process.resident -= process.free - process.gone_already;
+    process.gone_already = process.free;
     return true;
 }
 
 static const struct obm_process fake_process = {
-    fake_now, fake_processor_time, fake_resident, fake_faults,
+    fake_now, fake_processor_time, fake_own_time, fake_resident, fake_faults,
     fake_malloc_figures, fake_malloc_give_back
 };
 
-/* A process of 100 MiB whose malloc holds nothing free, and which has just started the
-   purger. */
+/* A process of 100 MiB whose malloc holds nothing free and has not so much in use that the
+   purger lingers, and which has just started the purger. */
 static struct obm_idle
 started(void)
 {
@@ -63,7 +65,7 @@ started(void)
     memset(&process, 0, sizeof(process));
     process.now = 1000 * OBM_EPOCH_NANOSECONDS;
     process.resident = 100 * MIB;
-    process.malloc.held = 50 * MIB;
+    process.in_use = OBM_PURGER_MIN_HELD_BYTES - 1;
     process.tells = true;
     process.trim_takes = FAKE_MILLISECOND;
     obm_idle_init(&idle, &fake_process);
@@ -75,14 +77,14 @@ started(void)
 static void
 freed(size_t bytes)
 {
-    process.malloc.free += bytes;
+    process.free += bytes;
 }
 
 /* The program allocates what malloc holds free, and has given back. */
 static void
 wanted_again(size_t bytes)
 {
-    process.malloc.free -= bytes;
+    process.free -= bytes;
     process.gone_already -= bytes;
     process.resident += bytes;
     process.faults += bytes / obm_os_system()->page_size;
@@ -94,17 +96,32 @@ static void
 top_went(size_t used, size_t free)
 {
     process.resident -= used;
-    process.malloc.free -= free;
+    process.free -= free;
     process.gone_already -= free;
 }
 
-/* An epoch in which the process uses so many hundredths of a processor; then a look. */
+/* The program uses so many hundredths of a processor for that long. */
+static void
+time_passes(uint64_t nanoseconds, unsigned percent)
+{
+    process.now += nanoseconds;
+    process.processor_time += nanoseconds * percent / 100;
+}
+
+/* An epoch in which the process uses so many hundredths of a processor; then a look.  Returns
+   when to look again. */
+static uint64_t
+look_after_epoch(struct obm_idle *idle, unsigned percent)
+{
+    time_passes(OBM_EPOCH_NANOSECONDS, percent);
+    return obm_idle_tick(idle, true);
+}
+
+/* The same.  Returns whether there was nothing more to give back. */
 static bool
 epoch(struct obm_idle *idle, unsigned percent)
 {
-    process.now += OBM_EPOCH_NANOSECONDS;
-    process.processor_time += OBM_EPOCH_NANOSECONDS * percent / 100;
-    return obm_idle_tick(idle, true);
+    return look_after_epoch(idle, percent) != OBM_EPOCH_NANOSECONDS;
 }
 
 TEST(an_idle_process_gives_back_at_the_first_look_and_is_done)
@@ -131,7 +148,7 @@ TEST(malloc_is_left_alone_where_the_setting_says_so)
     struct obm_idle idle = started();
     freed(40 * MIB);
     process.now += OBM_EPOCH_NANOSECONDS;
-    EXPECT(obm_idle_tick(&idle, false));
+    EXPECT_EQUAL(obm_idle_tick(&idle, false), 0);
     EXPECT_EQUAL(process.trims, 0);
 }
 
@@ -191,7 +208,7 @@ TEST(a_busy_process_keeps_what_comes_and_goes)
     for (unsigned i = 0; i < 20; i++) {
         freed(40 * MIB);
         epoch(&idle, 100);
-        process.malloc.free -= 40 * MIB;
+        process.free -= 40 * MIB;
         epoch(&idle, 100);
     }
     EXPECT_EQUAL(process.trims, 0);
@@ -218,7 +235,7 @@ TEST(a_busy_process_that_regrets_waits_twice_as_long)
     /* When it falls idle, it gives back at once. */
     process.now = idle.not_before;
     epoch(&idle, 0);
-    EXPECT_EQUAL(process.gone_already, process.malloc.free);
+    EXPECT_EQUAL(process.gone_already, process.free);
 }
 
 TEST(giving_back_takes_no_more_than_its_share_of_the_time)
@@ -229,7 +246,7 @@ TEST(giving_back_takes_no_more_than_its_share_of_the_time)
     freed(40 * MIB);
     for (unsigned i = 0; i < 400; i++) {
         epoch(&idle, 1);
-        if (process.gone_already == process.malloc.free) {
+        if (process.gone_already == process.free) {
             wanted_again(40 * MIB);
             freed(40 * MIB);
         }
@@ -295,17 +312,16 @@ TEST(blocks_that_come_and_go_are_worth_a_purger_where_malloc_holds_much)
 {
     struct obm_idle idle = started();
     epoch(&idle, 1);
+    EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
+    freed(1);
+    epoch(&idle, 1);
     EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS - 1));
     EXPECT(obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
-    process.malloc.held = OBM_PURGER_MIN_HELD_BYTES - 1;
-    epoch(&idle, 1);
-    EXPECT(!obm_idle_is_worth(&idle, OBM_PURGER_MIN_BLOCKS));
 }
 
 TEST(a_busy_process_whose_malloc_holds_little_is_done)
 {
     struct obm_idle idle = started();
-    process.malloc.held = OBM_PURGER_MIN_HELD_BYTES - 1;
     EXPECT(epoch(&idle, 100));
 }
 
@@ -344,4 +360,77 @@ TEST(a_look_that_takes_long_is_not_taken_again_soon)
     EXPECT_AT_LEAST(process.looks, 2);
     EXPECT_AT_MOST(process.looks * process.figures_take * OBM_MALLOC_TRIM_SHARE,
                    process.now - start + OBM_MALLOC_TRIM_SHARE * process.figures_take);
+}
+
+/* C code frees what it uses, in a process that has been idle for long. */
+TEST(the_purger_lingers_where_c_code_uses_much)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    for (unsigned i = 0; i < 10; i++) {
+        time_passes(OBM_LINGER_NANOSECONDS, 1);
+        EXPECT_EQUAL(obm_idle_tick(&idle, true), OBM_LINGER_NANOSECONDS);
+    }
+    EXPECT_EQUAL(process.trims, 0);
+    process.in_use -= 37 * MIB;
+    freed(37 * MIB);
+    time_passes(OBM_LINGER_NANOSECONDS, 1);
+    EXPECT_EQUAL(obm_idle_tick(&idle, true), 0);
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT_EQUAL(process.resident, 63 * MIB);
+}
+
+TEST(a_busy_process_is_looked_at_each_epoch_whatever_is_in_use)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    EXPECT_EQUAL(look_after_epoch(&idle, 100), OBM_EPOCH_NANOSECONDS);
+}
+
+/* What the purger itself uses does not count, nor that two clocks are not read at once. */
+TEST(that_the_others_slept_is_known)
+{
+    struct obm_idle idle = started();
+    epoch(&idle, 1);
+    EXPECT(obm_idle_others_slept(&idle));
+    process.processor_time += FAKE_MILLISECOND;
+    EXPECT(!obm_idle_others_slept(&idle));
+    process.own_time += FAKE_MILLISECOND;
+    EXPECT(obm_idle_others_slept(&idle));
+    process.processor_time += OBM_SLEPT_NANOSECONDS;
+    EXPECT(obm_idle_others_slept(&idle));
+    process.processor_time++;
+    EXPECT(!obm_idle_others_slept(&idle));
+    epoch(&idle, 1);
+    EXPECT(obm_idle_others_slept(&idle));
+}
+
+TEST(without_a_clock_of_the_processor_nobody_is_known_to_have_slept)
+{
+    struct obm_idle idle = started();
+    process.processor_time = 0;
+    process.now += OBM_EPOCH_NANOSECONDS;
+    obm_idle_tick(&idle, true);
+    EXPECT(!obm_idle_others_slept(&idle));
+}
+
+TEST(the_longer_a_look_takes_the_longer_the_purger_lingers)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    process.figures_take = 75 * FAKE_MILLISECOND;
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), 75 * FAKE_MILLISECOND * OBM_LINGER_SHARE);
+}
+
+/* The parent of a fork, which has ended the purger, starts it again; the child has to see
+   first what it holds. */
+TEST(a_purger_that_lingered_is_worth_another)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    epoch(&idle, 1);
+    EXPECT(obm_idle_is_worth(&idle, 0));
+    obm_idle_after_fork(&idle);
+    EXPECT(!obm_idle_is_worth(&idle, 0));
 }

@@ -224,6 +224,25 @@ TEST(with_background_on_any_surplus_is_told)
     heap_end(heap);
 }
 
+static size_t page_events;
+
+static void
+count_page_events(struct obm_heap *heap)
+{
+    (void)heap;
+    page_events++;
+}
+
+TEST(page_events_are_told_now_and_then)
+{
+    struct obm_heap *heap = heap_new("");
+    heap->on_page_events = count_page_events;
+    struct pages pages = pages_take(heap, 2 * OBM_EVENTS_PER_CALL, LARGE);
+    EXPECT_EQUAL(page_events, 2);
+    pages_give(heap, &pages);
+    heap_end(heap);
+}
+
 /* Cycles from which the policy learns. */
 #define LESSONS 3u
 

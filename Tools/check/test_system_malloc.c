@@ -9,6 +9,8 @@ TEST(the_process_tells_time_and_memory)
 {
     const struct obm_process *process = obm_process_system();
     uint64_t used = process->processor_time(), now = process->now();
+    uint64_t own = process->own_processor_time();
+    EXPECT_AT_MOST(own, process->processor_time());
     size_t faults = process->faults();
     size_t size = (size_t)4 << 20;
     char *memory = obm_os_system()->map(NULL, size);
@@ -23,6 +25,7 @@ TEST(the_process_tells_time_and_memory)
     while (process->processor_time() == used || process->now() == now) {
     }
     EXPECT_AT_LEAST(process->processor_time(), used);
+    EXPECT_AT_LEAST(process->own_processor_time(), own);
     obm_os_system()->unmap(memory, size);
 }
 

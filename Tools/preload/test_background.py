@@ -123,7 +123,7 @@ class Background(Programs):
         # Medium requests look about, but the calls of the system's malloc are those of before.
         self.needs_functions("malloc_trim")         # what that malloc holds starts it
         self.run_background("""
-            kept = [b'x' * 40_000 for _ in range(300)]
+            kept = [b'x' * 40_000 for _ in range(150)]
             def call():
                 bytes(40_000)
                 return threads() == 2
@@ -204,9 +204,43 @@ class Background(Programs):
             big, kept = [], []
             for i in range(1000):
                 big.append(bytes(b"x" * 100_000))
-                kept.append(b'x' * 40_000)
+                if i % 10 == 0:
+                    kept.append(b'x' * 40_000)
             """, "del big; os.read(0, 1)")
         self.wait_until_small(child, before - (80 << 20))
+
+    def c_code_held(self):
+        """Work for which C code takes much of malloc's memory, and a process that is idle for
+        long since."""
+        self.needs_functions("malloc_trim")
+        return """if True:
+            import zlib
+            held = [zlib.compressobj() for _ in range(1000)]
+            time.sleep(3)
+            """
+
+    def test_what_c_code_frees_long_after_the_process_fell_idle(self):
+        child, before = self.sleeper(None, self.c_code_held(), "del held; os.read(0, 1)")
+        self.wait_until_small(child, before - (60 << 20))
+
+    def test_it_is_back_after_a_fork(self):
+        child, before = self.sleeper(None, self.c_code_held() + """
+            def fork():
+                if os.fork() == 0:
+                    os.read(0, 1)
+                    os._exit(0)
+            fork()
+            time.sleep(3)
+            """, "del held; os.read(0, 1)")
+        self.wait_until_small(child, before - (60 << 20))
+
+    def test_it_lingers_while_c_code_holds_memory_and_ends_with_python(self):
+        self.run_background(self.c_code_held() + """
+            wait_until(lambda: threads() == 2)
+            for _ in range(10):
+                time.sleep(0.3)
+                assert threads() == 2
+            """, PYTHONOBMALLOC="")
 
     def test_a_thread_that_is_refused(self):
         printed = self.run_background("""

@@ -204,8 +204,10 @@
    about as long to free as this takes to purge. */
 #define OBM_FREE_LISTS_BYTES ((size_t)8 << 20)
 
-/* Page events between two looks at the clock. */
+/* Page events between two looks at the clock, and, fewer, between two calls of
+   heap->on_page_events. */
 #define OBM_EVENTS_PER_CLOCK 64u
+#define OBM_EVENTS_PER_CALL 16u
 
 /* Idle processes -------------------------------------------------------- */
 
@@ -217,6 +219,16 @@
 #define OBM_PURGER_MIN_TOUCHED_BYTES ((size_t)2 << 20)
 #define OBM_PURGER_MIN_BLOCKS ((size_t)16)
 #define OBM_PURGER_MIN_HELD_BYTES ((size_t)4 << 20)
+
+/* Where OBM_LINGER_BYTES of the system's malloc are in use, C code may free them without a
+   call that obmalloc sees.  So the purger stays, and looks once in OBM_LINGER_NANOSECONDS whether
+   another thread has run; if so, it looks at malloc.  Such looks take at most
+   1 / OBM_LINGER_SHARE of the time.  Two clocks that are read one after the other are
+   OBM_SLEPT_NANOSECONDS apart at most, which no thread wakes and sleeps again within. */
+#define OBM_LINGER_BYTES ((size_t)8 << 20)
+#define OBM_LINGER_NANOSECONDS ((uint64_t)2 * OBM_EPOCH_NANOSECONDS)
+#define OBM_LINGER_SHARE 200
+#define OBM_SLEPT_NANOSECONDS ((uint64_t)5 * 1000)
 
 /* A process that used less than one OBM_IDLE_SHARE-th of the time of one processor
    since the last look is idle. */

@@ -15,9 +15,16 @@ OBM_API void obm_idle_start(struct obm_idle *idle);
 OBM_API void obm_idle_after_fork(struct obm_idle *idle);
 
 /* Look once, and let the system's malloc give back if this is the time and trims_malloc is
-   set.  Returns true if the process is idle, or its malloc holds little, and there is
-   nothing more to give back. */
-OBM_API bool obm_idle_tick(struct obm_idle *idle, bool trims_malloc);
+   set.  Returns how many nanoseconds later to look again:
+
+     OBM_EPOCH_NANOSECONDS  there may be more to give back
+     more than that         there is nothing, as yet: the purger lingers, since so much is in
+                            use that C code may free
+     0                      there is nothing, and the purger may end */
+OBM_API uint64_t obm_idle_tick(struct obm_idle *idle, bool trims_malloc);
+
+/* Whether no thread but the purger, which calls this, has run since the last look. */
+OBM_API bool obm_idle_others_slept(const struct obm_idle *idle);
 
 /* Whether the system's malloc may have something to give back, so that the purger is
    worth starting.  blocks: how many blocks were freed, or made, since it last ran. */

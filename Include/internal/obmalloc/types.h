@@ -332,7 +332,8 @@ struct obm_spent {
 /* This process, as idle.c sees it.  The tests put a fake in its place. */
 struct obm_process {
     uint64_t (*now)(void);          /* nanoseconds, never running backwards */
-    uint64_t (*processor_time)(void);   /* nanoseconds that all threads have used */
+    uint64_t (*processor_time)(void);   /* nanoseconds that all threads have used; 0: unknown */
+    uint64_t (*own_processor_time)(void);   /* that the calling one has; 0: unknown */
     size_t (*resident)(void);       /* bytes; 0: that cannot be known */
     size_t (*faults)(void);         /* minor page faults so far; 0: unknown */
     /* false: the system's malloc does not tell. */
@@ -350,11 +351,13 @@ struct obm_idle {
     const struct obm_process *process;
     uint64_t looked_at;             /* nanoseconds: the last look */
     uint64_t processor_time;        /* at that look */
+    uint64_t others_time;           /* what of it other threads than the purger had used */
     size_t free_before;             /* bytes that malloc held free at that look */
     size_t free_after;
     size_t resident_after;
     size_t resident_then;           /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
+    size_t in_use;                  /* of these, not free */
     size_t faults;                  /* at the last look */
     size_t gone;                    /* bytes that the last trim brought */
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
@@ -517,6 +520,8 @@ struct obm_heap {
     /* Called when a page was freed and more is dirty than retention.surplus_at; may be
        NULL. */
     void (*on_surplus)(struct obm_heap *heap);
+    /* Called once in OBM_EVENTS_PER_CALL page events; may be NULL. */
+    void (*on_page_events)(struct obm_heap *heap);
 
     /* Blocks that the caller got from the system's malloc on behalf of this
        heap.  Kept by the adapter. */

@@ -112,8 +112,41 @@ class BackgroundTests(ChildTest):
             big, kept = [], []
             for i in range(1000):
                 big.append(bytes(b'x' * 100_000))
-                kept.append(b'x' * 40_000)
+                if i % 10 == 0:
+                    kept.append(b'x' * 40_000)
             ''', 'del big; os.read(0, 1)', 80 << 20, PYTHONOBMALLOC='')
+
+    # C code takes much of malloc's memory, and the process is idle for long since.
+    C_CODE_HELD = '''
+            import zlib
+            held = [zlib.compressobj() for _ in range(1000)]
+            time.sleep(3)
+            '''
+
+    def test_what_c_code_frees_long_after_the_process_fell_idle(self):
+        import_module('zlib')
+        self.check_it_shrinks(self.C_CODE_HELD, 'del held; os.read(0, 1)', 60 << 20,
+                              PYTHONOBMALLOC='')
+
+    def test_it_is_back_after_a_fork(self):
+        import_module('zlib')
+        self.check_it_shrinks(self.C_CODE_HELD + '''
+            def fork():
+                if os.fork() == 0:
+                    os.read(0, 1)
+                    os._exit(0)
+            fork()
+            time.sleep(3)
+            ''', 'del held; os.read(0, 1)', 60 << 20, PYTHONOBMALLOC='')
+
+    def test_it_lingers_while_c_code_holds_memory_and_ends_with_python(self):
+        import_module('zlib')
+        self.check_child(self.C_CODE_HELD + '''
+            wait_until(lambda: threads() == 2)
+            for _ in range(10):
+                time.sleep(0.3)
+                assert threads() == 2
+            ''', PYTHONOBMALLOC='')
 
     def test_what_threads_leave(self):
         # The free top of a thread's arena does not go back: there is only one arena

@@ -78,6 +78,8 @@ static struct {
     long thread_id;             /* Linux's own, written by the thread */
     unsigned events;            /* calls of the system's malloc, published by an adapter
                                    that counts them */
+    unsigned looks;             /* since looks_since, see obm_background_may_look() */
+    uint64_t looks_since;
     struct obm_idle idle;
     PyThread_type_lock wake;
     PyThread_type_lock running;
@@ -89,6 +91,12 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 
 /* How long the child of a fork has no purger. */
 #define OBM_BACKGROUND_CHILD_NANOSECONDS ((uint64_t)10 * 1000 * 1000)
+
+/* Where there is often occasion to ask whether the system's malloc may have something to give
+   back, that is asked OBM_LOOKS times in each OBM_LOOK_NANOSECONDS at most.  Of all times the
+   last one counts, before a process sleeps for long: so not once only. */
+#define OBM_LOOKS 16u
+#define OBM_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
 
 /* The pause between two steps of purging: others may want the GIL. */
 #define OBM_BACKGROUND_PAUSE_MICROSECONDS 1000
@@ -151,15 +159,16 @@ obm_background_step(void)
            && obm_background.state == OBM_BACKGROUND_RUNNING;
 }
 
-/* Give back what is ours, in steps; then end, if may_end, nothing is left of ours either and
-   the system's malloc was not called since events_seen.  false: the thread must stop. */
-static bool
-obm_background_purge(bool may_end, unsigned events_seen)
+/* Give back what is ours, in steps.  pause: what obm_idle_tick() returned.  Returns how long
+   to sleep: an epoch if something is left of ours, or if the system's malloc was called
+   since events_seen, else the pause; 0: the thread has ended, or must stop. */
+static uint64_t
+obm_background_purge(uint64_t pause, unsigned events_seen)
 {
     bool goes_on = true;
     PyThreadState *tstate = obm_background_take_gil();
     if (tstate == NULL) {
-        return true;
+        return OBM_EPOCH_NANOSECONDS;
     }
     while (goes_on && obm_background_step()) {
         obm_background_pauses = true;
@@ -167,29 +176,34 @@ obm_background_purge(bool may_end, unsigned events_seen)
         goes_on = obm_background_sleep(OBM_BACKGROUND_PAUSE_MICROSECONDS);
         PyEval_RestoreThread(tstate);
     }
-    if (goes_on && may_end && obm_background.state == OBM_BACKGROUND_RUNNING
-        && obm_background.events == events_seen && obm_python_gil_guards_main_heap()
-        && !obm_has_surplus(&obmalloc_state_main.heap)) {
+    if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_background.events != events_seen
+        || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)) {
+        pause = OBM_EPOCH_NANOSECONDS;
+    }
+    else if (goes_on && pause == 0) {
         obm_background.state = OBM_BACKGROUND_ENDED;
-        goes_on = false;
     }
     obm_background_drop_gil(tstate);
-    return goes_on;
+    return goes_on ? pause : 0;
 }
 
-/* The system's malloc first: a thread may hold the GIL for long. */
+/* The system's malloc first: a thread may hold the GIL for long.  While the purger lingers
+   it looks at nothing in a process that has slept. */
 static void
 obm_background_main(void *Py_UNUSED(argument))
 {
 #ifdef __linux__
     OBM_PUBLISH(&obm_background.thread_id, (long)syscall(SYS_gettid));
 #endif
-    bool goes_on = true;
+    uint64_t pause = OBM_EPOCH_NANOSECONDS;
     obm_idle_start(&obm_background.idle);
-    while (goes_on && obm_background_sleep(OBM_EPOCH_NANOSECONDS / 1000)) {
+    while (pause != 0 && obm_background_sleep(pause / 1000)) {
+        if (pause > OBM_EPOCH_NANOSECONDS && obm_idle_others_slept(&obm_background.idle)) {
+            continue;
+        }
         unsigned events = OBM_PUBLISHED(&obm_background.events);
-        bool may_end = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
-        goes_on = obm_background_purge(may_end, events);
+        pause = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
+        pause = obm_background_purge(pause, events);
     }
     PyThread_release_lock(obm_background.running);
 }
@@ -343,6 +357,18 @@ obm_background_start(void)
     errno = saved;
 }
 
+/* Whether it is not too often to look now.  That is asked by the coarse clock. */
+static bool
+obm_background_may_look(void)
+{
+    uint64_t now = obm_os_system()->now();
+    if (now - obm_background.looks_since >= OBM_LOOK_NANOSECONDS) {
+        obm_background.looks_since = now;
+        obm_background.looks = 0;
+    }
+    return obm_background.looks++ < OBM_LOOKS;
+}
+
 /* Whether the system's malloc may have something to give back, for which the purger, which
    may start, is worth it.  blocks: see obm_idle_is_worth(). */
 static bool
@@ -395,6 +421,12 @@ obm_background_may_start(PyInterpreterState *Py_UNUSED(interp))
 static void
 obm_background_start(void)
 {
+}
+
+static bool
+obm_background_may_look(void)
+{
+    return false;
 }
 
 static bool

@@ -66,23 +66,16 @@ _PyObmalloc_Settings(void)
 /* Blocks of the system's malloc when they last counted as evidence. */
 static ptrdiff_t obm_python_blocks_seen;
 
-/* How long after the last time it is asked again whether the system's malloc may have
-   something to give back, unless it has OBM_PURGER_MIN_BLOCKS blocks more or fewer. */
-#define OBM_LOOK_NANOSECONDS ((uint64_t)4 * 1000 * 1000)
-
 /* Whether the purger is worth starting for the system's malloc.  Asked each time that a
-   thread blocks, so it looks at the coarse clock first. */
+   thread blocks. */
 static bool
 obm_python_malloc_is_worth(const struct obm_heap *heap)
 {
-    static uint64_t not_before;
     ptrdiff_t more = heap->system_blocks - obm_python_blocks_seen;
     size_t blocks = (size_t)(more < 0 ? -more : more);
-    uint64_t now = obm_os_system()->now();
-    if (now < not_before && blocks < OBM_PURGER_MIN_BLOCKS) {
+    if (!obm_background_may_look() && blocks < OBM_PURGER_MIN_BLOCKS) {
         return false;
     }
-    not_before = now + OBM_LOOK_NANOSECONDS;
     bool worth = obm_background_malloc_is_worth(blocks);
     if (blocks >= OBM_PURGER_MIN_BLOCKS) {
         obm_python_blocks_seen = heap->system_blocks;

@@ -57,6 +57,7 @@ obm_loadable_prepare(void)
     }
     if (settings.background != OBM_BACKGROUND_OFF) {
         main_heap->on_surplus = on_surplus;
+        main_heap->on_page_events = on_page_events;
     }
     heap_ready = true;
     return NULL;

@@ -95,6 +95,20 @@ on_surplus(struct obm_heap *heap)
     }
 }
 
+/* Pages came or went.  The program is at work, and C code that it calls may have taken memory
+   of the system's malloc, of which nothing else tells. */
+static void
+on_page_events(struct obm_heap *heap)
+{
+    (void)heap;
+    if (OBM_UNLIKELY(watch == UNASKED)) {
+        ask_to_be_told();
+    }
+    if (purger_may_start() && obm_background_may_look() && obm_background_malloc_is_worth(0)) {
+        obm_background_start();
+    }
+}
+
 static bool stopped_for_fork;
 
 void
