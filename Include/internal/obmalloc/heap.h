@@ -13,8 +13,8 @@ OBM_API bool obm_heap_init(struct obm_heap *heap, const struct obm_os *os,
 
 /* Return all memory to the system, even if blocks are still in use; or, if abandon,
    return only what is free, and leave the rest in place for ever because blocks are in
-   use.  The heap is empty then, and can be used again; arena_allocator, before_arena and
-   on_surplus are NULL. */
+   use.  The heap is empty then, and can be used again; the functions that
+   it calls (arena_allocator, before_arena, on_surplus, on_page_events) are NULL. */
 OBM_API void obm_heap_close(struct obm_heap *heap, bool abandon);
 
 /* Put front in force instead of the one that is, which is closed then; NULL:
