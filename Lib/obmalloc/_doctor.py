@@ -53,8 +53,11 @@ class Diagnosis:
         self._has_privileges = False
         place = 'self' if pid is None else pid
         with _outside.looking_at(place):
-            self._look(place)
-            self._judge(place)
+            try:
+                self._look(place)
+                self._judge(place)
+            except _outside.RefusedError as error:
+                raise _outside.OutsideError(f'{error}; {_what_is_loaded(place)}') from None
         self.in_force = self.file is not None
 
     def _look(self, place):
@@ -198,10 +201,17 @@ class Diagnosis:
         return f'MALLOC_ARENA_MAX={_printable(limit)} limits them' if limit else 'no variable limits them'
 
 
+def _what_is_loaded(place):
+    """What is seen of a process whose memory may not be read."""
+    copies = [path for _, path, _ in _outside.mapped_files(place) if loading.is_library(path)]
+    return f'it has loaded {copies[0]}' if copies else 'it has not loaded the library'
+
+
 def _serves(place, layout):
     """Whether the heap of this layout holds arenas: the blocks of an interpreter."""
+    memory = _outside.memory_of(place)
     with contextlib.suppress(_outside.OutsideError):    # of another version, or not set up
-        return _outside.Reader(_outside.memory_of(place), layout, f'process {place}').has_arenas()
+        return _outside.Reader(memory, layout, f'process {place}').has_arenas()
     return False
 
 

@@ -32,6 +32,10 @@ class OutsideError(Exception):
     """The heap cannot be read; the message is one line for people."""
 
 
+class RefusedError(OutsideError):
+    """The system forbids reading its memory."""
+
+
 class Torn(Exception):
     """The program changed it while it was read."""
 
@@ -489,7 +493,7 @@ def memory_of(pid):
     try:
         file = os.open(f'/proc/{pid}/mem', os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
-        raise OutsideError(refused(pid)) from None
+        raise RefusedError(refused(pid)) from None
     except OSError:
         raise OutsideError(f'process {pid} is gone') from None
 

@@ -243,6 +243,27 @@ class InForce(Programs):
                 told = self.doctor("--pid", self.start(code, **variables), status=1)
                 self.assertEqual((told["in_force"], told["why"]), (False, why))
 
+    def test_doctor_of_a_process_whose_memory_may_not_be_read(self):
+        # As with kernel.yama.ptrace_scope=1, in a container without SYS_PTRACE.
+        refusing = """if True:
+            import os, sys
+            real = os.open
+            def refuse(path, *rest, **options):
+                if str(path).endswith("/mem"):
+                    raise PermissionError
+                return real(path, *rest, **options)
+            os.open = refuse
+            from obmalloc import _doctor
+            sys.exit(_doctor.command(sys.argv[1:]))
+            """
+        for loaded, variables in ((f"it has loaded {LIBRARY}", {"LD_PRELOAD": str(LIBRARY)}),
+                                  ("it has not loaded the library", {})):
+            with self.subTest(loaded):
+                pid = self.start("", **variables)
+                self.run_python("-c", refusing, "--pid", pid, status=1, errors=(
+                    f"obmalloc: process {pid}: permission refused; only its user or root may read it, and only as "
+                    f"far as kernel.yama.ptrace_scope and the container (capability SYS_PTRACE) allow; {loaded}"))
+
     def test_doctor_of_a_process_that_installed_it(self):
         self.needs(not self.python.debug, "a debug build has its hooks in force")
         told = self.doctor("--pid", self.start("import obmalloc; obmalloc.install(); kept = [str(i) for i in range(999)]"))
