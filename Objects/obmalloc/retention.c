@@ -133,11 +133,16 @@ obm_retention_look_at_clock(struct obm_heap *heap)
     earn_credit(retention, now);
 }
 
+OBM_STATIC_ASSERT(the_clock_is_due_at_a_call, OBM_EVENTS_PER_CLOCK % OBM_EVENTS_PER_CALL == 0);
+
 bool
 obm_retention_clock_is_due(struct obm_heap *heap)
 {
     unsigned events = ++heap->retention.events;
-    if (events % OBM_EVENTS_PER_CALL == 0 && heap->on_page_events != NULL) {
+    if (OBM_LIKELY(events % OBM_EVENTS_PER_CALL != 0)) {
+        return false;
+    }
+    if (heap->on_page_events != NULL) {
         heap->on_page_events(heap);
     }
     return events >= OBM_EVENTS_PER_CLOCK;
