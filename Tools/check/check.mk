@@ -42,7 +42,8 @@ COMMON     := -std=c11 -O2 -g -pthread $(WARNINGS) -IInclude/internal -I$(SOURCE
 
 # test_faults stands in front of these, unless memory comes from calloc().
 WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=mprotect \
-              -Wl,--wrap=prctl
+              -Wl,--wrap=prctl \
+              -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=free
 
 # --- What this machine can do ------------------------------------------------
 
