@@ -14,7 +14,9 @@ import json
 import shutil
 import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
+from typing import Callable
 
 import places
 import wheels
@@ -95,32 +97,33 @@ def judge(seen: dict[str, float], page_size: int) -> str:
     return ""
 
 
-def _run(name: str, command: list[str], page_size: int) -> bool:
-    """Run the program on a machine; whether nothing is wrong."""
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS,
-                          env={**clean_environment(), "QEMU_PAGESIZE": str(page_size)})
+def _run(command: list[str], page_size: int) -> str:
+    """Run the program on a machine.  Returns what it saw in words; BuildError if that is wrong."""
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=RUN_SECONDS,
+                              env={**clean_environment(), "QEMU_PAGESIZE": str(page_size)})
+    except subprocess.TimeoutExpired:
+        raise BuildError(f"not done in {RUN_SECONDS} s") from None
     try:
         seen = json.loads(done.stdout)
         wrong = judge(seen, page_size)
     except ValueError:
         wrong = f"status {done.returncode}: {' '.join(done.stderr.split())[-300:]}"
     if wrong:
-        say(f"{name}, pages of {page_size}: FAILED: {wrong}")
-        return False
+        raise BuildError(wrong)
     mib = {key: seen[key] / 2**20 for key in ("base", "peak", "freed", "survivors", "floor")}
-    say(f"{name}, pages of {page_size}: MiB above the start: {mib['peak'] - mib['base']:.1f}, freed "
-        f"{mib['freed'] - mib['base']:.1f}; survivors {mib['survivors'] - mib['base']:.1f}, page floor {mib['floor']:.1f}")
-    return True
+    return (f"MiB above the start: {mib['peak'] - mib['base']:.1f}, freed {mib['freed'] - mib['base']:.1f}; "
+            f"survivors {mib['survivors'] - mib['base']:.1f}, page floor {mib['floor']:.1f}")
 
 
-def _check_arm64() -> bool:
+def _run_arm64(page_size: int) -> str:
     root, unpacked = _root_of_arm64(), _unpacked("manylinux_2_17_aarch64")
-    return all([_run("aarch64", [
-        EMULATOR, "-L", str(root), "-E", f"PYTHONPATH={unpacked}", "-E", f"LD_PRELOAD={unpacked}/obmalloc/_obmalloc.so",
-        str(root / "usr/bin/python3"), str(PROGRAM)], page_size) for page_size in PAGE_SIZES])
+    return _run([EMULATOR, "-L", str(root), "-E", f"PYTHONPATH={unpacked}",
+                 "-E", f"LD_PRELOAD={unpacked}/obmalloc/_obmalloc.so", str(root / "usr/bin/python3"), str(PROGRAM)],
+                page_size)
 
 
-def _compile(triple: str) -> bool:
+def _compile(triple: str) -> str:
     """Compile and link the core for a machine on which nothing of it can be run here."""
     folder = FOLDER / triple
     folder.mkdir(parents=True, exist_ok=True)
@@ -132,18 +135,33 @@ def _compile(triple: str) -> bool:
     wheels.run_tool(["python", "-m", "ziglang", "cc", "-target", triple, "-std=gnu11", "-O2", "-Wall", "-Wextra",
                      "-Wno-unused-function", "-shared", f"-I{places.ROOT}/Include/internal", str(source),
                      "-o", str(folder / "core.so")], f"compiling the core for {triple}", folder, **wheels.ZIG)
-    say(f"{triple}: the core compiles and links")
-    return True
+    return "the core compiles and links"
 
 
-def check() -> int:
-    """Run all of it; the exit status."""
+def try_all(machines: dict[str, Callable[[], str]]) -> None:
+    """Try every machine, whatever is wrong with the one before, and tell of each.
+
+    machines: for each name a function that returns what it found good, or raises BuildError.
+    Raises BuildError with the names of those that failed."""
+    failed = []
+    for name, attempt in machines.items():
+        try:
+            say(f"{name}: {attempt()}")
+        except BuildError as error:
+            say(f"{name}: FAILED: {error}")
+            failed.append(name)
+    if failed:
+        raise BuildError(f"check-machines failed on {'; '.join(failed)}: the lines above say why")
+
+
+def check() -> None:
+    """Run all of it.  Raises BuildError with the names of the machines that failed."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     LOG.write_bytes(b"")
     wheels.ensure_tools()
-    results = [_compile(triple) for triple in COMPILED_ONLY]
+    machines = {triple: partial(_compile, triple) for triple in COMPILED_ONLY}
     if shutil.which(EMULATOR) and shutil.which("apt-get"):
-        results.append(_check_arm64())
+        machines.update({f"aarch64, pages of {size}": partial(_run_arm64, size) for size in PAGE_SIZES})
     else:
         say("aarch64: skipped: no qemu-user, or no apt-get, here")
-    return 0 if all(results) else 1
+    try_all(machines)

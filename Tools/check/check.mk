@@ -42,7 +42,8 @@ COMMON     := -std=c11 -O2 -g -pthread $(WARNINGS) -IInclude/internal -I$(SOURCE
 
 # test_faults stands in front of these, unless memory comes from calloc().
 WRAP       := -Wl,--wrap=mmap -Wl,--wrap=munmap -Wl,--wrap=madvise -Wl,--wrap=mprotect \
-              -Wl,--wrap=prctl
+              -Wl,--wrap=prctl \
+              -Wl,--wrap=malloc -Wl,--wrap=calloc -Wl,--wrap=realloc -Wl,--wrap=free
 
 # --- What this machine can do ------------------------------------------------
 
@@ -98,10 +99,11 @@ compiler_aarch64  := $(CLANG) --target=aarch64-linux-gnu
 options_aarch64   := -static $(EMULATED)
 run_aarch64       := qemu-aarch64
 compiler_musl     := musl-gcc
-# PyPI's ziglang, which `make wheels` has installed, brings musl for other machines.
+# PyPI's ziglang, which `make wheels` has installed, brings musl for other machines.  Only
+# the C library is another than aarch64's, which has all page sizes.
 compiler_aarch64-musl := env ZIG_GLOBAL_CACHE_DIR=build/zig-cache ZIG_LOCAL_CACHE_DIR=build/zig-cache \
                      build/wheel-tools/bin/python -m ziglang cc -target aarch64-linux-musl
-options_aarch64-musl := -static $(EMULATED)
+options_aarch64-musl := -static $(EMULATED) -DTESTED_PAGE_SIZE=4096
 run_aarch64-musl  := qemu-aarch64
 # Windows's own printf() does not know %zu; mingw's does.
 compiler_windows  := x86_64-w64-mingw32-gcc
@@ -167,7 +169,12 @@ check-machines:
 	+@there='$(machines)'; \
 	for m in $(MACHINES); do case " $$there " in *" $$m "*) ;; *) echo "$$m: skipped: no compiler, C library or qemu for it here";; esac; done; \
 	[ -n "$$there" ] || { echo 'obmalloc: no other machine can be tried here' >&2; exit 1; }; \
-	$(MAKE) --no-print-directory -f $(SOURCE)/check.mk check VARIANTS="$$there" FUZZ_SECONDS=0
+	status=0; \
+	$(MAKE) --no-print-directory -f $(SOURCE)/check.mk check VARIANTS="$$there" FUZZ_SECONDS=0 || status=$$?; \
+	for m in $$there; do \
+	  echo "$$m: $$(sh $(SOURCE)/summary.sh $(BUILD) $(patsubst %,$(BUILD)/$$m/%.log,$(TESTS) corpus) | tail -n 1)"; \
+	done; \
+	exit $$status
 
 # --- One variant -------------------------------------------------------------------
 # A test's log ends with its counts; a missing log is a failure (summary.sh).

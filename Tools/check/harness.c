@@ -27,9 +27,11 @@ static struct harness_test *first_test, **last_link = &first_test;
 static unsigned failures;           /* of the test that is running */
 static jmp_buf test_end;
 
-/* The page sizes that the core was built for. */
+/* The page sizes that the core was built for, or the one that a variant wants. */
 #if OBM_FIXED_PAGE_SHIFT
 static const size_t page_sizes[] = {(size_t)1 << OBM_FIXED_PAGE_SHIFT};
+#elif defined(TESTED_PAGE_SIZE)
+static const size_t page_sizes[] = {TESTED_PAGE_SIZE};
 #else
 static const size_t page_sizes[] = {4 * KIB, 16 * KIB, 64 * KIB};
 #endif

@@ -8,7 +8,8 @@
 
    The fake system refuses what the core asks of os.c.  The real one refuses what
    os.c asks of it: check.mk lets the linker put functions of ours in front of
-   mmap(), munmap(), madvise(), mprotect() and prctl(). */
+   mmap(), munmap(), madvise(), mprotect() and prctl(); and in front of malloc() and its
+   kin, whose own calls are not the core's. */
 
 #include "shadow.h"
 
@@ -340,6 +341,57 @@ __wrap_prctl(int option, ...)
     va_end(arguments);
     return refuses(PRCTL) ? -1
            : __real_prctl(option, operands[0], operands[1], operands[2], operands[3]);
+}
+
+/* Of the calls those of the core count.  Where the heap was refused memory the program turns
+   to the C library's malloc, and one that is linked statically may map its memory by the
+   names above (ziglang's does). */
+#define UNWATCHED(statement) \
+    do { \
+        bool was_watched = machine.watched; \
+        machine.watched = false; \
+        statement; \
+        machine.watched = was_watched; \
+    } while (0)
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void __real_free(void *block);
+
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void __wrap_free(void *block);
+
+void *
+__wrap_malloc(size_t size)
+{
+    void *result;
+    UNWATCHED(result = __real_malloc(size));
+    return result;
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    void *result;
+    UNWATCHED(result = __real_calloc(count, size));
+    return result;
+}
+
+void *
+__wrap_realloc(void *block, size_t size)
+{
+    void *result;
+    UNWATCHED(result = __real_realloc(block, size));
+    return result;
+}
+
+void
+__wrap_free(void *block)
+{
+    UNWATCHED(__real_free(block));
 }
 
 /* Where munmap() was refused the address is lost, but not the memory. */

@@ -247,12 +247,13 @@ TEST(a_damaged_free_list_is_not_followed)
     uint64_t live[OBM_POOL_WORDS];
     struct pages pages = pages_take(heap, 1, LARGE);
     const struct obm_pool *pool = obm_find_pool(heap, pages.blocks[0]);
-    void **freed = pages.blocks[1];
+    obm_link *freed = pages.blocks[1];
     EXPECT(obm_free(heap, pages.blocks[2]));
     EXPECT(obm_free(heap, freed));
-    void *link = *freed;
+    obm_link link = *freed;
     /* A link is 16 bits: with pages of 64 KiB the first one leads to the block itself. */
-    void *const wrong[] = {(char *)freed + heap->geometry.page_size, (char *)link + 1, freed, NULL};
+    const obm_link wrong[] = {obm_link_to((char *)freed + heap->geometry.page_size),
+                              (obm_link)(link + 1), obm_link_to(freed), 0};
     for (size_t i = 0; i < sizeof(wrong) / sizeof(wrong[0]); i++) {
         *freed = wrong[i];
         EXPECT(!obm_pool_live_blocks(heap, pool, live));
