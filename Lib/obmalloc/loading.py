@@ -14,6 +14,7 @@ import sys
 
 PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
+REPORTED = "OBMALLOC_REPORTED"      # invalid settings have been reported, by the command that became this program
 QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in force
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 ENABLED = "OBMALLOC_ENABLED"        # "0": start as if `obmalloc enable` had not been said
@@ -271,9 +272,16 @@ def library_path():
     return path
 
 
+def reported():
+    """The variables (a dict) by which a Python that goes on with the work of this one does not
+    report the invalid settings again."""
+    has_read_them = library_file() is not None or not sys.flags.ignore_environment
+    return {REPORTED: "1"} if has_read_them else {}
+
+
 def _environment(children):
     """The environment in which a program starts with the library in place."""
-    environment = dict(os.environ)
+    environment = {**os.environ, **reported()}
     if library_file() is None:
         return environment
     try:
@@ -330,6 +338,7 @@ def _execute(command, environment):
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
     restarted = os.environ.pop(RESTARTED, None)
+    os.environ.pop(REPORTED, None)      # the library, if it is there, has taken it
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"

@@ -178,6 +178,24 @@ class WaysIn(Programs):
                                                    "0, 1, 2 or 3; this is ignored"),
                          "auto 0")
 
+    def test_invalid_settings_are_reported_once(self):
+        line = "PYTHONOBMALLOC: check cannot be '9': it is 0, 1, 2 or 3; this is ignored"
+        child = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''])"
+        with tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "page.html")
+            for arguments in (["run", "-c", ""], ["stats", "-c", ""], ["report", "--output", page, "-c", ""],
+                              ["run", "--no-children", "-c", child], ["doctor"]):
+                done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], capture_output=True, text=True,
+                                      env=self.environment(PYTHONOBMALLOC="check=9"), stdin=subprocess.DEVNULL)
+                with self.subTest(arguments):
+                    self.assertEqual(done.stderr.count(line), 1, done.stderr)
+        with self.subTest("a program that the program starts has settings of its own"):
+            self.run_command("run", "-c", child, PYTHONOBMALLOC="check=9", errors=f"{line}\n{line}")
+
+    def test_what_says_that_they_were_reported_is_gone(self):
+        code = "import os; print([name for name in os.environ if name.startswith('OBMALLOC')])"
+        self.assertEqual(self.run_command("run", "-c", code), "[]")
+
 
 if __name__ == "__main__":
     unittest.main()
