@@ -156,31 +156,65 @@ def _places(names, wanted):
 ELF_ERRORS = (OSError, OutsideError, struct.error, ValueError, IndexError)
 
 
-def mapped_files(pid):
-    """(address of the first byte, path in the process, path to open) of each mapped
-    file, the program first."""
-    found = {}
+_DELETED = ' (deleted)'
+
+
+def _mappings(pid):
+    """(start, end, whether it may be written, offset in the file, path) of what is mapped of files."""
     for line in _kernel.read_file(pid, 'maps').splitlines():
         fields = line.split(None, 5)
-        if len(fields) == 6 and fields[5].startswith('/') and int(fields[2], 16) == 0:
-            found.setdefault(fields[5], int(fields[0].split('-')[0], 16))
+        if len(fields) == 6 and fields[5].startswith('/'):
+            start, end = (int(address, 16) for address in fields[0].split('-'))
+            yield start, end, 'w' in fields[1], int(fields[2], 16), fields[5]
+
+
+def mapped_files(pid):
+    """(address of the first byte, path in the process, path to open) of each mapped
+    file, the program first.  Path to open: None of a file that was replaced or removed
+    since; its path is the one that it had."""
+    found = {}
+    for start, _, _, offset, path in _mappings(pid):
+        if offset == 0:
+            found.setdefault(path, start)
     program = os.readlink(f'/proc/{pid}/exe')
     files = [(found.pop(program), program, f'/proc/{pid}/exe')] if program in found else []
-    return files + [(address, path, f'/proc/{pid}/root{path}') for path, address in found.items()]
+    for path, address in found.items():
+        to_open = f'/proc/{pid}/root{path}'
+        if path.endswith(_DELETED) and not os.path.exists(to_open):
+            path, to_open = path[:-len(_DELETED)], None
+        files.append((address, path, to_open))
+    return files
+
+
+def _layout_in_file(start, to_open):
+    """The address of the layout of a file whose first byte is at start; None: there is none."""
+    try:
+        with open(to_open, 'rb') as file:
+            elf = Elf(file)
+            address = elf.section(SECTION)
+            return None if address is None else start - elf.first_address() + address
+    except ELF_ERRORS:
+        return None         # data files are mapped too
+
+
+def _layout_in_memory(pid, path):
+    """The address of the layout in a file that is gone, by its magic text; None: there is none."""
+    memory = memory_of(pid)
+    for start, end, is_writable, _, name in _mappings(pid):
+        if is_writable and name == path + _DELETED and end - start <= _MOST_BYTES:
+            place = memory(start, end - start).find(MAGIC)
+            if place >= 0:
+                return start + place
+    return None
 
 
 def find_layouts(pid):
     """(path, address) of each layout in the process: as a rule there is one."""
     found = []
     for start, path, to_open in mapped_files(pid):
-        try:
-            with open(to_open, 'rb') as file:
-                elf = Elf(file)
-                address = elf.section(SECTION)
-                if address is not None:
-                    found.append((path, start - elf.first_address() + address))
-        except ELF_ERRORS:
-            continue            # data files are mapped too
+        address = _layout_in_memory(pid, path) if to_open is None else _layout_in_file(start, to_open)
+        if address is not None:
+            found.append((path, address))
     return found
 
 

@@ -4,6 +4,7 @@ serves everything else, and the processors that it may use.
 pid is a number, or 'self'.  Nothing here needs an interpreter with obmalloc.
 """
 
+import contextlib
 import os
 import struct
 
@@ -116,10 +117,17 @@ def python(pid, objects):
     named = [numbers for numbers in map(_numbers_of_name, [path, *names]) if numbers is not None]
     version = named[0][:2] if named else None
     if 'Py_Version' in addresses:       # from 3.11 on
-        number, = struct.unpack('L', _outside.memory_of(pid)(addresses['Py_Version'],
-                                                             struct.calcsize('L')))
-        version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
+        number = _long(_outside.memory_of(pid), addresses['Py_Version'])
+        if number >> 24 == 3:           # else its file is another one since
+            version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
     return path, version, bool(named and named[0][2])
+
+
+def _long(memory, address):
+    """The unsigned long at an address; 0: there is none."""
+    with contextlib.suppress(_outside.Torn):
+        return struct.unpack('L', memory(address, struct.calcsize('L')))[0]
+    return 0
 
 
 def _numbers_of_name(path):
