@@ -333,11 +333,20 @@ class Reader:
             pages += pack(3, size_class, count, False)
         return bytes(pages)
 
-    def _free_blocks(self, number, heap):
+    def _read_arena(self, number, heap, objects):
+        """(descriptors, bitmaps of free blocks) of an arena, as they lie in memory."""
+        at = self._at
+        base = number * at['sizeof_arena']
+        count = self._field(objects, 'arena_page_count', '=H', base)
+        if not 0 < count <= at['max_arena_pages']:
+            raise Torn
+        bitmaps = at['runs_per_arena'] * self._field(heap, 'run_words', '=H') * 8
+        return (self._read_some(self._field(objects, 'arena_pools', base=base), count * at['sizeof_pool']),
+                self._read_some(self._field(heap, 'blocks') + number * bitmaps, bitmaps))
+
+    def _free_blocks(self, number, heap, data):
         """The bitmap of each run of an arena, of the free blocks of a medium class, as a number."""
         runs, words = self._at['runs_per_arena'], self._field(heap, 'run_words', '=H')
-        data = self._read_some(self._field(heap, 'blocks') + number * runs * words * 8,
-                               runs * words * 8)
         bits = struct.unpack(f'={runs * words}Q', data)
         free = [sum(word << 64 * place for place, word in enumerate(bits[run * words:][:words]))
                 for run in range(runs)]
@@ -356,15 +365,11 @@ class Reader:
                        for name in ('kept_run', 'kept_number')) for start in starts]
         return [(run, block & ~at['KEPT_IDLE']) for run, block in found if run]
 
-    def _arena(self, number, heap, objects, run_pages, table):
-        """An arena as _obmalloc.heap_map() tells it."""
+    def _arena(self, number, heap, objects, run_pages, table, data, bitmaps):
+        """An arena as _obmalloc.heap_map() tells it.  data, bitmaps: of _read_arena()."""
         at = self._at
         base = number * at['sizeof_arena']
-        count = self._field(objects, 'arena_page_count', '=H', base)
-        if not 0 < count <= at['max_arena_pages']:
-            raise Torn
         size = at['sizeof_pool']
-        data = self._read_some(self._field(objects, 'arena_pools', base=base), count * size)
         low = 0 if sys.byteorder == 'little' else 4
         states = [byte >> low & 15 for byte in data[at['pool_state']::size]]
         classes = data[at['pool_size_class']::size]
@@ -375,7 +380,7 @@ class Reader:
                                 base + at['arena_runs'] + run * at['sizeof_run'])
                     for run in range(at['runs_per_arena'])]
         runs = list(zip(run_words('run_dirty'), run_words('run_purged'),
-                        self._free_blocks(number, heap)))
+                        self._free_blocks(number, heap, bitmaps)))
         pages = self._describe(states, classes, countdowns, runs, run_pages, table,
                                self._field(heap, 'page_size'))
         return (number, self._field(objects, 'arena_first_page', base=base),
@@ -393,18 +398,21 @@ class Reader:
         for _ in range(_ATTEMPTS):
             try:
                 heap, objects = self._head()
-                run_pages = self._field(heap, 'run_pages', '=H')
-                table = self._classes(heap)
-                arenas, total = [], 0
+                parts, total = [], 0
                 for number in self._mapped_arenas(heap, objects):
-                    arenas.append(self._arena(number, heap, objects, run_pages, table))
-                    total += len(arenas[-1][-1])
+                    parts.append((number, self._read_arena(number, heap, objects)))
+                    total += sum(map(len, parts[-1][1]))
                     if total > _MOST_BYTES:
                         raise ValueError(total)
                 again, _ = self._head()
-                if all(self._field(heap, name) == self._field(again, name)
+                if any(self._field(heap, name) != self._field(again, name)
                        for name in ('arenas', 'blocks', 'arenas_mapped', 'arenas_released')):
-                    return heap, objects, arenas
+                    continue
+                # To describe a large heap takes seconds, in which an arena comes or goes: so
+                # all of it was read before.
+                run_pages, table = self._field(heap, 'run_pages', '=H'), self._classes(heap)
+                return heap, objects, [self._arena(number, heap, objects, run_pages, table, *read)
+                                       for number, read in parts]
             except Torn:
                 pass
         raise OutsideError(f'the heap of {self._name} changes faster than it can be read: '
@@ -582,6 +590,8 @@ def looking_at(pid):
         if os.path.exists(f'/proc/{pid}/stat'):
             raise OutsideError(f'process {pid} is no Python with obmalloc') from None
         raise OutsideError(f'no process {pid}') from None
+    except ProcessLookupError:      # of a file of /proc that was opened in time
+        raise OutsideError(f'process {pid} is gone') from None
     except _kernel.KernelError as error:
         raise OutsideError(str(error)) from None
     except Torn:

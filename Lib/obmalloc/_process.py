@@ -58,7 +58,10 @@ def _objects(pid):
     in the order in which the loader looks for symbols: the program, what is preloaded,
     the libraries, and what was loaded later."""
     memory = _outside.memory_of(pid)
-    address, path, to_open = _outside.mapped_files(pid)[0]
+    files = _outside.mapped_files(pid)
+    if not files:
+        return []                                   # it is about to end, or to become another program
+    address, path, to_open = files[0]
     with open(to_open, 'rb') as file:
         elf = _outside.Elf(file)
         item, word = _loader_list(memory, elf, address), struct.Struct(elf.word)

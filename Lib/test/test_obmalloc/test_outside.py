@@ -14,7 +14,7 @@ from unittest import mock
 from test.support import LONG_TIMEOUT
 
 import obmalloc
-from obmalloc import _heap_map, _outside
+from obmalloc import _doctor, _heap_map, _outside
 
 from .building import ExtensionTest
 from .compat import sleeping_retry, temp_dir
@@ -295,6 +295,25 @@ class DamageTests(unittest.TestCase):
         kept = [bytes(400) for _ in range(100_000)]
         self.lie(from_the_layout_on=True)
         del kept
+
+    def test_arenas_that_come_and_go_while_it_is_described(self):
+        # Which takes seconds for a large heap.
+        describe = _outside.Reader._describe
+
+        def slowly(*arguments):
+            before = obmalloc.stats()['arenas_mapped']
+            kept = []
+            while obmalloc.stats()['arenas_mapped'] == before:
+                kept += [bytes(400) for _ in range(1000)]
+            return describe(*arguments)
+        with mock.patch.object(_outside.Reader, '_describe', slowly), mock.patch.object(_outside, '_ATTEMPTS', 2):
+            stats, heap_map = _outside.Reader(self.read, self.layout, 'this process').read()
+        self.assertEqual(stats['arenas'], len(heap_map.arenas))
+
+    def test_a_process_that_ends_while_it_is_looked_at(self):
+        gone = mock.patch('os.sched_getaffinity', side_effect=ProcessLookupError(3, 'No such process'))
+        with gone, self.assertRaisesRegex(_outside.OutsideError, '^process self is gone$'):
+            _doctor.Diagnosis()
 
     def test_pointer_that_no_process_can_have(self):
         for address in (1 << 63, (1 << 64) - 1, 1 << 64):
