@@ -7,8 +7,7 @@
     obmalloc report --pid PID --seconds N
 
 PROGRAM is what Python runs (a script, a folder, an archive), -m MODULE, -c CODE, or - for the
-standard input.  __main__.py has
-the others.
+standard input.  __main__.py has the others.
 """
 
 import argparse
