@@ -19,6 +19,7 @@ QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in for
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 ENABLED = "OBMALLOC_ENABLED"        # "0": start as if `obmalloc enable` had not been said
 AT_START = "_obmalloc_at_start"     # of the module sys: the file of `obmalloc enable` was read
+OLDEST = 3, 9                       # of the versions of Python that the library serves
 _AT_SECURE = 23                     # of <elf.h>
 
 _MODULE = "obmalloc._obmalloc"
@@ -149,6 +150,8 @@ def _why_no_library():
     does not keep it out: any interpreter for Linux takes a .so."""
     if "t" in getattr(sys, "abiflags", ""):
         return Refused("a free-threaded Python needs its own allocator, and keeps it")
+    if sys.version_info < OLDEST:       # which may share a folder of packages with a newer one
+        return Refused("Python %d.%d is not supported" % sys.version_info[:2], "take CPython %d.%d or newer" % OLDEST)
     if sys.implementation.name != "cpython":
         return Refused(f"obmalloc is an allocator of CPython, not of {sys.implementation.name}")
     return None
@@ -178,7 +181,10 @@ def _module_that_runs():
         except OSError:
             return None
     argv = getattr(sys, "argv", None) or [""]       # an embedding program may have none
-    return command[-len(argv)].removeprefix("-m") if argv[0] == "-m" and len(argv) < len(command) else None
+    if argv[0] != "-m" or len(argv) >= len(command):
+        return None
+    name = command[-len(argv)]
+    return name[2:] if name.startswith("-m") else name      # older versions than OLDEST get here, too
 
 
 def _is_command():

@@ -6,6 +6,7 @@ REPORTED: str
 QUIET: str
 CHILDREN: str
 ENABLED: str
+OLDEST: tuple[int, int]
 RUN_USAGE: str
 refused_at_start: str | None
 refusal: Refused | None

@@ -121,7 +121,9 @@ class WaysIn(Programs):
 
     def test_interpreters_whose_objects_are_others_do_not_load_the_library(self):
         for change, line in (("sys.abiflags += 't'", "a free-threaded Python needs its own allocator, and keeps it"),
-                             ("sys.implementation.name = 'pypy'", "obmalloc is an allocator of CPython, not of pypy")):
+                             ("sys.implementation.name = 'pypy'", "obmalloc is an allocator of CPython, not of pypy"),
+                             ("sys.version_info = (3, 8, 18, 'final', 0)",
+                              "Python 3.8 is not supported: take CPython 3.9 or newer")):
             code = (f"import sys\n{change}\ntry:\n    import obmalloc\nexcept ImportError as error:\n    print(error)\n"
                     "with open('/proc/self/maps') as file:\n    print('_obmalloc.so' in file.read())")
             self.assertEqual(self.run_python("-c", code), f"{line}\nFalse")
