@@ -159,13 +159,19 @@ ELF_ERRORS = (OSError, OutsideError, struct.error, ValueError, IndexError)
 _DELETED = ' (deleted)'
 
 
+def _in_root(root, path):
+    """A path as a process with that root has it: after chroot() the kernel shows the whole one."""
+    return path[len(root):] if root != '/' and path.startswith(root + '/') else path
+
+
 def _mappings(pid):
     """(start, end, whether it may be written, offset in the file, path) of what is mapped of files."""
+    root = os.readlink(f'/proc/{pid}/root')
     for line in _kernel.read_file(pid, 'maps').splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and fields[5].startswith('/'):
             start, end = (int(address, 16) for address in fields[0].split('-'))
-            yield start, end, 'w' in fields[1], int(fields[2], 16), fields[5]
+            yield start, end, 'w' in fields[1], int(fields[2], 16), _in_root(root, fields[5])
 
 
 def mapped_files(pid):
@@ -176,7 +182,7 @@ def mapped_files(pid):
     for start, _, _, offset, path in _mappings(pid):
         if offset == 0:
             found.setdefault(path, start)
-    program = os.readlink(f'/proc/{pid}/exe')
+    program = _in_root(os.readlink(f'/proc/{pid}/root'), os.readlink(f'/proc/{pid}/exe'))
     files = [(found.pop(program), program, f'/proc/{pid}/exe')] if program in found else []
     for path, address in found.items():
         to_open = f'/proc/{pid}/root{path}'

@@ -14,7 +14,7 @@ from unittest import mock
 from test.support import LONG_TIMEOUT
 
 import obmalloc
-from obmalloc import _doctor, _heap_map, _outside
+from obmalloc import _doctor, _heap_map, _kernel, _outside
 
 from .building import ExtensionTest
 from .compat import sleeping_retry, temp_dir
@@ -309,6 +309,19 @@ class DamageTests(unittest.TestCase):
         with mock.patch.object(_outside.Reader, '_describe', slowly), mock.patch.object(_outside, '_ATTEMPTS', 2):
             stats, heap_map = _outside.Reader(self.read, self.layout, 'this process').read()
         self.assertEqual(stats['arenas'], len(heap_map.arenas))
+
+    def test_files_of_a_process_in_a_chroot(self):
+        maps = """\
+            1000-2000 r--p 00000000 fe:00 1 /new root/bin/python
+            2000-3000 r-xp 00001000 fe:00 1 /new root/bin/python
+            3000-4000 r--p 00000000 fe:00 2 /new root/lib/x.so
+            5000-6000 r--p 00000000 fe:00 3 /before"""
+        links = {'/proc/7/root': '/new root', '/proc/7/exe': '/new root/bin/python'}
+        with mock.patch.object(_kernel, 'read_file', return_value=textwrap.dedent(maps)), \
+                mock.patch('os.readlink', links.__getitem__):
+            self.assertEqual(_outside.mapped_files(7), [
+                (0x1000, '/bin/python', '/proc/7/exe'), (0x3000, '/lib/x.so', '/proc/7/root/lib/x.so'),
+                (0x5000, '/before', '/proc/7/root/before')])
 
     def test_a_process_that_ends_while_it_is_looked_at(self):
         gone = mock.patch('os.sched_getaffinity', side_effect=ProcessLookupError(3, 'No such process'))
