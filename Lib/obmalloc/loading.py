@@ -170,16 +170,22 @@ def _why_not_imported(error):
     return Refused(why, _INSTALL_ANEW)
 
 
-def _module_that_runs():
-    """The NAME of `python -m NAME`; None: this process was started in another way.  While a
-    package is imported for it, sys.argv begins with -m and has no name."""
+def _command_line():
+    """The words that this process was started with; []: that is not known."""
     command = getattr(sys, "orig_argv", None)       # from 3.10 on
     if command is None:
         try:
             with open("/proc/self/cmdline", errors="surrogateescape") as file:
                 command = file.read().split("\0")[:-1]
         except OSError:
-            return None
+            command = []
+    return command
+
+
+def _module_that_runs():
+    """The NAME of `python -m NAME`; None: this process was started in another way.  While a
+    package is imported for it, sys.argv begins with -m and has no name."""
+    command = _command_line()
     argv = getattr(sys, "argv", None) or [""]       # an embedding program may have none
     if argv[0] != "-m" or len(argv) >= len(command):
         return None
@@ -307,12 +313,19 @@ def _environment(children):
     return environment
 
 
-def _interpreter_options():
+def interpreter_options():
     """The options that this interpreter was started with, such as -X dev."""
-    command = getattr(sys, "orig_argv", None)       # from 3.10 on
-    if command is not None and (command[1:2] in ([], ["-m"]) or command[1][0] != "-"):
-        return []       # there are none, as a rule
-    import subprocess
+    command = _command_line()
+    options = command[1:len(command) - len(sys.argv) + 1]       # and what they are followed by
+    if options[-1:] == sys.argv[:1]:                            # a script
+        return options[:-1]
+    name = options.pop() if options else ""
+    if name != "obmalloc":                                      # -mobmalloc
+        options.append(name[:-len("obmalloc")])
+    if name.endswith("obmalloc") and options and options[-1][:1] == "-" and options[-1][-1:] == "m":
+        flags = options.pop()[:-1]                              # those before m in one word, such as -Im
+        return options + [flags] * (flags != "-")
+    import subprocess                                           # it was started in another way
     return subprocess._args_from_interpreter_flags()
 
 
@@ -348,7 +361,7 @@ def restart_preloaded(arguments):
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    _execute([sys.executable, *_interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
+    _execute([sys.executable, *interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
               *arguments], {**_environment(children=True), RESTARTED: "1"})
 
 
@@ -418,7 +431,7 @@ def run(arguments):
     if not sys.executable:
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
-    command, program = [sys.executable, *_interpreter_options()], arguments[0]
+    command, program = [sys.executable, *interpreter_options()], arguments[0]
     if program[0] != "-":
         arguments = [find_program(program), *arguments[1:]]
         if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):

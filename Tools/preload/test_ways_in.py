@@ -13,6 +13,12 @@ from helpers import LIBRARY, PACKAGE, Programs, for_each_interpreter
 @for_each_interpreter
 class WaysIn(Programs):
 
+    def folder(self):
+        """A new folder, for one test."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
     def run_command(self, *arguments, **options):
         return self.run_python("-m", "obmalloc", *arguments, **options)
 
@@ -43,6 +49,24 @@ class WaysIn(Programs):
         printed = self.run_python("-O", "-W", "ignore", "-m", "obmalloc", "run", "-c",
                                   "import sys; print(sys.flags.optimize, sys.warnoptions)")
         self.assertEqual(printed, "1 ['ignore']")
+        code = ("import _imp, sys; print(sys._xoptions, sys.warnoptions, sys.pycache_prefix, sys.dont_write_bytecode, "
+                "sys.flags.optimize, sys.flags.quiet, sys.flags.no_user_site, _imp.check_hash_based_pycs)")
+        program = os.path.join(self.folder(), "obmalloc")       # as pip makes it
+        with open(program, "w") as file:
+            file.write("import sys\nfrom obmalloc.__main__ import main\nsys.exit(main())\n")
+        page = os.path.join(self.folder(), "page.html")
+        report = ["report", "--output", page]
+        for options, start, words in (
+                ([], ["-mobmalloc"], ["run"]), ([], [program], ["run"]),
+                (["-X", "pycache_prefix=/nowhere", "-Xmine=-m", "-X", "utf8"], ["-m", "obmalloc"], ["run"]),
+                (["-X", "pycache_prefix=/nowhere", "-Xmine=obmalloc"], [program], report),
+                (["-W", "ignore", "-Wd"], ["-qsm", "obmalloc"], ["run"]),
+                (["--check-hash-based-pycs", "never"], ["-OOmobmalloc"], report)):
+            grouped = start[0].partition("m")[0] if start[0].startswith("-") else "-"
+            expected = self.run_python(*options, *[grouped] * (grouped != "-"), "-c", code)
+            with self.subTest(options=options, start=start, words=words):
+                printed = self.run_python(*options, *start, *words, "-c", code, errors=None)
+                self.assertEqual(printed, expected)
 
     def test_run_keeps_what_is_preloaded_already(self):
         code = "import os; print(os.environ['LD_PRELOAD'])"
