@@ -420,6 +420,9 @@ def run(arguments):
     while arguments and arguments[0][:1] == "-" and arguments[0] != "-" and arguments[0][:2] not in ("-m", "-c"):
         if arguments[0] in ("-h", "--help"):
             return _answer(RUN_USAGE)
+        if arguments[0] == "--":
+            arguments = arguments[1:]
+            break
         if arguments[0] != "--no-children":
             return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
         children = False

@@ -41,6 +41,7 @@ class WaysIn(Programs):
                 file.write(self.code("import sys; print(serves(), sys.argv[1:], sys.path[0], __name__); sys.exit(7)"))
             printed = self.run_command("run", script, "-m", "--no-children", "x y", status=7)
             self.assertEqual(printed, f"True ['-m', '--no-children', 'x y'] {folder} __main__")
+            self.assertEqual(self.run_command("run", "--", script, "--", status=7), f"True ['--'] {folder} __main__")
 
     def test_run_module(self):
         self.assertEqual(self.run_command("run", "-m", "json.tool", "--help").split()[0], "usage:")
@@ -161,7 +162,7 @@ class WaysIn(Programs):
                 "without: install the rest of it (on Debian: apt-get install python3)"))
 
     def test_mistakes_are_one_line(self):
-        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["path", "more"], ["enable", "more"],
+        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["path", "more"], ["enable", "more"],
                           ["disable", "more"], ["--version", "more"]):
             done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                   capture_output=True, text=True)
