@@ -101,7 +101,8 @@ class Diagnosis:
             return ('a free-threaded Python needs its own allocator, and keeps it',
                     'take a Python with the GIL')
         if self.refusal is not None:
-            return self.refusal.why, self.refusal.remedy or f'take CPython {_dotted(loading.OLDEST)} or newer, with the GIL'
+            return self.refusal.why, self.refusal.remedy or (
+                f'take CPython {_dotted(loading.OLDEST)} or newer, with the GIL')
         is_patched = not all(map(loading.is_library, files))
         if not is_patched and self.python_version is not None and self.python_version[:2] < loading.OLDEST:
             return (f'Python {_dotted(self.python_version)} is not supported',

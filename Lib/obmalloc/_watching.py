@@ -71,7 +71,8 @@ def run_child(arguments, interval, wanted):
     it ends.
 
     Returns (its exit status, as a shell has it; the Samples)."""
-    child = subprocess.Popen([sys.executable, *loading.interpreter_options(), *arguments], env={**os.environ, **loading.reported()})
+    child = subprocess.Popen([sys.executable, *loading.interpreter_options(), *arguments],
+                             env={**os.environ, **loading.reported()})
     # Ctrl-C reaches the child by itself; a request to end is passed on.
     old = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate())}
