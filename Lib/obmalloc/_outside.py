@@ -165,13 +165,13 @@ def _in_root(root, path):
 
 
 def _mappings(pid):
-    """(start, end, whether it may be written, offset in the file, path) of what is mapped of files."""
+    """(start, end, permissions such as 'rw-p', offset in the file, path) of what is mapped of files."""
     root = os.readlink(f'/proc/{pid}/root')
     for line in _kernel.read_file(pid, 'maps').splitlines():
         fields = line.split(None, 5)
         if len(fields) == 6 and fields[5].startswith('/'):
             start, end = (int(address, 16) for address in fields[0].split('-'))
-            yield start, end, 'w' in fields[1], int(fields[2], 16), _in_root(root, fields[5])
+            yield start, end, fields[1], int(fields[2], 16), _in_root(root, fields[5])
 
 
 def mapped_files(pid):
@@ -204,13 +204,17 @@ def _layout_in_file(start, to_open):
 
 
 def _layout_in_memory(pid, path):
-    """The address of the layout in a file that is gone, by its magic text; None: there is none."""
+    """The address of the layout in a file that is gone, by its magic text; None: there is none.
+    Only a library is looked at: shared memory, which may be large, has names of this kind, too."""
+    parts = [mapping[:3] for mapping in _mappings(pid) if mapping[4] == path + _DELETED]
+    is_library = any('x' in permissions for _, _, permissions in parts)
     memory = memory_of(pid)
-    for start, end, is_writable, _, name in _mappings(pid):
-        if is_writable and name == path + _DELETED and end - start <= _MOST_BYTES:
-            place = memory(start, end - start).find(MAGIC)
-            if place >= 0:
-                return start + place
+    for start, end, permissions in parts:
+        if is_library and permissions == 'rw-p' and end - start <= _MOST_BYTES:
+            with contextlib.suppress(Torn):
+                place = memory(start, end - start).find(MAGIC)
+                if place >= 0:
+                    return start + place
     return None
 
 

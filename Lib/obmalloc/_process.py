@@ -12,6 +12,7 @@ from obmalloc import _kernel, _outside
 
 _DT_DEBUG = 21              # of <elf.h>: where the loader's list of objects begins
 _MOST_OBJECTS = 10_000
+_ATTEMPTS = 20
 
 # Symbols by which a malloc is known, and what it is called.
 _MALLOCS = {'mallctl': 'jemalloc', 'mi_malloc': 'mimalloc', 'tc_malloc': 'tcmalloc',
@@ -81,7 +82,14 @@ class Objects:
     """What the loader has put into a process."""
 
     def __init__(self, pid):
-        self._objects = [(path, to_open, _symbols(base, to_open)) for base, path, to_open in _objects(pid)]
+        for attempt in range(_ATTEMPTS):
+            try:
+                found = _objects(pid)
+                break
+            except _outside.Torn:       # it loads an object, or unloads one
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        self._objects = [(path, to_open, _symbols(base, to_open)) for base, path, to_open in found]
 
     def find(self, symbol):
         """(path, path to open, addresses of the symbols that matter here) of the first
@@ -183,8 +191,11 @@ def thread_arenas(pid):
     memory, arenas = _outside.memory_of(pid), 0
     for start, end in _anonymous(pid):
         for heap in range(-(-start // heap_max) * heap_max, end, heap_max):
-            arena, previous, size, touched = (
-                word.unpack(memory(heap + i * word.size, word.size))[0] for i in range(4))
+            try:
+                arena, previous, size, touched = (
+                    word.unpack(memory(heap + i * word.size, word.size))[0] for i in range(4))
+            except _outside.Torn:       # it was unmapped meanwhile
+                continue
             arenas += (0 < arena - heap <= 32 * word.size and previous == 0
                        and 0 < size <= touched <= heap_max and size % page == touched % page == 0)
     return arenas

@@ -1,6 +1,7 @@
 """Reading a heap from outside: it agrees with what the program says itself."""
 
 import json
+import mmap
 import os
 import random
 import re
@@ -14,7 +15,7 @@ from unittest import mock
 from test.support import LONG_TIMEOUT
 
 import obmalloc
-from obmalloc import _doctor, _heap_map, _kernel, _outside
+from obmalloc import _doctor, _heap_map, _kernel, _outside, _process
 
 from .building import ExtensionTest
 from .compat import sleeping_retry, temp_dir
@@ -322,6 +323,21 @@ class DamageTests(unittest.TestCase):
             self.assertEqual(_outside.mapped_files(7), [
                 (0x1000, '/bin/python', '/proc/7/exe'), (0x3000, '/lib/x.so', '/proc/7/root/lib/x.so'),
                 (0x5000, '/before', '/proc/7/root/before')])
+
+    def test_shared_memory_is_not_searched(self):
+        read = mock.Mock(side_effect=AssertionError)
+        with mmap.mmap(-1, 1 << 20), mock.patch.object(_outside, 'memory_of', return_value=read):
+            self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+
+    def test_memory_that_is_unmapped_while_it_is_looked_at(self):
+        read = mock.Mock(side_effect=_outside.Torn)
+        with mock.patch.object(_outside, 'memory_of', return_value=read), \
+                mock.patch.object(_process, '_anonymous', return_value=[(1 << 26, 1 << 28)]):
+            self.assertEqual(_process.thread_arenas(os.getpid()), 0)
+        self.assertGreaterEqual(read.call_count, 3)
+        objects = _process._objects(os.getpid())
+        with mock.patch.object(_process, '_objects', side_effect=[_outside.Torn, objects]):
+            self.assertIsNotNone(_process.Objects(os.getpid()).find('malloc'))
 
     def test_a_process_that_ends_while_it_is_looked_at(self):
         gone = mock.patch('os.sched_getaffinity', side_effect=ProcessLookupError(3, 'No such process'))
