@@ -212,6 +212,9 @@ def _import():
             return _import_library(), None
         except ImportError as error:
             refused = _why_not_imported(error)
+        except UnicodeEncodeError:          # from 3.13 on
+            refused = Refused(f"Python cannot import the library from {_OWN}, a path that is no text",
+                              "install the package elsewhere")
     return None, refused
 
 
@@ -461,12 +464,12 @@ def path(arguments):
         return _complain(f"path: {error}", 1)
     if found is None:
         return _complain("path: this interpreter was built with obmalloc: there is nothing to preload", 1)
-    return _answer(found)
+    return _answer(found, is_path=True)
 
 
-def _answer(text):
+def _answer(text, *, is_path=False):
     from obmalloc import _output
-    return _output.answer(text)
+    return _output.answer(text, is_path=is_path)
 
 
 def _complain(line, status):

@@ -25,6 +25,20 @@ class WaysIn(Programs):
     def test_path(self):
         self.assertEqual(self.run_command("path"), str(LIBRARY))
 
+    def test_path_that_is_no_text(self):
+        folder = os.path.join(os.fsencode(self.folder()), b"caf\xe9")
+        shutil.copytree(os.fsencode(PACKAGE / "obmalloc"), os.path.join(folder, b"obmalloc"))
+        for variables in {}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}:
+            environment = self.environment(PYTHONPATH=os.fsdecode(folder), **variables)
+            done = subprocess.run([self.python.path, "-m", "obmalloc", "path"], env=environment,
+                                  stdin=subprocess.DEVNULL, capture_output=True)
+            if done.returncode == 0:
+                self.assertEqual(done.stdout, os.path.join(folder, b"obmalloc", b"_obmalloc.so\n"))
+            else:
+                self.assertGreaterEqual(self.python.version, (3, 13))
+                self.assertRegex(done.stderr, rb"^obmalloc: Python cannot import the library from \S+, a path that is "
+                                              rb"no text: install the package elsewhere\n$")
+
     def test_preloaded(self):
         self.assertEqual(self.run_preloaded("print(serves())"), "True")
 
