@@ -207,10 +207,11 @@ def _layout_in_memory(pid, path):
     """The address of the layout in a file that is gone, by its magic text; None: there is none.
     Only a library is looked at: shared memory, which may be large, has names of this kind, too."""
     parts = [mapping[:3] for mapping in _mappings(pid) if mapping[4] == path + _DELETED]
-    is_library = any('x' in permissions for _, _, permissions in parts)
+    if not any('x' in permissions for _, _, permissions in parts):
+        return None
     memory = memory_of(pid)
     for start, end, permissions in parts:
-        if is_library and permissions == 'rw-p' and end - start <= _MOST_BYTES:
+        if permissions == 'rw-p' and end - start <= _MOST_BYTES:
             with contextlib.suppress(Torn):
                 place = memory(start, end - start).find(MAGIC)
                 if place >= 0:

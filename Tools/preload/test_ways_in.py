@@ -220,7 +220,7 @@ class WaysIn(Programs):
                          "auto 0")
 
     def test_invalid_settings_are_reported_once(self):
-        line = "PYTHONOBMALLOC: check cannot be '9': it is 0, 1, 2 or 3; this is ignored"
+        line = "PYTHONOBMALLOC: check cannot be '9': it can be 0, 1, 2 or 3; this is ignored"
         child = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''])"
         with tempfile.TemporaryDirectory() as folder:
             page = os.path.join(folder, "page.html")
