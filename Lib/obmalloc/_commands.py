@@ -6,8 +6,8 @@
     obmalloc report PROGRAM [ARGUMENT...]
     obmalloc report --pid PID --seconds N
 
-PROGRAM is a script, -m MODULE, -c CODE, or - for the standard input.  __main__.py has
-the others.
+PROGRAM is what Python runs (a script, a folder, an archive), -m MODULE, -c CODE, or - for the
+standard input.  __main__.py has the others.
 """
 
 import argparse

@@ -8,7 +8,6 @@ import obmalloc
 from obmalloc import _enabling, _kernel, _output, _outside, _process, loading
 
 VERSION = 1                 # of what as_dict() returns
-_OLDEST = (3, 9)            # that the library serves
 _VARIABLES = ('PYTHONOBMALLOC', 'PYTHONMALLOC', 'LD_PRELOAD', 'MALLOC_ARENA_MAX', 'GLIBC_TUNABLES')
 
 _PRELOAD = 'LD_PRELOAD=$(python -m obmalloc path)'
@@ -102,11 +101,12 @@ class Diagnosis:
             return ('a free-threaded Python needs its own allocator, and keeps it',
                     'take a Python with the GIL')
         if self.refusal is not None:
-            return self.refusal.why, self.refusal.remedy or f'take CPython {_dotted(_OLDEST)} or newer, with the GIL'
+            return self.refusal.why, self.refusal.remedy or (
+                f'take CPython {_dotted(loading.OLDEST)} or newer, with the GIL')
         is_patched = not all(map(loading.is_library, files))
-        if not is_patched and self.python_version is not None and self.python_version[:2] < _OLDEST:
+        if not is_patched and self.python_version is not None and self.python_version[:2] < loading.OLDEST:
             return (f'Python {_dotted(self.python_version)} is not supported',
-                    f'take {_dotted(_OLDEST)} or newer, or a patched interpreter')
+                    f'take {_dotted(loading.OLDEST)} or newer, or a patched interpreter')
         reads_environment = self.pid is not None or not sys.flags.ignore_environment
         variable = _pythonmalloc(self.environment) if reads_environment else None
         library = self._why_not_by_library(files) if not is_patched else None

@@ -76,11 +76,13 @@ def _record():
 
 
 def _replace(path, data):
-    """Write a file whole or not at all."""
+    """Write a file whole or not at all.  Who may read the package may read it, whatever the umask
+    of who says `enable`."""
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
         with open(temporary, 'wb') as file:
             file.write(data)
+        os.chmod(temporary, os.stat(__file__).st_mode & 0o666)
         os.replace(temporary, path)
     except OSError:
         if os.path.exists(temporary):

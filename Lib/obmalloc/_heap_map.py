@@ -72,6 +72,32 @@ def room_of(size, capacity, page_size, run_pages, page):
     return Room(last - first, last - begin, tail)
 
 
+class Shape:
+    """What is the same in all arenas of a heap.  Arenas refer to it, and not to their HeapMap:
+    so no cycle keeps a map until the collector comes.
+
+    page_size, run_size     bytes
+    classes                 as in HeapMap
+    """
+
+    def __init__(self, page_size, run_size, classes):
+        self.page_size = page_size
+        self.run_size = run_size
+        self.classes = [tuple(row) for row in classes]
+        self._rooms = {}
+
+    def room_of(self, size_class, page, page_count):
+        """The Room of a page that is lent to a size class.  page: its number in its arena,
+        which has page_count pages."""
+        per_run = self.run_size // self.page_size
+        in_run = page % per_run
+        run_pages = min(per_run, page_count - (page - in_run))  # the last run may lack some
+        key = size_class, run_pages, in_run
+        if key not in self._rooms:
+            self._rooms[key] = room_of(*self.classes[size_class], self.page_size, run_pages, in_run)
+        return self._rooms[key]
+
+
 class Arena:
     """One arena.
 
@@ -81,12 +107,12 @@ class Arena:
     page_count  whole pages in it
     """
 
-    def __init__(self, heap, number, address, purgeable, pages, resident=None):
+    def __init__(self, shape, number, address, purgeable, pages, resident=None):
         self.number = number
         self.address = address
         self.purgeable = bool(purgeable)
         self.page_count = len(pages) // PAGE.size
-        self._heap = heap
+        self._shape = shape
         self._pages = pages
         self._resident = resident   # one byte a page, 0 or 1
 
@@ -96,16 +122,16 @@ class Arena:
 
     def __iter__(self):
         """The pages, in the order of their addresses."""
-        heap, resident = self._heap, self._resident
+        shape, resident = self._shape, self._resident
         for number, (kind, size_class, live, continues) in enumerate(PAGE.iter_unpack(self._pages)):
-            block_size = 0 if size_class == NO_CLASS else heap.classes[size_class][0]
+            block_size = 0 if size_class == NO_CLASS else shape.classes[size_class][0]
             yield Page(KINDS[kind], block_size, live, self._room(number, size_class).touch,
                        None if resident is None else bool(resident[number]), bool(continues))
 
     def _room(self, number, size_class):
         if size_class == NO_CLASS:
             return Room(0, 0, 0)
-        return self._heap.room_of(size_class, number, self.page_count)
+        return self._shape.room_of(size_class, number, self.page_count)
 
     def rooms(self):
         """The Room of each page; of a free one without any."""
@@ -132,7 +158,7 @@ class Arena:
 
     def address_of(self, page):
         """The address of page number `page`."""
-        return self.address + page * self._heap.page_size
+        return self.address + page * self._shape.page_size
 
 
 def classes_of(stats):
@@ -157,23 +183,12 @@ class HeapMap:
         self.page_size = page_size
         self.run_size = run_size
         self.arena_size = arena_size
-        self.classes = [tuple(row) for row in classes]
-        self._rooms = {}
+        shape = Shape(page_size, run_size, classes)
+        self.classes = shape.classes
         self.arenas = []
         for number, address, purgeable, pages in arenas:
             backed = resident and resident(address, len(pages) // PAGE.size)
-            self.arenas.append(Arena(self, number, address, purgeable, pages, backed))
-
-    def room_of(self, size_class, page, page_count):
-        """The Room of a page that is lent to a size class.  page: its number in its arena,
-        which has page_count pages."""
-        per_run = self.run_size // self.page_size
-        in_run = page % per_run
-        run_pages = min(per_run, page_count - (page - in_run))  # the last run may lack some
-        key = size_class, run_pages, in_run
-        if key not in self._rooms:
-            self._rooms[key] = room_of(*self.classes[size_class], self.page_size, run_pages, in_run)
-        return self._rooms[key]
+            self.arenas.append(Arena(shape, number, address, purgeable, pages, backed))
 
     def __repr__(self):
         return f'<HeapMap: {len(self.arenas)} arenas of {self.arena_size:,} bytes>'

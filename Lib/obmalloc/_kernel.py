@@ -11,11 +11,11 @@ class KernelError(OSError):
 
 
 def read_file(pid, name):
-    """The text of a file of /proc/PID."""
+    """The text of a file of /proc/PID, which may name files: decoded as their names are."""
     path = f'/proc/{pid}/{name}'
     try:
-        with open(path) as file:
-            return file.read()
+        with open(path, 'rb') as file:
+            return os.fsdecode(file.read())
     except ProcessLookupError:
         raise KernelError(f'process {pid} is gone') from None
     except FileNotFoundError:

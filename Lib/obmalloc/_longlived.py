@@ -28,7 +28,7 @@ class longlived(_obmalloc.Entries):
         with obmalloc.longlived():
             settings = load_settings()
 
-        @obmalloc.longlived()
+        @obmalloc.longlived         # or with ()
         def load_table(file): ...
 
     Blocks of up to 32 KiB, the objects' and those of their tables, lie in runs of their own,
@@ -54,6 +54,10 @@ class longlived(_obmalloc.Entries):
     Entering raises RuntimeError where obmalloc does not serve the program (see active()), and
     MemoryError.
     """
+
+    def __new__(cls, function=None, /):
+        inside = super().__new__(cls)
+        return inside if function is None else inside(function)
 
     def __call__(self, function):
         if not callable(function) or isinstance(function, type):

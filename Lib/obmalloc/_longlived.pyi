@@ -1,10 +1,14 @@
 from collections.abc import Callable
 from types import TracebackType
-from typing import TypeVar
+from typing import TypeVar, overload
 
 _F = TypeVar('_F', bound=Callable[..., object])
 
 class longlived:
+    @overload
+    def __new__(cls) -> longlived: ...
+    @overload
+    def __new__(cls, function: _F, /) -> _F: ...
     def __enter__(self) -> longlived: ...
     def __exit__(
         self, kind: type[BaseException] | None, exception: BaseException | None, traceback: TracebackType | None, /

@@ -55,10 +55,23 @@ def show(lines):
         sys.stdout.flush()
 
 
-def answer(text):
-    """Show a text; the exit status of a command that does no more."""
+def _show_path(path):
+    """Print the path of a file as it is, for a shell, whatever the output encodes."""
+    check_output()
+    with printing():
+        sys.stdout.flush()
+        sys.stdout.buffer.write(os.fsencode(path) + b'\n')
+        sys.stdout.flush()
+
+
+def answer(text, *, is_path=False):
+    """Show a text; the exit status of a command that does no more.  is_path: it is the path
+    of a file."""
     try:
-        show(text.splitlines())
+        if is_path:
+            _show_path(text)
+        else:
+            show(text.splitlines())
     except CommandError as error:
         complain(error)
         return 1

@@ -156,31 +156,76 @@ def _places(names, wanted):
 ELF_ERRORS = (OSError, OutsideError, struct.error, ValueError, IndexError)
 
 
-def mapped_files(pid):
-    """(address of the first byte, path in the process, path to open) of each mapped
-    file, the program first."""
-    found = {}
+_DELETED = ' (deleted)'
+
+
+def _in_root(root, path):
+    """A path as a process with that root has it: after chroot() the kernel shows the whole one."""
+    return path[len(root):] if root != '/' and path.startswith(root + '/') else path
+
+
+def _mappings(pid):
+    """(start, end, permissions such as 'rw-p', offset in the file, path) of what is mapped of files."""
+    root = os.readlink(f'/proc/{pid}/root')
     for line in _kernel.read_file(pid, 'maps').splitlines():
         fields = line.split(None, 5)
-        if len(fields) == 6 and fields[5].startswith('/') and int(fields[2], 16) == 0:
-            found.setdefault(fields[5], int(fields[0].split('-')[0], 16))
-    program = os.readlink(f'/proc/{pid}/exe')
+        if len(fields) == 6 and fields[5].startswith('/'):
+            start, end = (int(address, 16) for address in fields[0].split('-'))
+            yield start, end, fields[1], int(fields[2], 16), _in_root(root, fields[5])
+
+
+def mapped_files(pid):
+    """(address of the first byte, path in the process, path to open) of each mapped
+    file, the program first.  Path to open: None of a file that was replaced or removed
+    since; its path is the one that it had."""
+    found = {}
+    for start, _, _, offset, path in _mappings(pid):
+        if offset == 0:
+            found.setdefault(path, start)
+    program = _in_root(os.readlink(f'/proc/{pid}/root'), os.readlink(f'/proc/{pid}/exe'))
     files = [(found.pop(program), program, f'/proc/{pid}/exe')] if program in found else []
-    return files + [(address, path, f'/proc/{pid}/root{path}') for path, address in found.items()]
+    for path, address in found.items():
+        to_open = f'/proc/{pid}/root{path}'
+        if path.endswith(_DELETED) and not os.path.exists(to_open):
+            path, to_open = path[:-len(_DELETED)], None
+        files.append((address, path, to_open))
+    return files
+
+
+def _layout_in_file(start, to_open):
+    """The address of the layout of a file whose first byte is at start; None: there is none."""
+    try:
+        with open(to_open, 'rb') as file:
+            elf = Elf(file)
+            address = elf.section(SECTION)
+            return None if address is None else start - elf.first_address() + address
+    except ELF_ERRORS:
+        return None         # data files are mapped too
+
+
+def _layout_in_memory(pid, path):
+    """The address of the layout in a file that is gone, by its magic text; None: there is none.
+    Only a library is looked at: shared memory, which may be large, has names of this kind, too."""
+    parts = [mapping[:3] for mapping in _mappings(pid) if mapping[4] == path + _DELETED]
+    if not any('x' in permissions for _, _, permissions in parts):
+        return None
+    memory = memory_of(pid)
+    for start, end, permissions in parts:
+        if permissions == 'rw-p' and end - start <= _MOST_BYTES:
+            with contextlib.suppress(Torn):
+                place = memory(start, end - start).find(MAGIC)
+                if place >= 0:
+                    return start + place
+    return None
 
 
 def find_layouts(pid):
     """(path, address) of each layout in the process: as a rule there is one."""
     found = []
     for start, path, to_open in mapped_files(pid):
-        try:
-            with open(to_open, 'rb') as file:
-                elf = Elf(file)
-                address = elf.section(SECTION)
-                if address is not None:
-                    found.append((path, start - elf.first_address() + address))
-        except ELF_ERRORS:
-            continue            # data files are mapped too
+        address = _layout_in_memory(pid, path) if to_open is None else _layout_in_file(start, to_open)
+        if address is not None:
+            found.append((path, address))
     return found
 
 
@@ -299,11 +344,20 @@ class Reader:
             pages += pack(3, size_class, count, False)
         return bytes(pages)
 
-    def _free_blocks(self, number, heap):
+    def _read_arena(self, number, heap, objects):
+        """(descriptors, bitmaps of free blocks) of an arena, as they lie in memory."""
+        at = self._at
+        base = number * at['sizeof_arena']
+        count = self._field(objects, 'arena_page_count', '=H', base)
+        if not 0 < count <= at['max_arena_pages']:
+            raise Torn
+        bitmaps = at['runs_per_arena'] * self._field(heap, 'run_words', '=H') * 8
+        return (self._read_some(self._field(objects, 'arena_pools', base=base), count * at['sizeof_pool']),
+                self._read_some(self._field(heap, 'blocks') + number * bitmaps, bitmaps))
+
+    def _free_blocks(self, number, heap, data):
         """The bitmap of each run of an arena, of the free blocks of a medium class, as a number."""
         runs, words = self._at['runs_per_arena'], self._field(heap, 'run_words', '=H')
-        data = self._read_some(self._field(heap, 'blocks') + number * runs * words * 8,
-                               runs * words * 8)
         bits = struct.unpack(f'={runs * words}Q', data)
         free = [sum(word << 64 * place for place, word in enumerate(bits[run * words:][:words]))
                 for run in range(runs)]
@@ -322,15 +376,11 @@ class Reader:
                        for name in ('kept_run', 'kept_number')) for start in starts]
         return [(run, block & ~at['KEPT_IDLE']) for run, block in found if run]
 
-    def _arena(self, number, heap, objects, run_pages, table):
-        """An arena as _obmalloc.heap_map() tells it."""
+    def _arena(self, number, heap, objects, run_pages, table, data, bitmaps):
+        """An arena as _obmalloc.heap_map() tells it.  data, bitmaps: of _read_arena()."""
         at = self._at
         base = number * at['sizeof_arena']
-        count = self._field(objects, 'arena_page_count', '=H', base)
-        if not 0 < count <= at['max_arena_pages']:
-            raise Torn
         size = at['sizeof_pool']
-        data = self._read_some(self._field(objects, 'arena_pools', base=base), count * size)
         low = 0 if sys.byteorder == 'little' else 4
         states = [byte >> low & 15 for byte in data[at['pool_state']::size]]
         classes = data[at['pool_size_class']::size]
@@ -341,7 +391,7 @@ class Reader:
                                 base + at['arena_runs'] + run * at['sizeof_run'])
                     for run in range(at['runs_per_arena'])]
         runs = list(zip(run_words('run_dirty'), run_words('run_purged'),
-                        self._free_blocks(number, heap)))
+                        self._free_blocks(number, heap, bitmaps)))
         pages = self._describe(states, classes, countdowns, runs, run_pages, table,
                                self._field(heap, 'page_size'))
         return (number, self._field(objects, 'arena_first_page', base=base),
@@ -359,18 +409,21 @@ class Reader:
         for _ in range(_ATTEMPTS):
             try:
                 heap, objects = self._head()
-                run_pages = self._field(heap, 'run_pages', '=H')
-                table = self._classes(heap)
-                arenas, total = [], 0
+                parts, total = [], 0
                 for number in self._mapped_arenas(heap, objects):
-                    arenas.append(self._arena(number, heap, objects, run_pages, table))
-                    total += len(arenas[-1][-1])
+                    parts.append((number, self._read_arena(number, heap, objects)))
+                    total += sum(map(len, parts[-1][1]))
                     if total > _MOST_BYTES:
                         raise ValueError(total)
                 again, _ = self._head()
-                if all(self._field(heap, name) == self._field(again, name)
+                if any(self._field(heap, name) != self._field(again, name)
                        for name in ('arenas', 'blocks', 'arenas_mapped', 'arenas_released')):
-                    return heap, objects, arenas
+                    continue
+                # To describe a large heap takes seconds, in which an arena comes or goes: so
+                # all of it was read before.
+                run_pages, table = self._field(heap, 'run_pages', '=H'), self._classes(heap)
+                return heap, objects, [self._arena(number, heap, objects, run_pages, table, *read)
+                                       for number, read in parts]
             except Torn:
                 pass
         raise OutsideError(f'the heap of {self._name} changes faster than it can be read: '
@@ -548,6 +601,8 @@ def looking_at(pid):
         if os.path.exists(f'/proc/{pid}/stat'):
             raise OutsideError(f'process {pid} is no Python with obmalloc') from None
         raise OutsideError(f'no process {pid}') from None
+    except ProcessLookupError:      # of a file of /proc that was opened in time
+        raise OutsideError(f'process {pid} is gone') from None
     except _kernel.KernelError as error:
         raise OutsideError(str(error)) from None
     except Torn:

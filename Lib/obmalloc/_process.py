@@ -4,6 +4,7 @@ serves everything else, and the processors that it may use.
 pid is a number, or 'self'.  Nothing here needs an interpreter with obmalloc.
 """
 
+import contextlib
 import os
 import struct
 
@@ -11,6 +12,7 @@ from obmalloc import _kernel, _outside
 
 _DT_DEBUG = 21              # of <elf.h>: where the loader's list of objects begins
 _MOST_OBJECTS = 10_000
+_ATTEMPTS = 20
 
 # Symbols by which a malloc is known, and what it is called.
 _MALLOCS = {'mallctl': 'jemalloc', 'mi_malloc': 'mimalloc', 'tc_malloc': 'tcmalloc',
@@ -57,7 +59,10 @@ def _objects(pid):
     in the order in which the loader looks for symbols: the program, what is preloaded,
     the libraries, and what was loaded later."""
     memory = _outside.memory_of(pid)
-    address, path, to_open = _outside.mapped_files(pid)[0]
+    files = _outside.mapped_files(pid)
+    if not files:
+        return []                                   # it is about to end, or to become another program
+    address, path, to_open = files[0]
     with open(to_open, 'rb') as file:
         elf = _outside.Elf(file)
         item, word = _loader_list(memory, elf, address), struct.Struct(elf.word)
@@ -77,7 +82,14 @@ class Objects:
     """What the loader has put into a process."""
 
     def __init__(self, pid):
-        self._objects = [(path, to_open, _symbols(base, to_open)) for base, path, to_open in _objects(pid)]
+        for attempt in range(_ATTEMPTS):
+            try:
+                found = _objects(pid)
+                break
+            except _outside.Torn:       # it loads an object, or unloads one
+                if attempt == _ATTEMPTS - 1:
+                    raise
+        self._objects = [(path, to_open, _symbols(base, to_open)) for base, path, to_open in found]
 
     def find(self, symbol):
         """(path, path to open, addresses of the symbols that matter here) of the first
@@ -116,10 +128,17 @@ def python(pid, objects):
     named = [numbers for numbers in map(_numbers_of_name, [path, *names]) if numbers is not None]
     version = named[0][:2] if named else None
     if 'Py_Version' in addresses:       # from 3.11 on
-        number, = struct.unpack('L', _outside.memory_of(pid)(addresses['Py_Version'],
-                                                             struct.calcsize('L')))
-        version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
+        number = _long(_outside.memory_of(pid), addresses['Py_Version'])
+        if number >> 24 == 3:           # else its file is another one since
+            version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
     return path, version, bool(named and named[0][2])
+
+
+def _long(memory, address):
+    """The unsigned long at an address; 0: there is none."""
+    with contextlib.suppress(_outside.Torn):
+        return struct.unpack('L', memory(address, struct.calcsize('L')))[0]
+    return 0
 
 
 def _numbers_of_name(path):
@@ -172,8 +191,11 @@ def thread_arenas(pid):
     memory, arenas = _outside.memory_of(pid), 0
     for start, end in _anonymous(pid):
         for heap in range(-(-start // heap_max) * heap_max, end, heap_max):
-            arena, previous, size, touched = (
-                word.unpack(memory(heap + i * word.size, word.size))[0] for i in range(4))
+            try:
+                arena, previous, size, touched = (
+                    word.unpack(memory(heap + i * word.size, word.size))[0] for i in range(4))
+            except _outside.Torn:       # it was unmapped meanwhile
+                continue
             arenas += (0 < arena - heap <= 32 * word.size and previous == 0
                        and 0 < size <= touched <= heap_max and size % page == touched % page == 0)
     return arenas

@@ -1,9 +1,12 @@
 """Run a program in this process, and look when it is about to end."""
 
 import atexit
+import builtins
+import importlib.machinery
 import importlib.util
 import io
 import os
+import pkgutil
 import sys
 import types
 
@@ -23,16 +26,42 @@ def _compile(source, name):
         raise RunError(_no_python(name, error)) from None
 
 
-def _code_of_script(path):
-    if path == '-':
-        if sys.stdin is None:
-            raise RunError('the standard input is closed: there is no program to read')
-        return _compile(sys.stdin.buffer.read(), '<stdin>')
+def _code_of_input():
+    if sys.stdin is None:
+        raise RunError('the standard input is closed: there is no program to read')
+    return _compile(sys.stdin.buffer.read(), '<stdin>')
+
+
+def _code_of_script(path, whole):
+    """(loader, code) of a file, a compiled one also."""
     try:
-        with io.open_code(os.path.abspath(path)) as file:
-            return _compile(file.read(), path)
+        with io.open_code(whole) as file:
+            source = file.read()
     except OSError as error:
         raise RunError(f'{path}: {error.strerror}') from None
+    if source[:len(importlib.util.MAGIC_NUMBER)] != importlib.util.MAGIC_NUMBER:
+        return importlib.machinery.SourceFileLoader('__main__', whole), _compile(source, whole)
+    loader = importlib.machinery.SourcelessFileLoader('__main__', whole)
+    try:
+        return loader, loader.get_code('__main__')
+    except (ImportError, EOFError, ValueError, TypeError) as error:
+        raise RunError(f'{path}: {error}') from None
+
+
+def _main_of(path, whole):
+    """(spec, code) of the __main__ in a folder or an archive (zipapp), as Python runs them;
+    None: path is none of them."""
+    finder = pkgutil.get_importer(whole)
+    if finder is None:
+        return None
+    try:
+        spec = finder.find_spec('__main__')
+        code = spec and spec.loader.get_code('__main__')
+    except SyntaxError as error:
+        raise RunError(_no_python(path, error)) from None
+    if not code:
+        raise RunError(f'{path}: there is no module __main__ in it')
+    return spec, code
 
 
 def _no_python(path, error):
@@ -41,6 +70,12 @@ def _no_python(path, error):
     line = getattr(error, 'lineno', None)
     return (f'{place}{f", line {line}" if line else ""}: {getattr(error, "msg", error)}: '
             f'Python {sys.version_info[0]}.{sys.version_info[1]} cannot compile it')
+
+
+def _packages_of(name):
+    """The packages that a module is in, by its name, and the __main__ of a package."""
+    parts = name.split('.')
+    return ['.'.join(parts[:count]) for count in range(1, len(parts))] + [name + '.__main__']
 
 
 def _module(name):
@@ -52,17 +87,23 @@ def _module(name):
         code = spec and spec.loader.get_code(spec.name)
     except SyntaxError as error:
         raise RunError(_no_python(name, error)) from None
-    except (ImportError, AttributeError, ValueError):
+    except (ImportError, AttributeError, ValueError) as error:
+        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
+        if isinstance(error, ImportError) and name[:1] != '.' and lacking not in (name, *_packages_of(name)):
+            raise RunError(f'{name} cannot be run, since its package cannot be imported: {error}') from None
         spec = code = None
     if not code:
         raise RunError(f'no module named {name} that can be run')
     return spec, code
 
 
-def _begin_path(first):
-    """The entry that Python puts in front of sys.path for a program, unless an option forbids it."""
+def _begin_path(first, always=False):
+    """The entry that Python puts in front of sys.path for a program, unless an option forbids it.
+    always: it does so with the option, too."""
     if not (sys.flags.isolated or getattr(sys.flags, 'safe_path', False)):      # from 3.11 on
         sys.path[0] = first     # where the command itself came from
+    elif always:
+        sys.path.insert(0, first)
 
 
 def _hide_our_frames(traceback):
@@ -77,16 +118,32 @@ def _hide_our_frames(traceback):
     sys.excepthook = hook
 
 
+def _prepare_file(main, path):
+    """The code of a script, a folder or an archive; main: the module that is to run it."""
+    whole = os.path.abspath(path)       # as Python names the file of __main__
+    found = _main_of(path, whole)
+    if found is None:
+        _begin_path(os.path.dirname(whole))
+        main.__loader__, code = _code_of_script(path, whole)
+        main.__file__, main.__cached__ = whole, None
+        return code
+    _begin_path(whole, always=True)
+    spec, code = found
+    main.__spec__, main.__package__, main.__loader__ = spec, spec.parent, spec.loader
+    main.__file__, main.__cached__ = spec.origin, spec.cached
+    return code
+
+
 def run(program, arguments, at_end, *, kind=SCRIPT):
     """Run a program as `python program arguments` would, as __main__.
 
-    kind: SCRIPT (a file, or '-' for the standard input), MODULE or CODE, as python -m and
+    kind: SCRIPT (a file, a folder or an archive, or '-' for the standard input), MODULE or CODE, as python -m and
     python -c have them.  at_end is called when the program has ended and its threads too,
     while all that it left is still there; not if the process is killed or ends with
     os._exit().  Raises RunError, and whatever the program raises.
     """
     main = types.ModuleType('__main__')
-    main.__dict__['__builtins__'] = __builtins__
+    main.__dict__['__builtins__'] = builtins
     first = program
     if kind == MODULE:
         _begin_path(os.getcwd())
@@ -97,12 +154,11 @@ def run(program, arguments, at_end, *, kind=SCRIPT):
     elif kind == CODE:
         _begin_path('')
         code, first = _compile(program, '<string>'), '-c'
+    elif program == '-':
+        _begin_path('')
+        code = _code_of_input()
     else:
-        _begin_path('' if program == '-' else os.path.dirname(os.path.abspath(program)))
-        code = _code_of_script(program)
-        if program != '-':
-            main.__file__ = program
-            main.__cached__ = None
+        code = _prepare_file(main, program)
     sys.argv[:] = [first, *arguments]
     # The first to be registered is the last to be called.
     atexit.register(at_end)

@@ -1,12 +1,13 @@
 """Programs seen from outside while they run: samples for the report, a live view."""
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
 
-from obmalloc import _kernel, _outside, _text
+from obmalloc import _kernel, _outside, _text, loading
 
 _MOST_SAMPLES = 2000
 
@@ -70,8 +71,8 @@ def run_child(arguments, interval, wanted):
     it ends.
 
     Returns (its exit status, as a shell has it; the Samples)."""
-    child = subprocess.Popen([sys.executable, *subprocess._args_from_interpreter_flags(),
-                              *arguments])
+    child = subprocess.Popen([sys.executable, *loading.interpreter_options(), *arguments],
+                             env={**os.environ, **loading.reported()})
     # Ctrl-C reaches the child by itself; a request to end is passed on.
     old = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN),
            signal.SIGTERM: signal.signal(signal.SIGTERM, lambda *_: child.terminate())}

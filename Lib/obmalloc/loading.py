@@ -14,10 +14,12 @@ import sys
 
 PRELOAD = "LD_PRELOAD"
 RESTARTED = "OBMALLOC_RESTARTED"    # restart_preloaded() has been here
+REPORTED = "OBMALLOC_REPORTED"      # invalid settings have been reported, by the command that became this program
 QUIET = "OBMALLOC_QUIET"            # "1": do not say why obmalloc is not in force
 CHILDREN = "OBMALLOC_CHILDREN"      # "0": programs that the program starts do without
 ENABLED = "OBMALLOC_ENABLED"        # "0": start as if `obmalloc enable` had not been said
 AT_START = "_obmalloc_at_start"     # of the module sys: the file of `obmalloc enable` was read
+OLDEST = 3, 9                       # of the versions of Python that the library serves
 _AT_SECURE = 23                     # of <elf.h>
 
 _MODULE = "obmalloc._obmalloc"
@@ -148,6 +150,8 @@ def _why_no_library():
     does not keep it out: any interpreter for Linux takes a .so."""
     if "t" in getattr(sys, "abiflags", ""):
         return Refused("a free-threaded Python needs its own allocator, and keeps it")
+    if sys.version_info < OLDEST:       # which may share a folder of packages with a newer one
+        return Refused("Python %d.%d is not supported" % sys.version_info[:2], "take CPython %d.%d or newer" % OLDEST)
     if sys.implementation.name != "cpython":
         return Refused(f"obmalloc is an allocator of CPython, not of {sys.implementation.name}")
     return None
@@ -166,18 +170,27 @@ def _why_not_imported(error):
     return Refused(why, _INSTALL_ANEW)
 
 
-def _module_that_runs():
-    """The NAME of `python -m NAME`; None: this process was started in another way.  While a
-    package is imported for it, sys.argv begins with -m and has no name."""
+def _command_line():
+    """The words that this process was started with; []: that is not known."""
     command = getattr(sys, "orig_argv", None)       # from 3.10 on
     if command is None:
         try:
             with open("/proc/self/cmdline", errors="surrogateescape") as file:
                 command = file.read().split("\0")[:-1]
         except OSError:
-            return None
+            command = []
+    return command
+
+
+def _module_that_runs():
+    """The NAME of `python -m NAME`; None: this process was started in another way.  While a
+    package is imported for it, sys.argv begins with -m and has no name."""
+    command = _command_line()
     argv = getattr(sys, "argv", None) or [""]       # an embedding program may have none
-    return command[-len(argv)].removeprefix("-m") if argv[0] == "-m" and len(argv) < len(command) else None
+    if argv[0] != "-m" or len(argv) >= len(command):
+        return None
+    name = command[-len(argv)]
+    return name[2:] if name.startswith("-m") else name      # older versions than OLDEST get here, too
 
 
 def _is_command():
@@ -199,6 +212,9 @@ def _import():
             return _import_library(), None
         except ImportError as error:
             refused = _why_not_imported(error)
+        except UnicodeEncodeError:          # from 3.13 on
+            refused = Refused(f"Python cannot import the library from {_OWN}, a path that is no text",
+                              "install the package elsewhere")
     return None, refused
 
 
@@ -271,9 +287,16 @@ def library_path():
     return path
 
 
+def reported():
+    """The variables (a dict) by which a Python that goes on with the work of this one does not
+    report the invalid settings again."""
+    has_read_them = library_file() is not None or not sys.flags.ignore_environment
+    return {REPORTED: "1"} if has_read_them else {}
+
+
 def _environment(children):
     """The environment in which a program starts with the library in place."""
-    environment = dict(os.environ)
+    environment = {**os.environ, **reported()}
     if library_file() is None:
         return environment
     try:
@@ -293,12 +316,19 @@ def _environment(children):
     return environment
 
 
-def _interpreter_options():
+def interpreter_options():
     """The options that this interpreter was started with, such as -X dev."""
-    command = getattr(sys, "orig_argv", None)       # from 3.10 on
-    if command is not None and (command[1:2] in ([], ["-m"]) or command[1][0] != "-"):
-        return []       # there are none, as a rule
-    import subprocess
+    command = _command_line()
+    options = command[1:len(command) - len(sys.argv) + 1]       # and what they are followed by
+    if options[-1:] == sys.argv[:1]:                            # a script
+        return options[:-1]
+    name = options.pop() if options else ""
+    if name != "obmalloc":                                      # -mobmalloc
+        options.append(name[:-len("obmalloc")])
+    if name.endswith("obmalloc") and options and options[-1][:1] == "-" and options[-1][-1:] == "m":
+        flags = options.pop()[:-1]                              # those before m in one word, such as -Im
+        return options + [flags] * (flags != "-")
+    import subprocess                                           # it was started in another way
     return subprocess._args_from_interpreter_flags()
 
 
@@ -330,10 +360,11 @@ def _execute(command, environment):
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
     restarted = os.environ.pop(RESTARTED, None)
+    os.environ.pop(REPORTED, None)      # the library, if it is there, has taken it
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    _execute([sys.executable, *_interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
+    _execute([sys.executable, *interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
               *arguments], {**_environment(children=True), RESTARTED: "1"})
 
 
@@ -392,6 +423,9 @@ def run(arguments):
     while arguments and arguments[0][:1] == "-" and arguments[0] != "-" and arguments[0][:2] not in ("-m", "-c"):
         if arguments[0] in ("-h", "--help"):
             return _answer(RUN_USAGE)
+        if arguments[0] == "--":
+            arguments = arguments[1:]
+            break
         if arguments[0] != "--no-children":
             return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
         children = False
@@ -403,7 +437,7 @@ def run(arguments):
     if not sys.executable:
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
-    command, program = [sys.executable, *_interpreter_options()], arguments[0]
+    command, program = [sys.executable, *interpreter_options()], arguments[0]
     if program[0] != "-":
         arguments = [find_program(program), *arguments[1:]]
         if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
@@ -430,12 +464,12 @@ def path(arguments):
         return _complain(f"path: {error}", 1)
     if found is None:
         return _complain("path: this interpreter was built with obmalloc: there is nothing to preload", 1)
-    return _answer(found)
+    return _answer(found, is_path=True)
 
 
-def _answer(text):
+def _answer(text, *, is_path=False):
     from obmalloc import _output
-    return _output.answer(text)
+    return _output.answer(text, is_path=is_path)
 
 
 def _complain(line, status):

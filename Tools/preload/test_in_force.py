@@ -234,6 +234,29 @@ class InForce(Programs):
         self.assertEqual(told["environment"]["PYTHONOBMALLOC"], "check=1")
         self.assertEqual(told["python"]["version"].split(".")[:2], list(map(str, self.python.version[:2])))
 
+    def test_a_process_whose_library_was_replaced_or_removed(self):
+        # As an update of the package does, while services run.
+        library = self.other_copy()
+        process = self.start("kept = [str(i) for i in range(50_000)]", LD_PRELOAD=library)
+        for change in (lambda: os.replace(shutil.copy(LIBRARY, library + ".new"), library), lambda: os.unlink(library)):
+            change()
+            told = self.doctor("--pid", process)
+            self.assertEqual((told["in_force"], told["file"], told["how"]), (True, library, "preloaded"))
+            seen = json.loads(self.run_python("-m", "obmalloc", "stats", "--json", "--pid", process))
+            self.assertGreater(seen["live_blocks"], 50_000)
+
+    def test_a_process_that_has_mapped_a_file_whose_name_is_no_text(self):
+        process = self.start(f"""
+            import mmap
+            file = open({os.fsencode(self.folder)!r} + b'/caf\\xe9 data', 'wb+')
+            file.write(bytes(4096))
+            file.flush()
+            mapped = mmap.mmap(file.fileno(), 4096)
+            """, LD_PRELOAD=str(LIBRARY))
+        self.assertTrue(self.doctor("--pid", process)["in_force"])
+        for locale in {}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}:
+            self.run_python("-m", "obmalloc", "stats", "--pid", process, **locale)
+
     def test_doctor_of_a_process_that_is_not_served(self):
         for why, code, variables in (
                 ("the library is not preloaded", "", {}),

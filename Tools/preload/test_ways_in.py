@@ -13,11 +13,31 @@ from helpers import LIBRARY, PACKAGE, Programs, for_each_interpreter
 @for_each_interpreter
 class WaysIn(Programs):
 
+    def folder(self):
+        """A new folder, for one test."""
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        return folder.name
+
     def run_command(self, *arguments, **options):
         return self.run_python("-m", "obmalloc", *arguments, **options)
 
     def test_path(self):
         self.assertEqual(self.run_command("path"), str(LIBRARY))
+
+    def test_path_that_is_no_text(self):
+        folder = os.path.join(os.fsencode(self.folder()), b"caf\xe9")
+        shutil.copytree(os.fsencode(PACKAGE / "obmalloc"), os.path.join(folder, b"obmalloc"))
+        for variables in {}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}:
+            environment = self.environment(PYTHONPATH=os.fsdecode(folder), **variables)
+            done = subprocess.run([self.python.path, "-m", "obmalloc", "path"], env=environment,
+                                  stdin=subprocess.DEVNULL, capture_output=True)
+            if done.returncode == 0:
+                self.assertEqual(done.stdout, os.path.join(folder, b"obmalloc", b"_obmalloc.so\n"))
+            else:
+                self.assertGreaterEqual(self.python.version, (3, 13))
+                self.assertRegex(done.stderr, rb"^obmalloc: Python cannot import the library from \S+, a path that is "
+                                              rb"no text: install the package elsewhere\n$")
 
     def test_preloaded(self):
         self.assertEqual(self.run_preloaded("print(serves())"), "True")
@@ -35,6 +55,7 @@ class WaysIn(Programs):
                 file.write(self.code("import sys; print(serves(), sys.argv[1:], sys.path[0], __name__); sys.exit(7)"))
             printed = self.run_command("run", script, "-m", "--no-children", "x y", status=7)
             self.assertEqual(printed, f"True ['-m', '--no-children', 'x y'] {folder} __main__")
+            self.assertEqual(self.run_command("run", "--", script, "--", status=7), f"True ['--'] {folder} __main__")
 
     def test_run_module(self):
         self.assertEqual(self.run_command("run", "-m", "json.tool", "--help").split()[0], "usage:")
@@ -43,6 +64,24 @@ class WaysIn(Programs):
         printed = self.run_python("-O", "-W", "ignore", "-m", "obmalloc", "run", "-c",
                                   "import sys; print(sys.flags.optimize, sys.warnoptions)")
         self.assertEqual(printed, "1 ['ignore']")
+        code = ("import _imp, sys; print(sys._xoptions, sys.warnoptions, sys.pycache_prefix, sys.dont_write_bytecode, "
+                "sys.flags.optimize, sys.flags.quiet, sys.flags.no_user_site, _imp.check_hash_based_pycs)")
+        program = os.path.join(self.folder(), "obmalloc")       # as pip makes it
+        with open(program, "w") as file:
+            file.write("import sys\nfrom obmalloc.__main__ import main\nsys.exit(main())\n")
+        page = os.path.join(self.folder(), "page.html")
+        report = ["report", "--output", page]
+        for options, start, words in (
+                ([], ["-mobmalloc"], ["run"]), ([], [program], ["run"]),
+                (["-X", "pycache_prefix=/nowhere", "-Xmine=-m", "-X", "utf8"], ["-m", "obmalloc"], ["run"]),
+                (["-X", "pycache_prefix=/nowhere", "-Xmine=obmalloc"], [program], report),
+                (["-W", "ignore", "-Wd"], ["-qsm", "obmalloc"], ["run"]),
+                (["--check-hash-based-pycs", "never"], ["-OOmobmalloc"], report)):
+            grouped = start[0].partition("m")[0] if start[0].startswith("-") else "-"
+            expected = self.run_python(*options, *[grouped] * (grouped != "-"), "-c", code)
+            with self.subTest(options=options, start=start, words=words):
+                printed = self.run_python(*options, *start, *words, "-c", code, errors=None)
+                self.assertEqual(printed, expected)
 
     def test_run_keeps_what_is_preloaded_already(self):
         code = "import os; print(os.environ['LD_PRELOAD'])"
@@ -121,7 +160,9 @@ class WaysIn(Programs):
 
     def test_interpreters_whose_objects_are_others_do_not_load_the_library(self):
         for change, line in (("sys.abiflags += 't'", "a free-threaded Python needs its own allocator, and keeps it"),
-                             ("sys.implementation.name = 'pypy'", "obmalloc is an allocator of CPython, not of pypy")):
+                             ("sys.implementation.name = 'pypy'", "obmalloc is an allocator of CPython, not of pypy"),
+                             ("sys.version_info = (3, 8, 18, 'final', 0)",
+                              "Python 3.8 is not supported: take CPython 3.9 or newer")):
             code = (f"import sys\n{change}\ntry:\n    import obmalloc\nexcept ImportError as error:\n    print(error)\n"
                     "with open('/proc/self/maps') as file:\n    print('_obmalloc.so' in file.read())")
             self.assertEqual(self.run_python("-c", code), f"{line}\nFalse")
@@ -135,8 +176,8 @@ class WaysIn(Programs):
                 "without: install the rest of it (on Debian: apt-get install python3)"))
 
     def test_mistakes_are_one_line(self):
-        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["path", "more"], ["enable", "more"],
-                          ["disable", "more"], ["--version", "more"]):
+        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["path", "more"],
+                          ["enable", "more"], ["disable", "more"], ["--version", "more"]):
             done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                   capture_output=True, text=True)
             self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (2, "", 1), done.stderr)
@@ -177,6 +218,24 @@ class WaysIn(Programs):
                                             errors="PYTHONOBMALLOC: check cannot be 'nonsense': it can be "
                                                    "0, 1, 2 or 3; this is ignored"),
                          "auto 0")
+
+    def test_invalid_settings_are_reported_once(self):
+        line = "PYTHONOBMALLOC: check cannot be '9': it can be 0, 1, 2 or 3; this is ignored"
+        child = "import subprocess, sys; subprocess.run([sys.executable, '-c', ''])"
+        with tempfile.TemporaryDirectory() as folder:
+            page = os.path.join(folder, "page.html")
+            for arguments in (["run", "-c", ""], ["stats", "-c", ""], ["report", "--output", page, "-c", ""],
+                              ["run", "--no-children", "-c", child], ["doctor"]):
+                done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], capture_output=True, text=True,
+                                      env=self.environment(PYTHONOBMALLOC="check=9"), stdin=subprocess.DEVNULL)
+                with self.subTest(arguments):
+                    self.assertEqual(done.stderr.count(line), 1, done.stderr)
+        with self.subTest("a program that the program starts has settings of its own"):
+            self.run_command("run", "-c", child, PYTHONOBMALLOC="check=9", errors=f"{line}\n{line}")
+
+    def test_what_says_that_they_were_reported_is_gone(self):
+        code = "import os; print([name for name in os.environ if name.startswith('OBMALLOC')])"
+        self.assertEqual(self.run_command("run", "-c", code), "[]")
 
 
 if __name__ == "__main__":

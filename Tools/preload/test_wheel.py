@@ -1,5 +1,6 @@
 """The wheel in a clean virtual environment, and each way in from there."""
 
+import glob
 import json
 import os
 import shutil
@@ -189,6 +190,19 @@ class Enabled(Environment):
                          ["True", "False"])
         self.command(self.obmalloc, "disable")
         self.command(self.venv_python, "-c", program, "-c", "1", status=1, errors="obmalloc run: planted")
+
+    def test_a_umask_that_keeps_others_out(self):
+        old = os.umask(0o077)
+        try:
+            self.command(self.obmalloc, "enable")
+        finally:
+            os.umask(old)
+        package = os.path.dirname(self.command(
+            self.venv_python, "-c", "import obmalloc, os; print(os.path.dirname(obmalloc.__file__))"))
+        record, = glob.glob(os.path.join(package, "obmalloc-*.dist-info", "RECORD"))
+        expected = os.stat(os.path.join(package, "obmalloc", "__init__.py")).st_mode & 0o666
+        for path in self.enabled_file(), record:
+            self.assertEqual(os.stat(path).st_mode & 0o777, expected, path)
 
     def test_without_children(self):
         self.command(self.obmalloc, "enable")

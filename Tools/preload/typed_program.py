@@ -6,6 +6,16 @@ import obmalloc
 from obmalloc import loading, metrics
 
 
+@obmalloc.longlived
+def load(name: str) -> list[str]:
+    return [name]
+
+
+@obmalloc.longlived()
+def load_more(name: str) -> list[str]:
+    return load(name)
+
+
 def everything() -> str:
     """Each function, and what it returns, by the types that it has."""
     installed: bool = obmalloc.install()
@@ -32,7 +42,9 @@ def everything() -> str:
     while not moved.finished:
         moved = obmalloc.compact(kept, limit=100, after=moved)
     counts: tuple[int, int] = moved.count, moved.bytes
-    names: list[str] = [metric.prometheus_name for metric in metrics.METRICS]
+    with obmalloc.longlived():
+        table: list[str] = load_more('table')
+    names: list[str] = table + [metric.prometheus_name for metric in metrics.METRICS]
     described: int = len(metrics.PrometheusCollector().describe()) + len(metrics.dashboard())
     return f'{obmalloc.__version__} {installed} {active} {held} {blocks} {retain} {process} {owners} {lines} ' \
            f'{released} {library} {counts} {names} {described}'

@@ -6,6 +6,7 @@ the tools of the repository is in Tools/build/tests/test_bad_input*.py.
 """
 
 import ast
+import importlib.util
 import os
 import re
 import subprocess
@@ -26,7 +27,9 @@ FILES = {
     'nul.py': b'x = 1\0\n',
     'latin.py': b'x = "\xff"\n',
     'noise.py': bytes(range(128, 256)),
+    'short.pyc': importlib.util.MAGIC_NUMBER,
     'package/__init__.py': b'',
+    'lacking/__init__.py': b'import nothere\n',
     'folder.svg/kept': b'',
     'file': b'',
     'old.html': b'what was there before\n',
@@ -163,7 +166,8 @@ class CommandTests(ChildTest):
         tried = self.refuse_all(
             ('nothere.py: No such file', 'stats', 'nothere.py'),
             ('nothere.py: No such file', 'report', '--output', 'old.html', 'nothere.py'),
-            ('folder.svg: Is a directory', 'stats', 'folder.svg'),
+            ('folder.svg: there is no module __main__ in it', 'stats', 'folder.svg'),
+            ('short.pyc: ', 'stats', 'short.pyc'),
             ('file/x: Not a directory', 'map', 'file/x'),
             ('x: File name too long', 'stats', LONG),
             ('two lines: No such file', 'stats', 'two\nlines'),
@@ -182,8 +186,10 @@ class CommandTests(ChildTest):
               for name in ('nothere', 'nothere.sub', 'package', '..', 'a b', 'sys')),
             ('no module named nothere that can be run', 'report', '--output', 'old.html', '-m', 'nothere'),
             ('syntax.py, line 1: .*cannot compile it', 'stats', '-m', 'syntax'),
-            ('latin.py, line 1: .*cannot compile it', 'trim', '-m', 'latin'))
-        self.assertGreaterEqual(tried, 9)
+            ('latin.py, line 1: .*cannot compile it', 'trim', '-m', 'latin'),
+            *((f'{name} cannot be run, since its package cannot be imported: .*nothere', 'stats', '-m', name)
+              for name in ('lacking', 'lacking.sub')))
+        self.assertGreaterEqual(tried, 11)
 
     def test_files_to_write(self):
         one = str(os.getpid())

@@ -3,6 +3,7 @@
 import io
 import json
 import os
+import py_compile
 import re
 import shutil
 import struct
@@ -140,6 +141,30 @@ class ProgramTests(CommandTest):
         self.write('module.py', 'import sys; print(__spec__.name, sys.argv[1:])')
         self.assertIn("package __main__ ['a']", self.command('stats', '-m', 'package', 'a').stdout)
         self.assertIn("module ['-x', 'b']", self.command('stats', '-m', 'module', '-x', 'b').stdout)
+
+    def test_all_that_python_runs(self):
+        # As it is without us.
+        os.mkdir(os.path.join(self.folder, 'folder'))
+        self.write('folder/beside.py', '')
+        self.write('folder/__main__.py', '''
+            import os, sys, types
+            import beside
+            kind = __loader__.__class__.__name__, __spec__ and (__spec__.name, __spec__.origin, __spec__.parent)
+            print(__name__, __file__, kind, __package__, type(__builtins__) is types.ModuleType)
+            print(sys.argv, sys.path[0], beside.__file__, sys._getframe().f_code.co_filename)
+            assert sys.modules['__main__'].__dict__ is globals()
+            ''')
+        shutil.make_archive(os.path.join(self.folder, 'archive'), 'zip', os.path.join(self.folder, 'folder'))
+        py_compile.compile(os.path.join(self.folder, 'folder/__main__.py'), os.path.join(self.folder, 'folder/main.pyc'))
+        for program in 'folder', 'archive.zip', 'folder/__main__.py', 'folder/main.pyc':
+            for option in [], ['-I'] if program in ('folder', 'archive.zip') else ['-B']:
+                plain = subprocess.run([sys.executable, *option, program, 'a'], cwd=self.folder, stdout=subprocess.PIPE,
+                                       env=self.child_environment({}), encoding='utf-8', check=True).stdout
+                seen = subprocess.run([sys.executable, *option, '-m', 'obmalloc', 'stats', program, 'a'],
+                                      cwd=self.folder, stdout=subprocess.PIPE, env=self.child_environment({}),
+                                      encoding='utf-8', check=True).stdout
+                with self.subTest(program=program, option=option):
+                    self.assertEqual(seen.splitlines()[:2], plain.splitlines())
 
     def test_map(self):
         out = self.command('map', 'program.py', env={'COLUMNS': '70'}).stdout

@@ -77,6 +77,22 @@ class HeapMapTests(ChildTest):
                 assert page.kind == 'used' and page.block_size == 448 and page.live > 0, page
             ''')
 
+    def test_leaves_nothing_for_the_collector(self):
+        self.check_child('''
+            obmalloc.heap_map()             # what is imported leaves cycles
+            gc.collect()
+            gc.disable()
+            for kernel in [False, True] if os.path.exists('/proc/self/pagemap') else [False]:
+                heap = obmalloc.heap_map(kernel=kernel)
+                [list(arena) + arena.rooms() for arena in heap.arenas]
+                heap.as_dict()
+                del heap
+            if os.path.exists('/proc/self/pagemap'):
+                obmalloc.resident()
+            found = gc.collect()
+            assert found == 0, found
+            ''')
+
     def test_pages_that_went_are_purged(self):
         self.check_child('''
             objects = fill(16)

@@ -130,6 +130,18 @@ class Longlived(unittest.TestCase):
         self.assert_inside(load(make, deeper=True))
         self.assert_outside(make())
 
+    def test_decorator_without_parentheses(self):
+        class Table:
+            @obmalloc.longlived
+            def load(self, how):
+                "Docstring."
+                return how()
+        self.assertEqual((Table.load.__name__, Table.load.__doc__), ('load', 'Docstring.'))
+        self.assert_inside(Table().load(make))
+        self.assert_outside(make())
+        with self.assertRaisesRegex(TypeError, '^longlived: 3 is no function: '):
+            obmalloc.longlived(3)
+
     def test_functions_that_suspend_are_refused(self):
         def generator():
             yield

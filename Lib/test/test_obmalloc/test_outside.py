@@ -1,6 +1,7 @@
 """Reading a heap from outside: it agrees with what the program says itself."""
 
 import json
+import mmap
 import os
 import random
 import re
@@ -14,7 +15,7 @@ from unittest import mock
 from test.support import LONG_TIMEOUT
 
 import obmalloc
-from obmalloc import _heap_map, _outside
+from obmalloc import _doctor, _heap_map, _kernel, _outside, _process
 
 from .building import ExtensionTest
 from .compat import sleeping_retry, temp_dir
@@ -295,6 +296,53 @@ class DamageTests(unittest.TestCase):
         kept = [bytes(400) for _ in range(100_000)]
         self.lie(from_the_layout_on=True)
         del kept
+
+    def test_arenas_that_come_and_go_while_it_is_described(self):
+        # Which takes seconds for a large heap.
+        describe = _outside.Reader._describe
+
+        def slowly(*arguments):
+            before = obmalloc.stats()['arenas_mapped']
+            kept = []
+            while obmalloc.stats()['arenas_mapped'] == before:
+                kept += [bytes(400) for _ in range(1000)]
+            return describe(*arguments)
+        with mock.patch.object(_outside.Reader, '_describe', slowly), mock.patch.object(_outside, '_ATTEMPTS', 2):
+            stats, heap_map = _outside.Reader(self.read, self.layout, 'this process').read()
+        self.assertEqual(stats['arenas'], len(heap_map.arenas))
+
+    def test_files_of_a_process_in_a_chroot(self):
+        maps = """\
+            1000-2000 r--p 00000000 fe:00 1 /new root/bin/python
+            2000-3000 r-xp 00001000 fe:00 1 /new root/bin/python
+            3000-4000 r--p 00000000 fe:00 2 /new root/lib/x.so
+            5000-6000 r--p 00000000 fe:00 3 /before"""
+        links = {'/proc/7/root': '/new root', '/proc/7/exe': '/new root/bin/python'}
+        with mock.patch.object(_kernel, 'read_file', return_value=textwrap.dedent(maps)), \
+                mock.patch('os.readlink', links.__getitem__):
+            self.assertEqual(_outside.mapped_files(7), [
+                (0x1000, '/bin/python', '/proc/7/exe'), (0x3000, '/lib/x.so', '/proc/7/root/lib/x.so'),
+                (0x5000, '/before', '/proc/7/root/before')])
+
+    def test_shared_memory_is_not_searched(self):
+        read = mock.Mock(side_effect=AssertionError)
+        with mmap.mmap(-1, 1 << 20), mock.patch.object(_outside, 'memory_of', return_value=read):
+            self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+
+    def test_memory_that_is_unmapped_while_it_is_looked_at(self):
+        read = mock.Mock(side_effect=_outside.Torn)
+        with mock.patch.object(_outside, 'memory_of', return_value=read), \
+                mock.patch.object(_process, '_anonymous', return_value=[(1 << 26, 1 << 28)]):
+            self.assertEqual(_process.thread_arenas(os.getpid()), 0)
+        self.assertGreaterEqual(read.call_count, 3)
+        objects = _process._objects(os.getpid())
+        with mock.patch.object(_process, '_objects', side_effect=[_outside.Torn, objects]):
+            self.assertIsNotNone(_process.Objects(os.getpid()).find('malloc'))
+
+    def test_a_process_that_ends_while_it_is_looked_at(self):
+        gone = mock.patch('os.sched_getaffinity', side_effect=ProcessLookupError(3, 'No such process'))
+        with gone, self.assertRaisesRegex(_outside.OutsideError, '^process self is gone$'):
+            _doctor.Diagnosis()
 
     def test_pointer_that_no_process_can_have(self):
         for address in (1 << 63, (1 << 64) - 1, 1 << 64):

@@ -5,14 +5,18 @@
    calling interpreter, and obm_python_clear_free_lists(), which empties the
    free lists of the basic types. */
 
+#include "reported.c"
+
 /* Read once, at start; every heap has the same. */
 static struct obm_settings obm_python_settings;
 
+/* reported: a pointer to whether this has been said before. */
 static void
-obm_python_warn(const char *line, void *data)
+obm_python_warn(const char *line, void *reported)
 {
-    (void)data;
-    fprintf(stderr, "%s\n", line);
+    if (!*(const bool *)reported) {
+        fprintf(stderr, "%s\n", line);
+    }
 }
 
 /* Whether this process is a Python interpreter, and not a program that embeds one: the
@@ -29,11 +33,12 @@ _PyObmalloc_IsProgram(void)
 static void
 obm_python_read_settings(const char *text)
 {
-    obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, NULL);
+    bool reported = obm_settings_were_reported();
+    obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, &reported);
 #ifndef OBM_HAS_BACKGROUND
     if (obm_python_settings.background == OBM_BACKGROUND_ON) {
         obm_python_warn("PYTHONOBMALLOC: background needs Python 3.9 or newer "
-                        "and is ignored", NULL);
+                        "and is ignored", &reported);
     }
     obm_python_settings.background = OBM_BACKGROUND_OFF;
 #endif

@@ -49,7 +49,8 @@ obm_loadable_prepare(void)
     if (reason != NULL) {
         return reason;
     }
-    obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), warn_setting, NULL);
+    bool reported = obm_settings_were_reported();
+    obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), warn_setting, &reported);
     if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&empty_heap, obm_os_system(), &settings)) {
         return "the page size of this system is not supported: "

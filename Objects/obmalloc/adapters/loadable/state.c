@@ -33,9 +33,11 @@ warn(const char *line)
     fprintf(stderr, "obmalloc: %s\n", line);
 }
 
+/* reported: a pointer to whether this has been said before. */
 static void
-warn_setting(const char *line, void *data)
+warn_setting(const char *line, void *reported)
 {
-    (void)data;
-    fprintf(stderr, "%s\n", line);
+    if (!*(const bool *)reported) {
+        fprintf(stderr, "%s\n", line);
+    }
 }
