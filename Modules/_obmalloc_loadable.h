@@ -62,6 +62,7 @@ extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, Py
 #pragma weak PyComplex_RealAsDouble
 #pragma weak PyComplex_Type
 #pragma weak PyDict_Clear
+#pragma weak PyDict_GetItemWithError
 #pragma weak PyDict_New
 #pragma weak PyDict_Next
 #pragma weak PyDict_SetItem
@@ -89,6 +90,7 @@ extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, Py
 #pragma weak PyFloat_Type
 #pragma weak PyFrozenSet_New
 #pragma weak PyFrozenSet_Type
+#pragma weak PyImport_GetModule
 #pragma weak PyImport_ImportModule
 #pragma weak PyInterpreterState_Get
 #pragma weak PyList_Append
@@ -103,6 +105,7 @@ extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, Py
 #pragma weak PyLong_FromLongLong
 #pragma weak PyLong_FromSize_t
 #pragma weak PyLong_FromSsize_t
+#pragma weak PyLong_FromUnsignedLong
 #pragma weak PyLong_Type
 #pragma weak PyMapping_GetItemString
 #pragma weak PyMem_Free
@@ -130,6 +133,7 @@ extern Py_ssize_t PyUnicode_CopyCharacters(PyObject *to, Py_ssize_t to_start, Py
 #pragma weak PySet_Discard
 #pragma weak PySet_New
 #pragma weak PySet_Type
+#pragma weak PyThread_get_thread_ident
 #pragma weak PyTuple_GetItem
 #pragma weak PyTuple_New
 #pragma weak PyTuple_Pack

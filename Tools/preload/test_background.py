@@ -321,6 +321,29 @@ class Background(Programs):
             print('well')
             """), "well")
 
+    def test_python_is_not_asked_while_a_thread_waits_for_a_module(self):
+        # To ask is to import atexit.  Before 3.12 importlib notes one module that a thread waits
+        # for, and another import takes that for its own.
+        self.needs(not self.python.debug, "a debug build has its hooks in force")
+        printed = self.run_code("""
+            import _frozen_importlib, obmalloc, sys, threading
+            waiting, thread = _frozen_importlib._blocking_on, threading.get_ident()
+            is_dict = type(waiting) is dict
+            if is_dict:
+                assert thread not in waiting
+                waiting[thread] = 'a lock'
+            sys.modules.pop('atexit', None)
+            assert obmalloc.install()
+            for _ in range(20):
+                retain(16)
+                time.sleep(0.01)
+            if is_dict:
+                assert threads() == 1 and waiting.pop(thread) == 'a lock'
+            start_thread()
+            print('well')
+            """, PYTHONOBMALLOC="background=1")
+        self.assertEqual(printed, "well")
+
     def test_installed_while_python_runs(self):
         self.needs(not self.python.debug, "a debug build has its hooks in force")
         printed = self.run_code("""

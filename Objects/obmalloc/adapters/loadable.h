@@ -35,9 +35,10 @@ extern void obm_loadable_after_fork(void);
 
 /* A pending call, which the module defines: ask Python to call
    _PyObmalloc_BeforeFork() before each os.fork(), obm_loadable_after_fork() after it, and
-   _PyObmalloc_BeforeFinalizing() when it ends.  Returns 0; tells by
-   obm_loadable_is_watched() whether Python agreed. */
+   _PyObmalloc_BeforeFinalizing() when it ends.  Returns 0, and tells by
+   obm_loadable_watch_answered() whether Python agreed, or this is no moment to ask. */
 extern int obm_loadable_watch_python(void *unused);
-extern void obm_loadable_is_watched(bool agreed);
+enum obm_watch_answer { OBM_WATCH_REFUSED, OBM_WATCH_AGREED, OBM_WATCH_LATER };
+extern void obm_loadable_watch_answered(enum obm_watch_answer answer);
 
 #endif /* OBM_LOADABLE_H */

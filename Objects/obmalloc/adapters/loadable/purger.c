@@ -48,12 +48,17 @@ obm_python_new_thread_state(PyInterpreterState *interpreter)
 
 /* Python is asked at the next moment at which it can be called: an allocation is under
    way.  Guarded by the GIL. */
-static enum { UNASKED, ASKED, WATCHED } watch;
+static enum watch { UNASKED, ASKED, WATCHED } watch;
 
 void
-obm_loadable_is_watched(bool agreed)
+obm_loadable_watch_answered(enum obm_watch_answer answer)
 {
-    watch = agreed ? WATCHED : ASKED;       /* refused: it is not asked again */
+    static const enum watch next[] = {
+        [OBM_WATCH_REFUSED] = ASKED,        /* it is not asked again */
+        [OBM_WATCH_AGREED] = WATCHED,
+        [OBM_WATCH_LATER] = UNASKED,
+    };
+    watch = next[answer];
 }
 
 /* Once, as soon as Python can be asked.  It agrees at the next bytecode that the main
