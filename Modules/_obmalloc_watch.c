@@ -12,7 +12,8 @@ waits_for_a_module(void)
 {
     PyObject *name = PyUnicode_FromString("_frozen_importlib");
     PyObject *importlib = name != NULL ? PyImport_GetModule(name) : NULL;
-    PyObject *waiting = importlib != NULL ? PyObject_GetAttrString(importlib, "_blocking_on") : NULL;
+    PyObject *waiting = importlib != NULL ? PyObject_GetAttrString(importlib, "_blocking_on")
+                                          : NULL;
     PyObject *thread = PyLong_FromUnsignedLong(PyThread_get_thread_ident());
     bool waits = waiting != NULL && thread != NULL && PyDict_Check(waiting)
                  && PyDict_GetItemWithError(waiting, thread) != NULL;
