@@ -442,6 +442,8 @@ def run(arguments):
         arguments = [find_program(program), *arguments[1:]]
         if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
             command = []
+    elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --
+        command.append("--")
     if command and (_library_module() is None or _loader_ignores_preload()):
         say_if_not_in_force("this program")     # which no library will say
     command += arguments
