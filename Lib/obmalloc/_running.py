@@ -138,7 +138,7 @@ def _prepare_file(main, path):
     whole = os.path.abspath(path)       # as Python names the file of __main__
     found = _main_of(path, whole)
     if found is None:
-        _begin_path(os.path.dirname(whole))
+        _begin_path(os.path.dirname(os.path.realpath(path)))
         main.__loader__, code = _code_of_script(path, whole)
         main.__file__, main.__cached__ = whole, None
         return code
