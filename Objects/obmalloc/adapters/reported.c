@@ -9,7 +9,11 @@ obm_settings_were_reported(void)
 {
     bool reported = getenv(OBM_REPORTED) != NULL;
     if (reported) {
+#if defined(_WIN32)
+        _putenv(OBM_REPORTED "=");
+#else
         unsetenv(OBM_REPORTED);
+#endif
     }
     return reported;
 }
