@@ -76,8 +76,8 @@ def _record():
 
 
 def _replace(path, data):
-    """Write a file whole or not at all.  Who may read the package may read it, whatever the umask
-    of who says `enable`."""
+    """Write a file whole or not at all.  The umask does not matter: the users that may read the
+    package may read the file."""
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
         with open(temporary, 'wb') as file:

@@ -203,10 +203,10 @@ def _layout_in_file(start, to_open):
         return None         # data files are mapped too
 
 
-def _layout_in_memory(pid, path):
+def _layout_in_memory(pid, parts):
     """The address of the layout in a file that is gone, by its magic text; None: there is none.
-    Only a library is looked at: shared memory, which may be large, has names of this kind, too."""
-    parts = [mapping[:3] for mapping in _mappings(pid) if mapping[4] == path + _DELETED]
+    parts: (start, end, permissions) of its mappings.  Only a library is looked at: shared memory,
+    which may be large, has names of this kind, too."""
     if not any('x' in permissions for _, _, permissions in parts):
         return None
     memory = memory_of(pid)
@@ -221,9 +221,12 @@ def _layout_in_memory(pid, path):
 
 def find_layouts(pid):
     """(path, address) of each layout in the process: as a rule there is one."""
-    found = []
+    found, gone = [], {}
+    for start, end, permissions, _, path in _mappings(pid):
+        if path.endswith(_DELETED):
+            gone.setdefault(path[:-len(_DELETED)], []).append((start, end, permissions))
     for start, path, to_open in mapped_files(pid):
-        address = _layout_in_memory(pid, path) if to_open is None else _layout_in_file(start, to_open)
+        address = _layout_in_memory(pid, gone.get(path, [])) if to_open is None else _layout_in_file(start, to_open)
         if address is not None:
             found.append((path, address))
     return found

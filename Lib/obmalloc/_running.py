@@ -2,6 +2,7 @@
 
 import atexit
 import builtins
+import contextlib
 import importlib.machinery
 import importlib.util
 import io
@@ -26,6 +27,23 @@ def _compile(source, name):
         raise RunError(_no_python(name, error)) from None
 
 
+@contextlib.contextmanager
+def _loading(name):
+    """Turn what a loader raises of a damaged file, or of one that Python cannot compile, into a
+    RunError.  No code of the file runs in the block."""
+    try:
+        yield
+    except SyntaxError as error:
+        raise RunError(_no_python(name, error)) from None
+    except Exception as error:      # that of an archive lets zlib's pass, for one
+        raise RunError(f'{name}: {error}') from None
+
+
+def _code_of(spec):
+    """The code of a module, by its spec; None: it has none, as a folder without __init__.py."""
+    return spec and spec.loader and spec.loader.get_code(spec.name)
+
+
 def _code_of_input():
     if sys.stdin is None:
         raise RunError('the standard input is closed: there is no program to read')
@@ -42,23 +60,19 @@ def _code_of_script(path, whole):
     if source[:len(importlib.util.MAGIC_NUMBER)] != importlib.util.MAGIC_NUMBER:
         return importlib.machinery.SourceFileLoader('__main__', whole), _compile(source, whole)
     loader = importlib.machinery.SourcelessFileLoader('__main__', whole)
-    try:
+    with _loading(path):
         return loader, loader.get_code('__main__')
-    except (ImportError, EOFError, ValueError, TypeError) as error:
-        raise RunError(f'{path}: {error}') from None
 
 
 def _main_of(path, whole):
     """(spec, code) of the __main__ in a folder or an archive (zipapp), as Python runs them;
     None: path is none of them."""
-    finder = pkgutil.get_importer(whole)
-    if finder is None:
+    if pkgutil.get_importer(whole) is None:
         return None
-    try:
-        spec = finder.find_spec('__main__')
-        code = spec and spec.loader.get_code('__main__')
-    except SyntaxError as error:
-        raise RunError(_no_python(path, error)) from None
+    with _loading(path):
+        # The importer of an archive has no find_spec() of its own before 3.10.
+        spec = importlib.machinery.PathFinder.find_spec('__main__', [whole])
+        code = _code_of(spec)
     if not code:
         raise RunError(f'{path}: there is no module __main__ in it')
     return spec, code
@@ -84,14 +98,15 @@ def _module(name):
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.submodule_search_locations is not None:
             spec = importlib.util.find_spec(name + '.__main__')
-        code = spec and spec.loader.get_code(spec.name)
     except SyntaxError as error:
         raise RunError(_no_python(name, error)) from None
     except (ImportError, AttributeError, ValueError) as error:
         lacking = error.name if isinstance(error, ModuleNotFoundError) else None
         if isinstance(error, ImportError) and name[:1] != '.' and lacking not in (name, *_packages_of(name)):
             raise RunError(f'{name} cannot be run, since its package cannot be imported: {error}') from None
-        spec = code = None
+        spec = None
+    with _loading(name):
+        code = _code_of(spec)
     if not code:
         raise RunError(f'no module named {name} that can be run')
     return spec, code
@@ -123,7 +138,7 @@ def _prepare_file(main, path):
     whole = os.path.abspath(path)       # as Python names the file of __main__
     found = _main_of(path, whole)
     if found is None:
-        _begin_path(os.path.dirname(whole))
+        _begin_path(os.path.dirname(os.path.realpath(path)))
         main.__loader__, code = _code_of_script(path, whole)
         main.__file__, main.__cached__ = whole, None
         return code

@@ -219,6 +219,7 @@ def _import():
 
 
 _obmalloc, refusal = _import()
+os.environ.pop(REPORTED, None)      # it has been taken by C code, which does not know of this copy
 if refusal is not None and not _is_command():
     raise ImportError(str(refusal), name="obmalloc")
 
@@ -360,7 +361,6 @@ def _execute(command, environment):
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
     restarted = os.environ.pop(RESTARTED, None)
-    os.environ.pop(REPORTED, None)      # the library, if it is there, has taken it
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
     is_module = os.path.basename(sys.argv[0]) == "__main__.py"
@@ -442,6 +442,8 @@ def run(arguments):
         arguments = [find_program(program), *arguments[1:]]
         if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
             command = []
+    elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --
+        command.append("--")
     if command and (_library_module() is None or _loader_ignores_preload()):
         say_if_not_in_force("this program")     # which no library will say
     command += arguments

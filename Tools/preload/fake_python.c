@@ -2,6 +2,7 @@
    version is FAKE_VERSION.  Writes what the library did. */
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static int changes;
 
@@ -35,6 +36,6 @@ PyObject_SetArenaAllocator(void *allocator)
 int
 main(void)
 {
-    printf("%d changes\n", changes);
+    printf("%d changes%s\n", changes, getenv("OBMALLOC_REPORTED") ? ", OBMALLOC_REPORTED" : "");
     return 0;
 }

@@ -171,11 +171,11 @@ class Programs:
         return {**base, "PYTHONPATH": str(PACKAGE), "PYTHONDONTWRITEBYTECODE": "1", **variables,
                 "PYTHONOBMALLOC": ",".join(filter(None, settings))}
 
-    def run_python(self, *arguments, status=0, errors="", **variables):
+    def run_python(self, *arguments, status=0, errors="", cwd=None, **variables):
         """Run the interpreter as it is; return what it printed."""
         done = subprocess.run([self.python.path, *arguments], env=self.environment(**variables),
                               stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                              errors="replace", timeout=TIMEOUT_SECONDS)
+                              errors="replace", cwd=cwd, timeout=TIMEOUT_SECONDS)
         self.assertEqual(done.returncode, status, f"{done.stdout}\n{done.stderr}")
         if errors is not None:
             self.assertEqual(done.stderr.strip(), errors)

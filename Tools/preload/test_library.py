@@ -55,8 +55,8 @@ class Library(unittest.TestCase):
             subprocess.run([*compiler, "-rdynamic", f'-DFAKE_VERSION="{version}"', str(FAKE), "-o", program], check=True)
             if not python.shares_c_library(program):
                 self.skipTest(f"{compiler[0]} makes programs for another C library than that of {python}")
-            done = subprocess.run([program], env={**os.environ, "LD_PRELOAD": str(LIBRARY), **variables},
-                                  capture_output=True, text=True)
+            done = subprocess.run([program], capture_output=True, text=True, env={
+                **os.environ, "LD_PRELOAD": str(LIBRARY), "OBMALLOC_REPORTED": "1", **variables})
         self.assertEqual((done.returncode, done.stdout), (0, "0 changes\n"))
         return done.stderr
 

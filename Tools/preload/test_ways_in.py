@@ -56,6 +56,9 @@ class WaysIn(Programs):
             printed = self.run_command("run", script, "-m", "--no-children", "x y", status=7)
             self.assertEqual(printed, f"True ['-m', '--no-children', 'x y'] {folder} __main__")
             self.assertEqual(self.run_command("run", "--", script, "--", status=7), f"True ['--'] {folder} __main__")
+            os.rename(script, os.path.join(folder, "-x.py"))
+            self.assertEqual(self.run_command("run", "--", "-x.py", "a", status=7, cwd=folder),
+                             f"True ['a'] {folder} __main__")
 
     def test_run_module(self):
         self.assertEqual(self.run_command("run", "-m", "json.tool", "--help").split()[0], "usage:")

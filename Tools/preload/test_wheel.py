@@ -16,6 +16,9 @@ SERVES = "import obmalloc; print(obmalloc.active(), flush=True)"
 # The same, and of a program that it starts.
 PARENT = f"{SERVES}\nimport subprocess, sys\nsubprocess.run([sys.executable, '-c', {SERVES!r}])"
 
+# Those of our variables that it has.
+VARIABLES = "import os; print([name for name in os.environ if name.startswith('OBMALLOC')])"
+
 
 class Environment(Programs):
     """A virtual environment, with the wheel installed anew for each test."""
@@ -186,6 +189,7 @@ class Enabled(Environment):
                    "def refuse(): raise OSError('planted')\n"
                    "loading.library_path = refuse\nsys.exit(loading.run(sys.argv[1:]))")
         self.assertEqual(self.command(self.venv_python, "-c", program, "-c", SERVES, errors=""), "True")
+        self.assertEqual(self.command(self.venv_python, "-c", program, "-c", VARIABLES), "[]")
         self.assertEqual(self.command(self.venv_python, "-c", program, "--no-children", "-c", PARENT).split(),
                          ["True", "False"])
         self.command(self.obmalloc, "disable")

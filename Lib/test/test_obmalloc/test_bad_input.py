@@ -7,11 +7,13 @@ the tools of the repository is in Tools/build/tests/test_bad_input*.py.
 
 import ast
 import importlib.util
+import io
 import os
 import re
 import subprocess
 import sys
 import unittest
+import zipfile
 from test.support import LONG_TIMEOUT
 
 from .compat import temp_dir
@@ -19,6 +21,17 @@ from .helpers import ChildTest, has_proc
 
 LONG = 'x' * 5000
 DIGITS = '9' * 5000             # more than int() takes
+
+
+def damaged_archive():
+    """An archive whose __main__ is not compressed, and is said to be."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, 'w') as archive:
+        archive.writestr('__main__.py', b'\7')
+    data = bytearray(file.getvalue())
+    data[data.rindex(b'PK\1\2') + 10] = zipfile.ZIP_DEFLATED
+    return bytes(data)
+
 
 FILES = {
     'good.py': b'kept = list(range(10))\n',
@@ -28,6 +41,9 @@ FILES = {
     'latin.py': b'x = "\xff"\n',
     'noise.py': bytes(range(128, 256)),
     'short.pyc': importlib.util.MAGIC_NUMBER,
+    'with-nul/__main__.py': b'x = 1\0\n',
+    'with-old/__main__.pyc': bytes(16),
+    'damaged.zip': damaged_archive(),
     'package/__init__.py': b'',
     'lacking/__init__.py': b'import nothere\n',
     'folder.svg/kept': b'',
@@ -168,6 +184,9 @@ class CommandTests(ChildTest):
             ('nothere.py: No such file', 'report', '--output', 'old.html', 'nothere.py'),
             ('folder.svg: there is no module __main__ in it', 'stats', 'folder.svg'),
             ('short.pyc: ', 'stats', 'short.pyc'),
+            ('with-nul.*: .*null bytes', 'stats', 'with-nul'),
+            ('with-old: .*magic number', 'stats', 'with-old'),
+            ('damaged.zip: ', 'stats', 'damaged.zip'),
             ('file/x: Not a directory', 'map', 'file/x'),
             ('x: File name too long', 'stats', LONG),
             ('two lines: No such file', 'stats', 'two\nlines'),
@@ -178,7 +197,7 @@ class CommandTests(ChildTest):
             ('nul.py.*: .*null bytes', 'trim', 'nul.py'),
             ('latin.py, line 1: .*(?i:utf-8)', 'map', 'latin.py'),
             ('noise.py.*: .*cannot compile it', 'stats', 'noise.py'))
-        self.assertGreaterEqual(tried, 13)
+        self.assertGreaterEqual(tried, 17)
 
     def test_modules(self):
         tried = self.refuse_all(
@@ -187,9 +206,10 @@ class CommandTests(ChildTest):
             ('no module named nothere that can be run', 'report', '--output', 'old.html', '-m', 'nothere'),
             ('syntax.py, line 1: .*cannot compile it', 'stats', '-m', 'syntax'),
             ('latin.py, line 1: .*cannot compile it', 'trim', '-m', 'latin'),
+            ('nul.*: .*null bytes', 'stats', '-m', 'nul'),
             *((f'{name} cannot be run, since its package cannot be imported: .*nothere', 'stats', '-m', name)
               for name in ('lacking', 'lacking.sub')))
-        self.assertGreaterEqual(tried, 11)
+        self.assertGreaterEqual(tried, 12)
 
     def test_files_to_write(self):
         one = str(os.getpid())

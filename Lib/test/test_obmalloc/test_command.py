@@ -156,7 +156,8 @@ class ProgramTests(CommandTest):
             ''')
         shutil.make_archive(os.path.join(self.folder, 'archive'), 'zip', os.path.join(self.folder, 'folder'))
         py_compile.compile(os.path.join(self.folder, 'folder/__main__.py'), os.path.join(self.folder, 'folder/main.pyc'))
-        for program in 'folder', 'archive.zip', 'folder/__main__.py', 'folder/main.pyc':
+        os.symlink('folder/__main__.py', os.path.join(self.folder, 'link.py'))
+        for program in 'folder', 'archive.zip', 'folder/__main__.py', 'folder/main.pyc', 'link.py':
             for option in [], ['-I'] if program in ('folder', 'archive.zip') else ['-B']:
                 plain = subprocess.run([sys.executable, *option, program, 'a'], cwd=self.folder, stdout=subprocess.PIPE,
                                        env=self.child_environment({}), encoding='utf-8', check=True).stdout

@@ -1,5 +1,6 @@
 """Reading a heap from outside: it agrees with what the program says itself."""
 
+import contextlib
 import json
 import mmap
 import os
@@ -8,6 +9,7 @@ import re
 import struct
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 import unittest
@@ -328,6 +330,19 @@ class DamageTests(unittest.TestCase):
         read = mock.Mock(side_effect=AssertionError)
         with mmap.mmap(-1, 1 << 20), mock.patch.object(_outside, 'memory_of', return_value=read):
             self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+
+    def test_many_files_that_are_gone(self):
+        # Such as shared memory of its own name each: what is mapped is read as often as for one.
+        def reads(count):
+            with contextlib.ExitStack() as opened:
+                for _ in range(count):
+                    file = opened.enter_context(tempfile.TemporaryFile())
+                    file.truncate(1)
+                    opened.enter_context(mmap.mmap(file.fileno(), 1))
+                with mock.patch.object(_kernel, 'read_file', wraps=_kernel.read_file) as read:
+                    self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+                return read.call_count
+        self.assertEqual(reads(10), reads(1))
 
     def test_memory_that_is_unmapped_while_it_is_looked_at(self):
         read = mock.Mock(side_effect=_outside.Torn)

@@ -10,7 +10,7 @@ obm_settings_were_reported(void)
     bool reported = getenv(OBM_REPORTED) != NULL;
     if (reported) {
 #if defined(_WIN32)
-        _putenv_s(OBM_REPORTED, "");
+        _putenv(OBM_REPORTED "=");
 #else
         unsetenv(OBM_REPORTED);
 #endif

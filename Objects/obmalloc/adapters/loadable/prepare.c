@@ -45,11 +45,11 @@ obm_loadable_prepare(void)
     if (heap_ready) {
         return NULL;
     }
+    bool reported = obm_settings_were_reported();
     const char *reason = objection();
     if (reason != NULL) {
         return reason;
     }
-    bool reported = obm_settings_were_reported();
     obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), warn_setting, &reported);
     if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&empty_heap, obm_os_system(), &settings)) {
