@@ -422,6 +422,18 @@ obm_background_resume(void *unused)
     return 0;
 }
 
+/* Whether this is the thread of the system's that began the process; where that cannot be
+   asked, false. */
+static bool
+obm_background_is_first_thread(void)
+{
+#ifdef __linux__
+    return syscall(SYS_gettid) == (long)getpid();
+#else
+    return false;
+#endif
+}
+
 /* The caller is about to call fork(), and to count the threads of the process, in which
    there is but one as yet, if this is the main thread. */
 static void
@@ -430,15 +442,13 @@ obm_background_fork_comes(void)
     obm_background.fork = OBM_FORK_COMES;
     obm_background.fork_since = obm_os_system()->now();
     obm_background.forks_in = NULL;
-#ifdef __linux__
-    if (syscall(SYS_gettid) == (long)getpid()
+    if (obm_background_is_first_thread()
         && obmalloc_state_main.heap.settings.background != OBM_BACKGROUND_OFF) {
         obm_background.forks_in = PyEval_GetFrame();
     }
     if (obm_background.forks_in != NULL && Py_AddPendingCall(obm_background_resume, NULL) != 0) {
         obm_background.forks_in = NULL;
     }
-#endif
 }
 
 /* Whether it is not too often to look now.  That is asked by the coarse clock. */
