@@ -15,7 +15,8 @@
      retention.c, with doubling in place of an allowance).
    - Looking takes the longer the more free blocks malloc has, and locks them meanwhile, and
      so does giving back.  Neither comes before OBM_MALLOC_TRIM_SHARE times as long has
-     passed as both took the last time.
+     passed as both took the last time.  That is counted in processor time: a process may be
+     stopped meanwhile for a day, or its threads may wait for each other.
 
    A malloc that does not tell how much it holds free gives back once each time that the
    process falls idle; one that cannot give back is left alone.
@@ -178,7 +179,17 @@ give_back(struct obm_idle *idle, const struct look *look)
     idle->given = look->idle;
 }
 
-/* When to look again after a look that found nothing more to give back, and took so long. */
+/* The time that looks are measured by: what the purger has used of a processor, or where that
+   is unknown, what has passed. */
+static uint64_t
+own_time(const struct obm_idle *idle)
+{
+    uint64_t used = idle->process->own_processor_time();
+    return used != 0 ? used : idle->process->now();
+}
+
+/* When to look again after a look that found nothing more to give back, and took so long
+   without what giving back took. */
 static uint64_t
 pause_of_nothing(const struct obm_idle *idle, uint64_t took)
 {
@@ -200,8 +211,9 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
     if (idle->looked_at < idle->not_before) {
         return OBM_EPOCH_NANOSECONDS;
     }
-    uint64_t start = idle->process->now();
+    uint64_t start = own_time(idle);
     look_at_memory(idle, &look);
+    uint64_t took = own_time(idle) - start;
     judge_last_trim(idle, &look);
     bool something = has_something(idle, &look);
     if (something && (look.idle || is_steady(idle, &look))) {
@@ -209,20 +221,20 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
         something = false;
     }
     idle->free_before = look.malloc.free;
-    uint64_t end = idle->process->now();
-    idle->not_before = end + (end - start) * OBM_MALLOC_TRIM_SHARE;
+    idle->not_before = idle->process->now()
+                       + (own_time(idle) - start) * OBM_MALLOC_TRIM_SHARE;
     if (something || !(look.idle || is_small(&look))) {
         return OBM_EPOCH_NANOSECONDS;
     }
-    return pause_of_nothing(idle, end - start);
+    return pause_of_nothing(idle, took);
 }
 
 bool
 obm_idle_others_slept(const struct obm_idle *idle)
 {
     uint64_t used = idle->process->processor_time();
-    uint64_t slept = idle->others_time + OBM_SLEPT_NANOSECONDS;
-    return used != 0 && used - idle->process->own_processor_time() <= slept;
+    uint64_t more = used - idle->process->own_processor_time() - idle->others_time;
+    return used != 0 && more + OBM_SLEPT_NANOSECONDS <= 2 * OBM_SLEPT_NANOSECONDS;
 }
 
 bool

@@ -17,6 +17,7 @@ static struct {
     size_t gone_already;        /* of what malloc holds free */
     size_t looks;               /* at malloc's figures */
     uint64_t figures_take;      /* nanoseconds */
+    uint64_t stopped;           /* nanoseconds that it does not run in the next look */
 } process;
 
 static uint64_t fake_now(void) { return process.now; }
@@ -31,7 +32,9 @@ static bool
 fake_malloc_figures(struct obm_malloc_figures *figures)
 {
     process.looks++;
-    process.now += process.figures_take;
+    process.now += process.figures_take + process.stopped;
+    process.own_time += process.figures_take;
+    process.stopped = 0;
     figures->held = process.in_use + process.free;
     figures->free = process.free;
     return process.tells;
@@ -46,6 +49,7 @@ fake_malloc_give_back(void)
     }
     process.trims++;
     process.now += process.trim_takes;
+    process.own_time += process.trim_takes;
     process.resident -= process.free - process.gone_already;
     process.gone_already = process.free;
     return true;
@@ -64,6 +68,7 @@ started(void)
     struct obm_idle idle = {0};
     memset(&process, 0, sizeof(process));
     process.now = 1000 * OBM_EPOCH_NANOSECONDS;
+    process.processor_time = process.own_time = 1;
     process.resident = 100 * MIB;
     process.in_use = OBM_PURGER_MIN_HELD_BYTES - 1;
     process.tells = true;
@@ -421,6 +426,50 @@ TEST(the_longer_a_look_takes_the_longer_the_purger_lingers)
     process.in_use = 40 * MIB;
     process.figures_take = 75 * FAKE_MILLISECOND;
     EXPECT_EQUAL(look_after_epoch(&idle, 1), 75 * FAKE_MILLISECOND * OBM_LINGER_SHARE);
+}
+
+/* A signal, a debugger, a frozen control group; or it waits for its turn. */
+TEST(that_a_process_is_stopped_in_a_look_is_no_reason_to_linger_for_long)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    process.figures_take = FAKE_MILLISECOND;
+    process.stopped = (uint64_t)24 * 3600 * 1000 * FAKE_MILLISECOND;
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    freed(40 * MIB);
+    time_passes(OBM_LINGER_NANOSECONDS, 1);
+    EXPECT_EQUAL(obm_idle_tick(&idle, true), OBM_LINGER_NANOSECONDS);
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+/* Giving back is not what the next look does again. */
+TEST(the_purger_lingers_no_longer_because_giving_back_took_long)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    process.trim_takes = OBM_EPOCH_NANOSECONDS;
+    freed(40 * MIB);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(without_a_clock_of_the_processor_a_look_takes_the_time_that_passes)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    process.own_time = 0;
+    process.stopped = 75 * FAKE_MILLISECOND;
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), 75 * FAKE_MILLISECOND * OBM_LINGER_SHARE);
+}
+
+/* A process that was restored from an image may have used less than it had then. */
+TEST(that_the_clock_of_the_processor_was_set_back_is_no_sleep)
+{
+    struct obm_idle idle = started();
+    process.processor_time = 1000 * FAKE_MILLISECOND;
+    epoch(&idle, 1);
+    process.processor_time = FAKE_MILLISECOND;
+    EXPECT(!obm_idle_others_slept(&idle));
 }
 
 /* The parent of a fork, which has ended the purger, starts it again; the child has to see

@@ -18,7 +18,11 @@ from .helpers import INTERPRETERS, ChildTest
 # A child retains memory by wanting it again and again, and waits, always in short
 # calls that give up the GIL, for what it expects.
 PREPARE = f'''
-import time
+import time, warnings
+
+warned = []     # os.fork() clears the exception that a warning becomes
+warnings.simplefilter('always')
+warnings.showwarning = lambda message, *rest: warned.append(str(message))
 
 def threads():
     """The system's number of threads of this process."""
@@ -287,11 +291,10 @@ def child_ends_well(child):
 
     def test_fork_does_not_warn_and_both_go_on(self):
         self.check_child('''
-            import warnings
-            warnings.simplefilter('error')
             for _ in range(5):
                 start_thread()
                 child = os.fork()
+                assert not warned, warned
                 if child == 0:
                     start_thread()
                     wait_until(lambda: threads() == 1)
@@ -303,13 +306,26 @@ def child_ends_well(child):
             _obmalloc.check(3)
             ''')
 
+    def test_callbacks_in_the_parent_that_block(self):
+        # From 3.13 on they come before os.fork() counts the threads.
+        self.check_child('''
+            os.register_at_fork(after_in_parent=lambda: (retain(), time.sleep(0)))
+            for _ in range(5):
+                start_thread()
+                child = os.fork()
+                assert not warned, warned
+                if child == 0:
+                    os._exit(0)
+                child_ends_well(child)
+            ''')
+
     def test_subprocess(self):
         self.check_child('''
-            import subprocess, warnings
-            warnings.simplefilter('error')
+            import subprocess
             for function in None, int:
                 start_thread()
                 subprocess.run([sys.executable, '-c', ''], preexec_fn=function, check=True)
+                assert not warned, warned
             start_thread()
             ''')
 
@@ -354,8 +370,7 @@ def child_ends_well(child):
     def test_every_way_to_fork(self):
         # Each must find one thread, and say nothing; both sides go on.
         self.check_child('''
-            import multiprocessing, warnings
-            warnings.simplefilter('error')
+            import multiprocessing
             def forkpty():
                 child, terminal = os.forkpty()
                 if child == 0:
@@ -381,6 +396,7 @@ def child_ends_well(child):
             for fork in forkpty, daemon, process, spawn:
                 start_thread()
                 fork()
+                assert not warned, (fork, warned)
             wait_until(lambda: threads() == 1)
             _obmalloc.check(3)
             ''')

@@ -27,8 +27,9 @@
    it and does not warn because of it, and the child finds the locks as they were made.
    It starts again at the next occasion; in the child not at once, since the child may be
    about to fork again, to call exec(), or to do what is allowed in a process with one
-   thread only. A bare fork() in an extension is noticed by a pthread_atfork() handler.
-   Finalization stops it for good.
+   thread only; in the parent when os.fork() has returned, since from Python 3.13 on it counts
+   after the callbacks in the parent, which may block. A bare fork() in an extension is
+   noticed by a pthread_atfork() handler. Finalization stops it for good.
 
    A thread that the system refuses (RLIMIT_NPROC, a limit of the control group) is asked
    for again an epoch later.
@@ -70,10 +71,21 @@ enum obm_background_state {
     OBM_BACKGROUND_STOPPING
 };
 
+/* In what part of os.fork() a thread is. */
+enum obm_background_fork {
+    OBM_FORK_NONE = 0,
+    OBM_FORK_COMES,             /* the system has not forked yet: no purger may start */
+    OBM_FORK_RETURNS            /* it has; os.fork() has not returned: none should start */
+};
+
 static struct {
     enum obm_background_state state;
     bool closed;                /* stopped for good, see obm_background_stop() */
-    bool forking;               /* stopped for a fork that is under way */
+    enum obm_background_fork fork;
+    bool resumes;               /* was stopped for the fork */
+    const void *forks_in;       /* the frame that calls os.fork(), where a pending call finds out
+                                   that os.fork() has returned; NULL: none is made */
+    uint64_t fork_since;        /* nanoseconds of os->now: when `fork` changed */
     uint64_t not_before;        /* nanoseconds of os->now: no start before */
     long thread_id;             /* Linux's own, written by the thread */
     unsigned events;            /* calls of the system's malloc, published by an adapter
@@ -91,6 +103,10 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 
 /* How long the child of a fork has no purger. */
 #define OBM_BACKGROUND_CHILD_NANOSECONDS ((uint64_t)10 * 1000 * 1000)
+
+/* How long the parent waits for the end of os.fork(): where it failed, its caller may never
+   run again. */
+#define OBM_FORK_NANOSECONDS ((uint64_t)100 * 1000 * 1000)
 
 /* Where there is often occasion to ask whether the system's malloc may have something to give
    back, that is asked OBM_LOOKS times in each OBM_LOOK_NANOSECONDS at most.  Of all times the
@@ -238,7 +254,8 @@ obm_background_bury(void)
 static void
 obm_background_forget(void)
 {
-    obm_background.forking = false;
+    obm_background.fork = OBM_FORK_NONE;
+    obm_background.resumes = false;
     obm_background.not_before = obm_os_system()->now() + OBM_BACKGROUND_CHILD_NANOSECONDS;
     obm_idle_after_fork(&obm_background.idle);
     if (obm_background.state != OBM_BACKGROUND_NONE) {
@@ -303,7 +320,10 @@ obm_background_create(void)
 static void
 obm_background_has_forked(void)
 {
-    obm_background.forking = false;
+    if (obm_background.fork == OBM_FORK_COMES) {
+        obm_background.fork = obm_background.forks_in != NULL ? OBM_FORK_RETURNS : OBM_FORK_NONE;
+        obm_background.fork_since = obm_os_system()->now();
+    }
 }
 
 /* Whether parent and child will know of a fork, a bare fork() too. */
@@ -319,13 +339,31 @@ obm_background_knows_fork(void)
 #endif
 }
 
+/* Whether to wait no longer for the end of os.fork(). */
+static bool
+obm_background_fork_is_old(void)
+{
+    return obm_os_system()->now() - obm_background.fork_since >= OBM_FORK_NANOSECONDS;
+}
+
+/* Whether a fork is under way. */
+static bool
+obm_background_is_forking(void)
+{
+    if (obm_background.fork == OBM_FORK_RETURNS && obm_background_fork_is_old()) {
+        obm_background.fork = OBM_FORK_NONE;
+    }
+    return obm_background.fork != OBM_FORK_NONE;
+}
+
 /* Whether the purger may start now, with the GIL of interp held. */
 static bool
 obm_background_may_start(PyInterpreterState *interp)
 {
     if (obmalloc_state_main.heap.settings.background == OBM_BACKGROUND_OFF
-        || obm_background.forking || obm_background.state == OBM_BACKGROUND_RUNNING
-        || obm_background.state == OBM_BACKGROUND_STOPPING || !obm_python_has_main_gil(interp)) {
+        || obm_background.state == OBM_BACKGROUND_RUNNING
+        || obm_background.state == OBM_BACKGROUND_STOPPING || obm_background_is_forking()
+        || !obm_python_has_main_gil(interp)) {
         return false;
     }
     if (!Py_IsInitialized()) {
@@ -357,6 +395,62 @@ obm_background_start(void)
     errno = saved;
 }
 
+/* A pending call of the main thread, of the main interpreter: start the purger that was
+   stopped for a fork, when os.fork() has returned.  Callbacks of a fork are frames of their
+   own, or blocks without one. */
+static int
+obm_background_resume(void *unused)
+{
+    (void)unused;
+    if (obm_background.fork != OBM_FORK_NONE) {
+        bool is_in_fork = PyEval_GetFrame() != obm_background.forks_in
+                          || obm_background.fork == OBM_FORK_COMES;
+        if (is_in_fork && !obm_background_fork_is_old()
+            && Py_AddPendingCall(obm_background_resume, NULL) == 0) {
+            return 0;
+        }
+        obm_background.forks_in = NULL;
+        if (obm_background.fork == OBM_FORK_COMES) {
+            return 0;
+        }
+        obm_background.fork = OBM_FORK_NONE;
+    }
+    if (obm_background.resumes && obm_background_may_start(PyInterpreterState_Main())) {
+        obm_background_start();
+    }
+    obm_background.resumes = false;
+    return 0;
+}
+
+/* Whether this is the thread of the system's that began the process; where that cannot be
+   asked, false. */
+static bool
+obm_background_is_first_thread(void)
+{
+#ifdef __linux__
+    return syscall(SYS_gettid) == (long)getpid();
+#else
+    return false;
+#endif
+}
+
+/* The caller is about to call fork(), and to count the threads of the process, in which
+   there is but one as yet, if this is the main thread. */
+static void
+obm_background_fork_comes(void)
+{
+    obm_background.fork = OBM_FORK_COMES;
+    obm_background.fork_since = obm_os_system()->now();
+    obm_background.forks_in = NULL;
+    if (obm_background_is_first_thread()
+        && obmalloc_state_main.heap.settings.background != OBM_BACKGROUND_OFF) {
+        obm_background.forks_in = PyEval_GetFrame();
+    }
+    if (obm_background.forks_in != NULL && Py_AddPendingCall(obm_background_resume, NULL) != 0) {
+        obm_background.forks_in = NULL;
+    }
+}
+
 /* Whether it is not too often to look now.  That is asked by the coarse clock. */
 static bool
 obm_background_may_look(void)
@@ -384,22 +478,23 @@ obm_background_malloc_is_worth(size_t blocks)
 
 /* End the thread, if there is one, and let none start before the fork that comes next; or,
    for good, before the runtime is initialized again.  The caller holds the GIL of interp,
-   which may be given up.  Returns whether there was one. */
-static bool
+   which may be given up. */
+static void
 obm_background_stop(PyInterpreterState *interp, bool for_good)
 {
     if (!obm_python_has_main_gil(interp)) {
-        return false;
+        return;
     }
     if (for_good) {
         obm_background.closed = true;
     }
-    else {
-        obm_background.forking = obm_background_knows_fork();
+    else if (obm_background_knows_fork()) {
+        obm_background_fork_comes();
     }
     obm_background_bury();
-    if (obm_background.state != OBM_BACKGROUND_RUNNING) {
-        return false;
+    obm_background.resumes = obm_background.state == OBM_BACKGROUND_RUNNING;
+    if (!obm_background.resumes) {
+        return;
     }
     obm_background.state = OBM_BACKGROUND_STOPPING;
     PyThread_release_lock(obm_background.wake);
@@ -407,7 +502,6 @@ obm_background_stop(PyInterpreterState *interp, bool for_good)
     obm_background_join();
     Py_END_ALLOW_THREADS
     obm_background.state = OBM_BACKGROUND_NONE;
-    return true;
 }
 
 #else   /* no threads */
@@ -435,10 +529,9 @@ obm_background_malloc_is_worth(size_t OBM_UNUSED blocks)
     return false;
 }
 
-static bool
+static void
 obm_background_stop(PyInterpreterState *Py_UNUSED(interp), bool Py_UNUSED(for_good))
 {
-    return false;
 }
 
 #endif

@@ -24,7 +24,7 @@ objection(void)
         || PyInterpreterState_Next == NULL || Py_IsInitialized == NULL
         || PyThreadState_New == NULL || PyThreadState_Clear == NULL
         || PyThreadState_DeleteCurrent == NULL || PyEval_RestoreThread == NULL
-        || PyEval_SaveThread == NULL || Py_AddPendingCall == NULL
+        || PyEval_SaveThread == NULL || PyEval_GetFrame == NULL || Py_AddPendingCall == NULL
         || PyThread_start_new_thread == NULL || PyThread_allocate_lock == NULL
         || PyThread_acquire_lock == NULL || PyThread_acquire_lock_timed == NULL
         || PyThread_release_lock == NULL) {

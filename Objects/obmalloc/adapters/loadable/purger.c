@@ -114,31 +114,18 @@ on_page_events(struct obm_heap *heap)
     }
 }
 
-static bool stopped_for_fork;
-
 void
 _PyObmalloc_BeforeFork(PyInterpreterState *interpreter)
 {
-    stopped_for_fork = obm_background_stop(interpreter, false);
+    obm_background_stop(interpreter, false);
 }
 
-static int
-start_again(void *unused)
-{
-    (void)unused;
-    if (purger_may_start()) {
-        obm_background_start();
-    }
-    return 0;
-}
-
-/* os.fork() looks how many threads there are before it returns, so later. */
+/* Another thread than the main one has made no pending call before the fork. */
 void
 obm_loadable_after_fork(void)
 {
-    if (stopped_for_fork) {
-        stopped_for_fork = false;
-        Py_AddPendingCall(start_again, NULL);
+    if (obm_background.resumes && obm_background.forks_in == NULL) {
+        Py_AddPendingCall(obm_background_resume, NULL);
     }
 }
 

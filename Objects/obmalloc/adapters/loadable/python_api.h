@@ -62,6 +62,7 @@ extern const char *Py_GetVersion(void) WEAK;
 extern int Py_IsInitialized(void) WEAK;
 extern int Py_AtExit(void (*function)(void)) WEAK;
 extern int Py_AddPendingCall(int (*function)(void *argument), void *argument) WEAK;
+extern void *PyEval_GetFrame(void) WEAK;
 extern int PySys_AddAuditHook(int (*hook)(const char *event, void *arguments, void *data),
                               void *data) WEAK;
 
