@@ -94,7 +94,7 @@ trim_step(struct obm_heap *heap, uint64_t limit)
     if (price >= limit) {
         return true;
     }
-    obm_retention_trim(heap, 0, limit - price);
+    obm_trim_down_to(heap, 0, limit - price);
     obm_retention_all_given_back(heap);
     return heap->retention.dirty != 0;
 }

@@ -84,7 +84,7 @@ give_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     if (run->size_class == OBM_NO_CLASS && heap->medium.current[m] == id) {
         heap->medium.current[m] = 0;
     }
-    obm_retention_page_freed(heap);
+    obm_trim_page_freed(heap);
 }
 
 /* The pages between the first and the last one of a range of several. */

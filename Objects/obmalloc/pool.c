@@ -137,7 +137,7 @@ pool_release(struct obm_heap *heap, struct obm_pool *pool)
     pool->countdown = 0;
     pool->free = OBM_NO_LINK;
     obm_pages_give(heap, id, page);
-    obm_retention_page_freed(heap);
+    obm_trim_page_freed(heap);
 }
 
 /* The pool of the lowest address in a run of the list. */

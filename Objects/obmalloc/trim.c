@@ -51,7 +51,7 @@ pages_for(uint64_t price)
 }
 
 uint64_t
-obm_retention_trim(struct obm_heap *heap, size_t target, uint64_t limit)
+obm_trim_down_to(struct obm_heap *heap, size_t target, uint64_t limit)
 {
     const struct obm_retention *retention = &heap->retention;
     uint64_t price = 0;
@@ -77,26 +77,26 @@ spend_credit(struct obm_heap *heap)
     }
     uint64_t limit = (uint64_t)retention->credit < OBM_PURGE_STEP_NANOSECONDS
                      ? (uint64_t)retention->credit : OBM_PURGE_STEP_NANOSECONDS;
-    obm_retention_paid(heap, obm_retention_trim(heap, retention->allowance, limit));
+    obm_retention_paid(heap, obm_trim_down_to(heap, retention->allowance, limit));
     return retention->dirty > retention->allowance && retention->credit > 0;
 }
 
 bool
-obm_retention_tick(struct obm_heap *heap)
+obm_trim_tick(struct obm_heap *heap)
 {
     obm_retention_look_at_clock(heap);
     return spend_credit(heap);
 }
 
 void
-obm_retention_page_freed(struct obm_heap *heap)
+obm_trim_page_freed(struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
     if (retention->dirty > retention->allowance + retention->slack) {
-        obm_retention_trim(heap, retention->allowance, OBM_PURGE_STEP_NANOSECONDS);
+        obm_trim_down_to(heap, retention->allowance, OBM_PURGE_STEP_NANOSECONDS);
     }
     if (obm_retention_clock_is_due(heap)) {
-        obm_retention_tick(heap);
+        obm_trim_tick(heap);
     }
     if (retention->dirty > retention->surplus_at && heap->on_surplus != NULL) {
         heap->on_surplus(heap);
@@ -108,6 +108,6 @@ obm_before_blocking(struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
     if (obm_has_surplus(heap) || retention->allowance > retention->base) {
-        obm_retention_tick(heap);
+        obm_trim_tick(heap);
     }
 }

@@ -83,7 +83,7 @@ play_tides(void)
     for (unsigned i = 0; i < 3; i++) {
         fake.now += OBM_EPOCH_NANOSECONDS;
         obm_before_blocking(world.heap);
-        obm_retention_tick(world.heap);
+        obm_trim_tick(world.heap);
     }
     keep_one_in(SHADOWS);
     obm_trim(world.heap);

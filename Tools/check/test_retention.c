@@ -179,11 +179,11 @@ TEST(a_long_sleep_is_as_many_epochs)
         burst(heap);
     }
     EXPECT_AT_LEAST(heap->retention.dirty, 2 * heap->retention.base);
-    obm_retention_tick(heap);
+    obm_trim_tick(heap);
     fake.now += 3 * OBM_EPOCH_NANOSECONDS;
-    obm_retention_tick(heap);
+    obm_trim_tick(heap);
     fake.now += 3 * OBM_EPOCH_NANOSECONDS;
-    while (obm_retention_tick(heap)) {
+    while (obm_trim_tick(heap)) {
     }
     EXPECT_EQUAL(heap->retention.allowance, heap->retention.base);
     EXPECT_AT_MOST(heap->retention.dirty, heap->retention.base);
@@ -340,7 +340,7 @@ static struct pages
 surplus(struct obm_heap *heap, unsigned arenas, size_t freed, size_t group)
 {
     struct pages pages = pages_take(heap, (size_t)arenas * heap->geometry.arena_pages, LARGE);
-    obm_retention_tick(heap);
+    obm_trim_tick(heap);
     heap->retention.allowance = SIZE_MAX / 2;
     for (size_t page = 0; page + freed <= pages.count; page += group) {
         pages_give_range(heap, &pages, page, page + freed);
@@ -412,7 +412,7 @@ TEST(of_neighbours_more_go_for_the_same_credit_than_of_single_pages)
                                  * (int64_t)(OBM_PURGE_CALL_NANOSECONDS
                                              + OBM_PURGE_PAGE_NANOSECONDS);
         size_t before = obm_given_back(heap);
-        obm_retention_tick(heap);
+        obm_trim_tick(heap);
         gone[i] = obm_given_back(heap) - before;
         pages_give(heap, &pages);
         heap_end(heap);
@@ -497,10 +497,10 @@ TEST(trimming_stops_at_its_target)
     obm_pools_retire(heap);
     EXPECT_EQUAL(heap->retention.dirty, 3 * arena);
     uint64_t price = OBM_PURGE_CALL_NANOSECONDS + arena * OBM_PURGE_PAGE_NANOSECONDS;
-    EXPECT_EQUAL(obm_retention_trim(heap, 2 * arena, UINT64_MAX), price);
+    EXPECT_EQUAL(obm_trim_down_to(heap, 2 * arena, UINT64_MAX), price);
     EXPECT_EQUAL(heap->retention.dirty, 2 * arena);
     EXPECT_EQUAL(heap->arena_count, 2);
-    EXPECT_EQUAL(obm_retention_trim(heap, 0, UINT64_MAX), 2 * price);
+    EXPECT_EQUAL(obm_trim_down_to(heap, 0, UINT64_MAX), 2 * price);
     EXPECT_EQUAL(heap->arena_count, 0);
     heap_end(heap);
 }
@@ -517,7 +517,7 @@ TEST(what_has_been_free_longest_is_purged_first)
     fake_os_count_anew();
     for (size_t i = 0; i < 3; i++) {
         size_t neighbour = order[i] * arena + 1;
-        EXPECT_EQUAL(obm_retention_trim(heap, 2 - i, UINT64_MAX),
+        EXPECT_EQUAL(obm_trim_down_to(heap, 2 - i, UINT64_MAX),
                      OBM_PURGE_CALL_NANOSECONDS + OBM_PURGE_PAGE_NANOSECONDS);
         EXPECT_EQUAL(fake.purges[i].address,
                      (uintptr_t)page_address(heap, &pages, neighbour)

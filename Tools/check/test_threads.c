@@ -92,7 +92,7 @@ drain(struct worker *worker)
         EXPECT_IN_THREAD(worker, i % 8 == 0 || obm_free(&worker->heap, block));
     }
     obm_trim(&worker->heap);
-    obm_retention_tick(&worker->heap);
+    obm_trim_tick(&worker->heap);
 }
 
 static void

@@ -363,7 +363,7 @@ static void
 run_tick(struct place *place, struct input *input)
 {
     (void)input;
-    obm_retention_tick(place->world.heap);
+    obm_trim_tick(place->world.heap);
     obm_free_lists_due(place->world.heap);
 }
 

@@ -56,7 +56,7 @@ obm_retention_price(size_t calls, size_t pages)
 }
 
 /* Whether more is retained than any heap may keep: if nothing else happens, it
-   takes obm_retention_tick() to give it back. */
+   takes obm_trim_tick() to give it back. */
 OBM_INLINE bool
 obm_has_surplus(const struct obm_heap *heap)
 {

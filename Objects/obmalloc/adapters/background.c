@@ -171,7 +171,7 @@ static bool
 obm_background_step(void)
 {
     return obm_python_gil_guards_main_heap()
-           && obm_retention_tick(&obmalloc_state_main.heap)
+           && obm_trim_tick(&obmalloc_state_main.heap)
            && obm_background.state == OBM_BACKGROUND_RUNNING;
 }
 
