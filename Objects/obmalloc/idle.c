@@ -229,12 +229,14 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
     return pause_of_nothing(idle, took);
 }
 
+/* The clock may have been set back, which says nothing of the others. */
 bool
 obm_idle_others_slept(const struct obm_idle *idle)
 {
     uint64_t used = idle->process->processor_time();
-    uint64_t more = used - idle->process->own_processor_time() - idle->others_time;
-    return used != 0 && more + OBM_SLEPT_NANOSECONDS <= 2 * OBM_SLEPT_NANOSECONDS;
+    int64_t more = (int64_t)(used - idle->process->own_processor_time() - idle->others_time);
+    const int64_t apart = (int64_t)OBM_SLEPT_NANOSECONDS;
+    return used != 0 && -apart <= more && more <= apart;
 }
 
 bool

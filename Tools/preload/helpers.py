@@ -152,6 +152,8 @@ def serves():
 class Programs:
     """Runs programs with self.python, with the library in place or at hand."""
 
+    maxDiff = None      # what is printed is compared, and may be the only trace of a failure
+
     # What PYTHONOBMALLOC begins with, before what a test gives.  The purger would move
     # figures between two looks at them, so it runs only in programs of a test that is
     # about it, or that looks at no such figures.

@@ -26,6 +26,10 @@ def retain(mib):
         kept = [bytes(400) for i in range((mib << 20) // 448)]
         del kept
         [bytes(40_000) for i in range(8)]   # the system's: the library looks about
+def fork_a_sleeper():
+    if os.fork() == 0:
+        os.read(0, 1)
+        os._exit(0)
 def wait_until(condition):
     end = time.monotonic() + 120
     while not condition():
@@ -168,11 +172,7 @@ class Background(Programs):
         child, before = self.sleeper("background=auto", """if True:
             start_thread()
             retain(64)
-            def fork():
-                if os.fork() == 0:
-                    os.read(0, 1)
-                    os._exit(0)
-            fork()
+            fork_a_sleeper()
             """)
         self.wait_until_small(child, before - (24 << 20))
 
@@ -232,11 +232,7 @@ class Background(Programs):
 
     def test_it_is_back_after_a_fork(self):
         child, before = self.sleeper(None, self.c_code_held() + """
-            def fork():
-                if os.fork() == 0:
-                    os.read(0, 1)
-                    os._exit(0)
-            fork()
+            fork_a_sleeper()
             time.sleep(3)
             """, "del held; os.read(0, 1)")
         self.wait_until_small(child, before - (60 << 20))

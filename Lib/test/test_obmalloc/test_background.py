@@ -135,12 +135,12 @@ class BackgroundTests(ChildTest):
     def test_it_is_back_after_a_fork(self):
         import_module('zlib')
         self.check_it_shrinks(self.C_CODE_HELD + '''
-            def fork():
-                if os.fork() == 0:
-                    os.read(0, 1)
-                    os._exit(0)
-            fork()
-            time.sleep(3)
+            child = os.fork()
+            if child:
+                time.sleep(3)
+            else:
+                os.read(0, 1)
+                os._exit(0)
             ''', 'del held; os.read(0, 1)', 60 << 20, PYTHONOBMALLOC='')
 
     def test_it_lingers_while_c_code_holds_memory_and_ends_with_python(self):

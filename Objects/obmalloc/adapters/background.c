@@ -6,7 +6,8 @@
    there is memory to give back: it starts when more is retained than the base, or when
    the system's malloc may have memory to give (idle.c), looks once an epoch, with the GIL
    held for ours and without it for the system's malloc, and ends when the process is idle
-   and nothing is left. It serves the heap of the main interpreter, and leaves it alone
+   and nothing is left; or lingers, with longer sleeps, where C code may free much of what
+   malloc has in use. It serves the heap of the main interpreter, and leaves it alone
    while an interpreter with a GIL of its own allocates from it too: such a one may be
    made, and its maker must see to it that no two threads run.
 

@@ -80,11 +80,18 @@ ask_to_be_told(void)
 
 /* Starting and stopping ---------------------------------------------------------------- */
 
-/* The caller holds the GIL of the main interpreter, or the only one. */
+/* Python is asked first, if it was not yet.  The caller holds the GIL of the main
+   interpreter, or the only one. */
 static bool
 purger_may_start(void)
 {
-    return obm_background_may_start(PyInterpreterState_Main()) && watch == WATCHED;
+    if (OBM_UNLIKELY(watch != WATCHED)) {
+        if (watch == UNASKED) {
+            ask_to_be_told();
+        }
+        return false;
+    }
+    return obm_background_may_start(PyInterpreterState_Main());
 }
 
 /* Enough is retained to start the purger. */
@@ -92,9 +99,6 @@ static void
 on_surplus(struct obm_heap *heap)
 {
     (void)heap;
-    if (OBM_UNLIKELY(watch == UNASKED)) {
-        ask_to_be_told();
-    }
     if (purger_may_start()) {
         obm_background_start();
     }
@@ -106,9 +110,6 @@ static void
 on_page_events(struct obm_heap *heap)
 {
     (void)heap;
-    if (OBM_UNLIKELY(watch == UNASKED)) {
-        ask_to_be_told();
-    }
     if (purger_may_start() && obm_background_may_look() && obm_background_malloc_is_worth(0)) {
         obm_background_start();
     }
@@ -169,12 +170,7 @@ static void
 passed_on(size_t size)
 {
     OBM_PUBLISH(&obm_background.events, obm_background.events + 1);
-    if (OBM_UNLIKELY(watch != WATCHED)) {
-        if (watch == UNASKED) {
-            ask_to_be_told();
-        }
-    }
-    else if (obm_background.state == OBM_BACKGROUND_RUNNING) {
+    if (obm_background.state == OBM_BACKGROUND_RUNNING) {
         passed.calls = passed.next = 0;
         passed.bytes = 0;
     }
@@ -210,13 +206,7 @@ static OBM_NOINLINE void
 look_about(unsigned served)
 {
     obm_before_blocking(main_heap);
-    if (served % OBM_MEDIUM_PER_LOOK != 0) {
-        return;
-    }
-    if (watch == UNASKED) {
-        ask_to_be_told();
-    }
-    else if (obm_background.state != OBM_BACKGROUND_RUNNING && purger_may_start()) {
+    if (served % OBM_MEDIUM_PER_LOOK == 0 && purger_may_start()) {
         look_at_malloc();
     }
 }
