@@ -20,7 +20,8 @@ PARTS = {"total": "together", "floor": "page floor", "retained": "retained",
 MEANINGS = (
     "MiB: medians of the runs, resident more than at the start. sleep: nothing but time.sleep(); "
     "light work: small requests with short sleeps. CPU: user and system time from the start to "
-    "the end of the sleep, so that what a thread gives back meanwhile counts; medians of the ratios "
+    "the end of the sleep, so that what a thread gives back meanwhile counts, and in the next table "
+    "to the end of the process, when the kernel takes back what is left; medians of the ratios "
     f"to stock in the same round; {WITHIN}: not shown to differ from 1: the pairs lie on both "
     f"sides, or are fewer than {LEAST_PAIRS}.")
 PARTS_MEANINGS = (
@@ -45,6 +46,12 @@ def cpu(run: dict) -> float:
     return cpu_seconds(mark_of(run, SLEPT)) - cpu_seconds(mark_of(run, START))
 
 
+def cpu_to_exit(run: dict) -> float:
+    """Return the CPU seconds from the start to the end of the process: what was not given back
+    before is then, by the kernel."""
+    return cpu_seconds(run) - cpu_seconds(mark_of(run, START))
+
+
 def measures_of(document: dict) -> list[Measure]:
     """Return the measures in the order of their tables."""
     options = document["parameters"]
@@ -58,6 +65,7 @@ def measures_of(document: dict) -> list[Measure]:
                 lambda run: (run["peak_rss_bytes"] - mark_of(run, START)["rss_bytes"]) / MEBIBYTE),
         Measure("start", "Start, MiB", lambda run: mark_of(run, START)["rss_bytes"] / MEBIBYTE),
         Measure("cpu", "CPU time, × stock", cpu, True),
+        Measure("cpu to exit", "CPU time to the end of the process, × stock", cpu_to_exit, True),
         *(Measure(f"cpu / {name}", f"CPU time, × {name}", cpu, True, name)
           for name in (OURS_WITHOUT,) if any(arm["name"] == name for arm in document["arms"])),
     ]
