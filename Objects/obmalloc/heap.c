@@ -123,3 +123,13 @@ obm_trim(struct obm_heap *heap)
     trim_step(heap, UINT64_MAX);
     return obm_given_back(heap) - before;
 }
+
+void
+obm_trim_after_start(struct obm_heap *heap)
+{
+    enum obm_retain_mode retain = heap->settings.retain;
+    if (retain == OBM_RETAIN_AUTO || retain == OBM_RETAIN_NONE) {
+        obm_trim(heap);
+        obm_retention_forget_purges(heap);
+    }
+}
