@@ -128,7 +128,8 @@ void
 obm_trim_after_start(struct obm_heap *heap)
 {
     enum obm_retain_mode retain = heap->settings.retain;
-    if (retain == OBM_RETAIN_AUTO || retain == OBM_RETAIN_NONE) {
+    bool huge = heap->settings.hugepages == OBM_HUGE_ALWAYS;   /* they would be split */
+    if ((retain == OBM_RETAIN_AUTO || retain == OBM_RETAIN_NONE) && !huge) {
         obm_trim(heap);
         obm_retention_forget_purges(heap);
     }

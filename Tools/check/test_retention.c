@@ -640,8 +640,8 @@ TEST(what_a_start_leaves_free_goes_back_and_teaches_nothing)
 
 TEST(what_is_to_be_kept_outlives_the_start)
 {
-    static const char *const settings[] = {"retain=all", "retain=16M"};
-    for (unsigned i = 0; i < 2; i++) {
+    static const char *const settings[] = {"retain=all", "retain=16M", "hugepages=always"};
+    for (unsigned i = 0; i < 3; i++) {
         struct obm_heap *heap = heap_new(settings[i]);
         struct pages pages = pages_take(heap, 20, LARGE);
         pages_give_range(heap, &pages, 0, 7);

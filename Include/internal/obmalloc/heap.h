@@ -29,7 +29,8 @@ OBM_API size_t obm_trim(struct obm_heap *heap);
 OBM_API size_t obm_trim_in_steps(struct obm_heap *heap, void (*between)(void));
 
 /* The program begins, and what came before it, the start of an interpreter, is over: give
-   back what that has left free, unless the settings say what is to be kept. */
+   back what that has left free, unless the settings say what is to be kept, or want huge
+   pages always. */
 OBM_API void obm_trim_after_start(struct obm_heap *heap);
 
 /* Bytes given back so far, by purges and releases. */
