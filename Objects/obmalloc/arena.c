@@ -35,13 +35,18 @@ object_size(const struct obm_heap *heap)
     return sizeof(struct obm_arena_object) + obm_blocks_size(heap);
 }
 
+/* Pages of the first array of arena objects: with pages of 4 KiB it has room for eight, and
+   Python starts with five. */
+#define FIRST_PAGES 3
+
 /* Make room for one more arena object. */
 static bool
 arenas_grow(struct obm_heap *heap)
 {
     size_t object = object_size(heap);
     size_t page = heap->geometry.page_size;
-    size_t size = heap->arena_capacity == 0 ? 2 * page : 2 * heap->arena_capacity * object;
+    size_t size = heap->arena_capacity == 0 ? FIRST_PAGES * page
+                                            : 2 * heap->arena_capacity * object;
     size = (size + page - 1) / page * page;
     size_t capacity = size / object;
     if (capacity > UINT32_MAX >> heap->geometry.arena_pages_shift) {

@@ -123,3 +123,14 @@ obm_trim(struct obm_heap *heap)
     trim_step(heap, UINT64_MAX);
     return obm_given_back(heap) - before;
 }
+
+void
+obm_trim_after_start(struct obm_heap *heap)
+{
+    enum obm_retain_mode retain = heap->settings.retain;
+    bool huge = heap->settings.hugepages == OBM_HUGE_ALWAYS;   /* they would be split */
+    if ((retain == OBM_RETAIN_AUTO || retain == OBM_RETAIN_NONE) && !huge) {
+        obm_trim(heap);
+        obm_retention_forget_purges(heap);
+    }
+}

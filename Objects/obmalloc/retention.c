@@ -206,6 +206,15 @@ obm_retention_all_given_back(struct obm_heap *heap)
 }
 
 void
+obm_retention_forget_purges(struct obm_heap *heap)
+{
+    for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
+        heap->arenas[i].purged_at = 0;
+    }
+    heap->retention.released = 0;
+}
+
+void
 obm_retention_page_taken(struct obm_heap *heap, const struct obm_arena_object *arena,
                          struct obm_page_history history)
 {
@@ -255,7 +264,7 @@ size_t
 obm_retention_populate_limit(const struct obm_heap *heap)
 {
     const struct obm_retention *retention = &heap->retention;
-    size_t share = retention->allowance / OBM_POPULATE_SHARE;
+    size_t share = retention->base / OBM_POPULATE_SHARE;
     if (heap->arena_count < OBM_POPULATE_ARENAS || retention->dirty >= share) {
         return 0;
     }

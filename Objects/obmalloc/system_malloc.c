@@ -109,24 +109,40 @@ process_faults(void)
 
 #else
 
-/* Without stdio, which would call the malloc that is looked at. */
+#ifdef __linux__
+
+/* The start of a file, as a string; "" if it cannot be read.  Without stdio, which would call
+   the malloc that is looked at, and whose code few interpreters need to start. */
+static void
+read_start(const char *path, char *text, size_t size)
+{
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t length = file >= 0 ? read(file, text, size - 1) : 0;
+    if (file >= 0) {
+        close(file);
+    }
+    text[length > 0 ? length : 0] = '\0';
+}
+
+/* The second number of a file of numbers; *first: the one before it.  0 for what is none. */
+static unsigned long
+second_number(const char *path, unsigned long *first)
+{
+    char text[128], *rest;
+    read_start(path, text, sizeof(text));
+    *first = strtoul(text, &rest, 10);
+    return rest != text ? strtoul(rest, NULL, 10) : 0;
+}
+
+#endif
+
 static size_t
 process_resident(void)
 {
     unsigned long pages = 0;
 #ifdef __linux__
-    char text[128];
-    int file = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-    ssize_t length = file >= 0 ? read(file, text, sizeof(text) - 1) : -1;
-    if (length > 0) {
-        text[length] = '\0';
-        if (sscanf(text, "%*u %lu", &pages) != 1) {
-            pages = 0;
-        }
-    }
-    if (file >= 0) {
-        close(file);
-    }
+    unsigned long all;
+    pages = second_number("/proc/self/statm", &all);
 #endif
     return (size_t)pages * obm_os_system()->page_size;
 }
@@ -310,42 +326,30 @@ obm_process_system(void)
 static unsigned
 processors_of_quota(const char *path)
 {
-    unsigned long quota, period;
-    unsigned processors = UINT_MAX;
-    FILE *file = fopen(path, "re");
-    if (file != NULL) {
-        if (fscanf(file, "%lu %lu", &quota, &period) == 2 && period != 0) {
-            processors = (unsigned)((quota + period - 1) / period);
-        }
-        fclose(file);
-    }
-    return processors;
+    unsigned long quota, period = second_number(path, &quota);
+    return period != 0 ? (unsigned)((quota + period - 1) / period) : UINT_MAX;
 }
 
 /* The least of the process's control group (version 2) and those above it. */
 static unsigned
 processors_of_cgroup(void)
 {
-    static const char root[] = "/sys/fs/cgroup", leaf[] = "/cpu.max";
-    char line[512], path[sizeof(root) + sizeof(line) + sizeof(leaf)];
+    static const char root[] = "/sys/fs/cgroup", leaf[] = "/cpu.max", version2[] = "\n0::/";
+    char lines[4096], path[sizeof(root) + sizeof(lines) + sizeof(leaf)];
     unsigned least = processors_of_quota("/sys/fs/cgroup/cpu.max");
-    FILE *file = fopen("/proc/self/cgroup", "re");
-    if (file == NULL) {
+    lines[0] = '\n';
+    read_start("/proc/self/cgroup", lines + 1, sizeof(lines) - 1);
+    char *line = strstr(lines, version2);
+    if (line == NULL) {
         return least;
     }
-    while (fgets(line, sizeof(line), file) != NULL) {
-        if (strncmp(line, "0::/", 4) != 0) {
-            continue;
-        }
-        char *group = line + 3;
-        group[strcspn(group, "\n")] = '\0';
-        for (char *end; (end = strrchr(group, '/')) != NULL; *end = '\0') {
-            snprintf(path, sizeof(path), "%s%s%s", root, group, leaf);
-            unsigned processors = processors_of_quota(path);
-            least = processors < least ? processors : least;
-        }
+    char *group = line + strlen(version2) - 1;
+    group[strcspn(group, "\n")] = '\0';
+    for (char *end; (end = strrchr(group, '/')) != NULL; *end = '\0') {
+        strcpy(stpcpy(stpcpy(path, root), group), leaf);
+        unsigned processors = processors_of_quota(path);
+        least = processors < least ? processors : least;
     }
-    fclose(file);
     return least;
 }
 
@@ -389,7 +393,7 @@ bool
 obm_malloc_one_arena(const struct obm_settings *settings)
 {
 #if defined(__GLIBC__) && defined(M_ARENA_MAX)
-    if (settings->system_malloc == OBM_MALLOC_LEAVE || settings->retain == OBM_RETAIN_ALL) {
+    if (!obm_malloc_may_give_back(settings)) {
         return false;
     }
     const char *tunables = getenv("GLIBC_TUNABLES");

@@ -622,7 +622,8 @@ TEST(a_small_heap_asks_for_no_page_ahead)
     heap_end(heap);
 }
 
-/* No page ahead where none may be kept, nor more than a share of what may. */
+/* No page ahead where none may be kept, nor more than a share of what any heap may: what the
+   program taught to keep is for pages that it frees. */
 TEST(few_pages_are_backed_where_few_may_be_retained)
 {
     struct large_heap large = large_heap_new("retain=none");
@@ -635,11 +636,12 @@ TEST(few_pages_are_backed_where_few_may_be_retained)
     large = large_heap_new("");
     heap = large.heap;
     if (populate_pages(heap) > 3) {
-        heap->retention.allowance = heap->retention.base = 2 * OBM_POPULATE_SHARE;
+        heap->retention.base = 2 * OBM_POPULATE_SHARE;
+        heap->retention.allowance = SIZE_MAX / 2;
         pages = pages_take(heap, 1, SMALL);
         EXPECT_EQUAL(fake.populated_bytes, 3 * heap->geometry.page_size);
         EXPECT_EQUAL(heap->retention.dirty, 2);
-            pages_give(heap, &pages);
+        pages_give(heap, &pages);
     }
     large_heap_end(&large);
 }

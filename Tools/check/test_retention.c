@@ -621,6 +621,36 @@ TEST(trimming_forgets_what_was_learned)
     heap_end(heap);
 }
 
+/* Which pages the program wants again after the start says nothing about later ones. */
+TEST(what_a_start_leaves_free_goes_back_and_teaches_nothing)
+{
+    struct obm_heap *heap = heap_new("");
+    size_t base = heap->retention.base;
+    struct pages pages = pages_take(heap, 20, LARGE);
+    pages_give_range(heap, &pages, 0, 7);
+    EXPECT_EQUAL(heap->retention.dirty, 7);
+    obm_trim_after_start(heap);
+    EXPECT_EQUAL(heap->retention.dirty, 0);
+    pages_take(heap, 7, LARGE);
+    EXPECT_EQUAL(heap->counters.refaults, 7);
+    EXPECT_EQUAL(heap->retention.allowance, base);
+    EXPECT_VALID(heap);
+    heap_end(heap);
+}
+
+TEST(what_is_to_be_kept_outlives_the_start)
+{
+    static const char *const settings[] = {"retain=all", "retain=16M", "hugepages=always"};
+    for (unsigned i = 0; i < 3; i++) {
+        struct obm_heap *heap = heap_new(settings[i]);
+        struct pages pages = pages_take(heap, 20, LARGE);
+        pages_give_range(heap, &pages, 0, 7);
+        obm_trim_after_start(heap);
+        EXPECT_EQUAL(heap->retention.dirty, 7);
+        heap_end(heap);
+    }
+}
+
 /* The invariants of struct obm_retention, at every moment of a busy program. */
 TEST(low_water_and_allowance_keep_their_bounds)
 {

@@ -15,7 +15,7 @@ from .scenarios import LARGER_NAMES, workload_of_program
 FORMAT = "obmallocbench instructions 2"
 PEAK_FACTOR = 5             # objects of a run whose peak is read, for each one under valgrind
 PEAK_RUNS = 3
-IDLE_RUNS = 7
+IDLE_RUNS = 64              # single ones differ by 0.4 MiB, with the addresses of the code
 IDLE_SECONDS = 60
 READ_BYTES = 1 << 20
 IDLE_CODE = "print(open('/proc/self/smaps_rollup').read())"

@@ -28,6 +28,11 @@ OBM_API size_t obm_trim(struct obm_heap *heap);
    of them: the heap may be used and change meanwhile. */
 OBM_API size_t obm_trim_in_steps(struct obm_heap *heap, void (*between)(void));
 
+/* The program begins, and what came before it, the start of an interpreter, is over: give
+   back what that has left free, unless the settings say what is to be kept, or want huge
+   pages always. */
+OBM_API void obm_trim_after_start(struct obm_heap *heap);
+
 /* Bytes given back so far, by purges and releases. */
 OBM_INLINE size_t
 obm_given_back(const struct obm_heap *heap)

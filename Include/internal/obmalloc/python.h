@@ -36,6 +36,10 @@ extern const struct obm_settings *_PyObmalloc_Settings(void);
    Python is initialized, from the functions that a main program consists of. */
 extern void _PyObmalloc_IsProgram(void);
 
+/* Python is initialized, and the program that it shall execute comes next: what the start
+   has left free goes back.  From the functions that a main program consists of. */
+extern void _PyObmalloc_HasStarted(void);
+
 /* Give back what can go now, what the free lists of the basic types hold
    included, in steps of OBM_PURGE_STEP_NANOSECONDS.  between() is called between two
    of them: it may give up the GIL.  Returns the number of bytes. */

@@ -36,6 +36,10 @@ OBM_API void obm_retention_paid(struct obm_heap *heap, uint64_t price);
 /* All that could go has gone: what was learned is forgotten. */
 OBM_API void obm_retention_all_given_back(struct obm_heap *heap);
 
+/* No purge until now says anything about what comes: pages that are taken again are none
+   that should have been kept. */
+OBM_API void obm_retention_forget_purges(struct obm_heap *heap);
+
 /* Questions.  Whether an arena that is about to be mapped should be a huge page. */
 OBM_API bool obm_retention_wants_huge(const struct obm_heap *heap);
 

@@ -35,6 +35,13 @@ obm_spent_read(const struct obm_spent *spent)
     return read;
 }
 
+/* Whether the settings let obmalloc see to it that the system's malloc gives back. */
+OBM_INLINE bool
+obm_malloc_may_give_back(const struct obm_settings *settings)
+{
+    return settings->system_malloc != OBM_MALLOC_LEAVE && settings->retain != OBM_RETAIN_ALL;
+}
+
 /* Let glibc's malloc have one arena, if the settings and the number of processors say
    so, unless MALLOC_ARENA_MAX or GLIBC_TUNABLES decides it.  Returns whether it was
    done. */

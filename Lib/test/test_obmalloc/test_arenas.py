@@ -4,8 +4,10 @@ Each scenario runs in a process of its own, so that it begins with a heap of
 which little was used.
 """
 
+import sys
 import textwrap
 import unittest
+from test.support import script_helper
 
 from .helpers import ChildTest, has_proc
 
@@ -168,6 +170,16 @@ class GiveBackTests(ChildTest):
             assert after - before < grown + 12 * MIB, (before, peak, after, grown)
             _obmalloc.check(3)
             ''')
+
+    @unittest.skipIf(sys.version_info[:2] == (3, 14), 'there main.c is not patched yet')
+    def test_what_the_start_left_free_goes_back(self):
+        # Far less than what is purged in the course of freeing.
+        code = "import _obmalloc; print(_obmalloc.stats()['pages_purged'])"
+        for setting, purges in ('', True), ('retain=all', False), ('retain=64M', False):
+            with self.subTest(setting):
+                done = script_helper.assert_python_ok(
+                    '-c', code, **self.variables({'PYTHONOBMALLOC': setting}))
+                self.assertEqual(int(done.out) > 0, purges)
 
     def test_purged_pages_are_used_again(self):
         self.check_child('''

@@ -122,8 +122,7 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 static bool
 obm_background_trims_malloc(void)
 {
-    const struct obm_settings *settings = &obmalloc_state_main.heap.settings;
-    return settings->system_malloc != OBM_MALLOC_LEAVE && settings->retain != OBM_RETAIN_ALL;
+    return obm_malloc_may_give_back(&obmalloc_state_main.heap.settings);
 }
 
 /* The thread ------------------------------------------------------------------- */

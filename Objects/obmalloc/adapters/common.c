@@ -122,6 +122,17 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 #endif
 }
 
+/* Start reads files, compiles, and imports: buffers, of which the system's malloc has the
+   larger ones. */
+void
+_PyObmalloc_HasStarted(void)
+{
+    obm_trim_after_start(obm_python_heap());
+    if (obm_malloc_may_give_back(&obm_python_settings)) {
+        obm_process_system()->malloc_give_back();
+    }
+}
+
 void
 _PyObmalloc_EmptyFreeLists(void)
 {
