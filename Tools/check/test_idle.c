@@ -20,6 +20,9 @@ static struct {
     uint64_t stopped;           /* nanoseconds that it does not run in the next look */
 } process;
 
+/* The heap in this process: of it, only how much of its memory is resident. */
+static struct obm_heap ours;
+
 static uint64_t fake_now(void) { return process.now; }
 static uint64_t fake_processor_time(void) { return process.processor_time; }
 static uint64_t fake_own_time(void) { return process.own_time; }
@@ -60,8 +63,8 @@ static const struct obm_process fake_process = {
     fake_malloc_figures, fake_malloc_give_back
 };
 
-/* A process of 100 MiB whose malloc holds nothing free and has not so much in use that the
-   purger lingers, and which has just started the purger. */
+/* A process of 100 MiB, 50 of them the heap's, whose malloc holds nothing free and has not so
+   much in use that the purger lingers, and which has just started the purger. */
 static struct obm_idle
 started(void)
 {
@@ -70,10 +73,12 @@ started(void)
     process.now = 1000 * OBM_EPOCH_NANOSECONDS;
     process.processor_time = process.own_time = 1;
     process.resident = 100 * MIB;
+    ours.geometry.page_size = obm_os_system()->page_size;
+    ours.resident_pages = 50 * MIB / ours.geometry.page_size;
     process.in_use = OBM_PURGER_MIN_HELD_BYTES - 1;
     process.tells = true;
     process.trim_takes = FAKE_MILLISECOND;
-    obm_idle_init(&idle, &fake_process);
+    obm_idle_init(&idle, &fake_process, &ours);
     obm_idle_start(&idle);
     return idle;
 }
@@ -103,6 +108,22 @@ top_went(size_t used, size_t free)
     process.resident -= used;
     process.free -= free;
     process.gone_already -= free;
+}
+
+/* The program takes memory of the heap, or the heap gives back. */
+static void
+heap_grows(size_t bytes)
+{
+    ours.resident_pages += bytes / ours.geometry.page_size;
+    process.resident += bytes;
+    process.faults += bytes / ours.geometry.page_size;
+}
+
+static void
+heap_shrinks(size_t bytes)
+{
+    ours.resident_pages -= bytes / ours.geometry.page_size;
+    process.resident -= bytes;
 }
 
 /* The program uses so many hundredths of a processor for that long. */
@@ -171,6 +192,64 @@ TEST(what_has_gone_back_is_no_reason_until_it_is_resident_again)
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
     EXPECT_EQUAL(process.resident, 60 * MIB);
+}
+
+TEST(a_burst_counts_though_the_heap_shrinks_as_much_meanwhile)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    wanted_again(40 * MIB);
+    freed(40 * MIB);
+    heap_shrinks(40 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+    EXPECT_EQUAL(process.resident, 20 * MIB);
+}
+
+TEST(what_the_heap_takes_and_gives_back_is_no_evidence)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    heap_grows(30 * MIB);
+    EXPECT(epoch(&idle, 1));
+    heap_shrinks(60 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+/* Then less is resident than the heap says of itself. */
+TEST(a_burst_counts_where_the_heap_was_swapped_out)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    process.resident -= 50 * MIB;
+    ours.resident_pages += 30 * MIB / ours.geometry.page_size;
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+    wanted_again(2 * MIB);
+    freed(2 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+}
+
+/* What a trim brought is not measured by what the heap takes meanwhile. */
+TEST(a_busy_process_does_not_regret_what_the_heap_takes)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    for (unsigned i = 0; i < 2; i++) {
+        epoch(&idle, 100);
+    }
+    EXPECT_EQUAL(process.trims, 1);
+    heap_grows(40 * MIB);
+    epoch(&idle, 100);
+    EXPECT_EQUAL(idle.regrets, 0);
 }
 
 /* Thumbnails in threads: a trim while all were at work, and what they still held then became

@@ -342,6 +342,8 @@ struct obm_process {
     bool (*malloc_give_back)(void);
 };
 
+struct obm_heap;
+
 /* What idle.c knows.
 
    free_after, resident_after  ==  the least of the values right after the system's malloc
@@ -349,17 +351,18 @@ struct obm_process {
    resident_after  <=  resident_then, once malloc has given back */
 struct obm_idle {
     const struct obm_process *process;
+    const struct obm_heap *heap;
     uint64_t looked_at;             /* nanoseconds: the last look */
     uint64_t processor_time;        /* at that look */
     uint64_t others_time;           /* what of it other threads than the purger had used */
     size_t free_before;             /* bytes that malloc held free at that look */
     size_t free_after;
-    size_t resident_after;
-    size_t resident_then;           /* right after malloc last gave back; 0 before */
+    ptrdiff_t resident_after;       /* bytes, without the heap's */
+    ptrdiff_t resident_then;        /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
     size_t in_use;                  /* of these, not free */
     size_t faults;                  /* at the last look */
-    size_t gone;                    /* bytes that the last trim brought */
+    ptrdiff_t gone;                 /* bytes that the last trim brought */
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
     uint64_t not_busy_before;       /* nanoseconds: no trim while the process is not idle */
     unsigned regrets;               /* how often in sequence memory was wanted again */
@@ -480,7 +483,10 @@ struct obm_longlived {
 };
 
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
-   interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
+   interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap.
+
+   resident_pages  ==  sum over all arenas of their pages that may be resident: all of a huge
+                       one, else those in use and dirty ones */
 struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
@@ -493,6 +499,7 @@ struct obm_heap {
     uint64_t *blocks;                   /* behind them: a bitmap a run, see blocks.h */
     size_t arena_capacity;
     size_t arena_count;                 /* with address != 0 */
+    size_t resident_pages;              /* published, see obm_resident_changed() */
     unsigned populate_pages;            /* with one call at most; 1: the kernel cannot */
     obm_arena_index unused_arenas;      /* list of released objects */
     obm_arena_index arenas_ever;        /* objects from here on were never used */

@@ -380,7 +380,7 @@ obm_background_prepare(void)
 {
     obm_background_bury();
     if (obm_background.idle.process == NULL) {
-        obm_idle_init(&obm_background.idle, obm_process_system());
+        obm_idle_init(&obm_background.idle, obm_process_system(), &obmalloc_state_main.heap);
     }
 }
 
