@@ -110,6 +110,7 @@ look_at_time(struct obm_idle *idle, struct look *look)
 {
     uint64_t now = idle->process->now(), used = idle->process->processor_time();
     look->idle = (used - idle->processor_time) * OBM_IDLE_SHARE < now - idle->looked_at;
+    idle->is_idle = look->idle;
     idle->looked_at = now;
     idle->processor_time = used;
     idle->others_time = used - idle->process->own_processor_time();

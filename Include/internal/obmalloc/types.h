@@ -292,7 +292,7 @@ struct obm_settings {
    low_water  <=  dirty
    allowance  >=  base in mode AUTO */
 struct obm_retention {
-    size_t dirty;           /* free pages, maybe resident, that could go back */
+    size_t dirty;           /* free pages, maybe resident, that could go back; published */
     size_t allowance;       /* how many of them may stay */
     size_t base;            /* the least allowance */
     size_t slack;           /* how far above the allowance a purge begins */
@@ -366,6 +366,7 @@ struct obm_idle {
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
     uint64_t not_busy_before;       /* nanoseconds: no trim while the process is not idle */
     unsigned regrets;               /* how often in sequence memory was wanted again */
+    bool is_idle;                   /* the process was, at the last look */
     bool to_be_judged;              /* the last trim, at the next look */
     bool given;                     /* a trim since the process fell idle */
     bool cannot;                    /* malloc cannot give back */

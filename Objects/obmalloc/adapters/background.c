@@ -58,6 +58,7 @@
 #  include <signal.h>
 #endif
 #ifdef __linux__
+#  include <sys/prctl.h>
 #  include <sys/syscall.h>
 #  include <unistd.h>
 #endif
@@ -118,6 +119,10 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 /* The pause between two steps of purging: others may want the GIL. */
 #define OBM_BACKGROUND_PAUSE_MICROSECONDS 1000
 
+/* How much later the wake-ups may come by which a thread that waits for the GIL asks for it, once
+   in a switch interval (sys.setswitchinterval(), 5 ms by default): 10 a second are left. */
+#define OBM_GIL_SLACK_NANOSECONDS ((unsigned long)95 * 1000 * 1000)
+
 /* Whether the purger lets the system's malloc give back. */
 static bool
 obm_background_trims_malloc(void)
@@ -144,7 +149,19 @@ obm_background_must_not_allocate(void)
     return obm_python_tracemalloc_races() && PyTraceMalloc_Untrack(0, 0) != -2;
 }
 
-/* A thread state with the GIL held; NULL: none can be made now. */
+/* How much later than asked for the timed waits of this thread may end; 0: as usual. */
+static void
+obm_background_set_slack(unsigned long nanoseconds)
+{
+#ifdef __linux__
+    prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0);
+#else
+    (void)nanoseconds;
+#endif
+}
+
+/* A thread state with the GIL held; NULL: none can be made now.  A thread that runs C code may
+   hold the GIL for long, and this one is in no hurry. */
 static PyThreadState *
 obm_background_take_gil(void)
 {
@@ -154,7 +171,9 @@ obm_background_take_gil(void)
     }
     PyThreadState *tstate = obm_python_new_thread_state(main);
     if (tstate != NULL) {
+        obm_background_set_slack(OBM_GIL_SLACK_NANOSECONDS);
         PyEval_RestoreThread(tstate);
+        obm_background_set_slack(0);
     }
     return tstate;
 }
@@ -176,12 +195,34 @@ obm_background_step(void)
            && obm_background.state == OBM_BACKGROUND_RUNNING;
 }
 
+/* Whether there is enough of ours to take the GIL for, which is read without it.  In a process
+   that is not idle what would not start a purger can wait. */
+static bool
+obm_background_has_work(void)
+{
+    const struct obm_retention *retention = &obmalloc_state_main.heap.retention;
+    size_t limit = obm_background.idle.is_idle ? retention->base : retention->surplus_at;
+    return OBM_PUBLISHED(&retention->dirty) > limit;
+}
+
+/* Whether the system's malloc may have something to give back that the last look did not see:
+   the purger may have waited for the GIL for long since. */
+static bool
+obm_background_missed_some(void)
+{
+    return obm_background_trims_malloc() && obm_idle_is_worth(&obm_background.idle, 0);
+}
+
 /* Give back what is ours, in steps.  pause: what obm_idle_tick() returned.  Returns how long
    to sleep: an epoch if something is left of ours, or if the system's malloc was called
-   since events_seen, else the pause; 0: the thread has ended, or must stop. */
+   since events_seen, or may have served C code; else the pause; 0: the thread has ended, or must
+   stop. */
 static uint64_t
 obm_background_purge(uint64_t pause, unsigned events_seen)
 {
+    if (pause != 0 && !obm_background_has_work()) {
+        return OBM_PUBLISHED(&obm_background.events) != events_seen ? OBM_EPOCH_NANOSECONDS : pause;
+    }
     bool goes_on = true;
     PyThreadState *tstate = obm_background_take_gil();
     if (tstate == NULL) {
@@ -194,7 +235,8 @@ obm_background_purge(uint64_t pause, unsigned events_seen)
         PyEval_RestoreThread(tstate);
     }
     if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_background.events != events_seen
-        || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)) {
+        || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)
+        || (pause == 0 && obm_background_missed_some())) {
         pause = OBM_EPOCH_NANOSECONDS;
     }
     else if (goes_on && pause == 0) {
