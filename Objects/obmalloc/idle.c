@@ -30,7 +30,10 @@
    obm_idle_is_worth() asks for cheap evidence only, since it is called with the GIL held:
    much memory has become resident since the last look, no matter which allocator owns it,
    or many blocks were freed while malloc held much; or a purger lingered, and was ended by a
-   fork.  It must not be called while the purger runs. */
+   fork.  Of the child that is true when its parent has ended: it became a daemon, and what it
+   inherited is its own.  While the parent lives it is one of many, maybe, which do not each need a
+   thread for memory that they share.  obm_idle_is_worth() must not be called while the purger
+   runs, but by the purger itself. */
 
 #include "obmalloc/idle.h"
 #include "obmalloc/os.h"
@@ -58,7 +61,7 @@ void
 obm_idle_after_fork(struct obm_idle *idle)
 {
     idle->faults = 0;
-    idle->held = idle->in_use = 0;
+    idle->held = 0;
 }
 
 /* What one look sees. */
@@ -96,6 +99,13 @@ static bool
 lingers(const struct obm_idle *idle)
 {
     return idle->in_use >= OBM_LINGER_BYTES;
+}
+
+/* Whether the process inherited what it knows from its parent, which has it still. */
+static bool
+is_child_at_work(const struct obm_idle *idle)
+{
+    return idle->process->parent() == idle->looked_in;
 }
 
 /* Whether malloc holds too little for a purger to wait for. */
@@ -137,6 +147,7 @@ look_at_memory(struct obm_idle *idle, struct look *look)
     look->measured = measure_resident(idle, &look->resident);
     idle->held = look->malloc.held;
     idle->in_use = look->malloc.held - look->malloc.free;
+    idle->looked_in = process->id();
     idle->faults = process->faults();
 }
 
@@ -264,6 +275,7 @@ obm_idle_is_worth(const struct obm_idle *idle, size_t blocks)
     }
     size_t faults = idle->process->faults();
     size_t touched = faults > idle->faults ? faults - idle->faults : 0;
-    return lingers(idle) || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
+    return (lingers(idle) && !is_child_at_work(idle))
+           || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
            || (blocks >= OBM_PURGER_MIN_BLOCKS && idle->held >= OBM_PURGER_MIN_HELD_BYTES);
 }

@@ -18,6 +18,7 @@ static struct {
     size_t looks;               /* at malloc's figures */
     uint64_t figures_take;      /* nanoseconds */
     uint64_t stopped;           /* nanoseconds that it does not run in the next look */
+    long id, parent;
 } process;
 
 /* The heap in this process: of it, only how much of its memory is resident. */
@@ -28,6 +29,8 @@ static uint64_t fake_processor_time(void) { return process.processor_time; }
 static uint64_t fake_own_time(void) { return process.own_time; }
 static size_t fake_resident(void) { return process.resident; }
 static size_t fake_faults(void) { return process.faults; }
+static long fake_id(void) { return process.id; }
+static long fake_parent(void) { return process.parent; }
 
 static bool can_give_back = true;
 
@@ -60,7 +63,7 @@ fake_malloc_give_back(void)
 
 static const struct obm_process fake_process = {
     fake_now, fake_processor_time, fake_own_time, fake_resident, fake_faults,
-    fake_malloc_figures, fake_malloc_give_back
+    fake_id, fake_parent, fake_malloc_figures, fake_malloc_give_back
 };
 
 /* A process of 100 MiB, 50 of them the heap's, whose malloc holds nothing free and has not so
@@ -72,6 +75,8 @@ started(void)
     memset(&process, 0, sizeof(process));
     process.now = 1000 * OBM_EPOCH_NANOSECONDS;
     process.processor_time = process.own_time = 1;
+    process.id = 1000;
+    process.parent = 1;
     process.resident = 100 * MIB;
     ours.geometry.page_size = obm_os_system()->page_size;
     ours.resident_pages = 50 * MIB / ours.geometry.page_size;
@@ -551,14 +556,54 @@ TEST(that_the_clock_of_the_processor_was_set_back_is_no_sleep)
     EXPECT(!obm_idle_others_slept(&idle));
 }
 
-/* The parent of a fork, which has ended the purger, starts it again; the child has to see
-   first what it holds. */
+/* The process is the child of a fork from here on. */
+static void
+forks(struct obm_idle *idle)
+{
+    process.parent = process.id;
+    process.id++;
+    process.faults = 0;
+    obm_idle_after_fork(idle);
+}
+
+static void
+parent_ends(void)
+{
+    process.parent = 1;
+}
+
+/* The parent of a fork, which has ended the purger, starts it again; a child that it works with
+   shares the memory. */
 TEST(a_purger_that_lingered_is_worth_another)
 {
     struct obm_idle idle = started();
     process.in_use = 40 * MIB;
     epoch(&idle, 1);
     EXPECT(obm_idle_is_worth(&idle, 0));
-    obm_idle_after_fork(&idle);
+    forks(&idle);
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+}
+
+TEST(a_daemon_has_inherited_what_the_purger_lingers_for)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    epoch(&idle, 1);
+    forks(&idle);
+    forks(&idle);               /* as daemons do, twice */
+    parent_ends();
+    EXPECT(obm_idle_is_worth(&idle, 0));
+    obm_idle_start(&idle);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    forks(&idle);
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+}
+
+TEST(a_daemon_that_inherited_little_waits_for_evidence)
+{
+    struct obm_idle idle = started();
+    epoch(&idle, 1);
+    forks(&idle);
+    parent_ends();
     EXPECT(!obm_idle_is_worth(&idle, 0));
 }

@@ -7,6 +7,7 @@ import os
 import subprocess
 import textwrap
 import time
+import types
 import unittest
 
 from helpers import LIBRARY, TIMEOUT_SECONDS, Programs, for_each_interpreter
@@ -295,6 +296,19 @@ class Background(Programs):
             time.sleep(3)
             """, "del held; os.read(0, 1)")
         self.wait_until_small(child, before - (60 << 20))
+
+    def test_a_daemon_gives_back_what_it_inherited(self):
+        # C code frees it, which touches little, long after the process that took it has ended.
+        child, before = self.sleeper(None, self.c_code_held() + """
+            parent = os.getpid()
+            if os.fork():
+                os._exit(0)
+            wait_until(lambda: os.getppid() != parent)
+            time.sleep(0.1)
+            kept = [bytes(40_000) for _ in range(8)]
+            """, "print(os.getpid(), flush=True); time.sleep(3); del held; os.read(0, 1)")
+        daemon = types.SimpleNamespace(pid=int(child.stdout.readline()))
+        self.wait_until_small(daemon, before - (60 << 20))
 
     def test_it_lingers_while_c_code_holds_memory_and_ends_with_python(self):
         self.run_background(self.c_code_held() + """

@@ -336,6 +336,8 @@ struct obm_process {
     uint64_t (*own_processor_time)(void);   /* that the calling one has; 0: unknown */
     size_t (*resident)(void);       /* bytes; 0: that cannot be known */
     size_t (*faults)(void);         /* minor page faults so far; 0: unknown */
+    long (*id)(void);               /* of this process */
+    long (*parent)(void);           /* of the one that forked it, as long as that is there */
     /* false: the system's malloc does not tell. */
     bool (*malloc_figures)(struct obm_malloc_figures *figures);
     /* Hand back what the system's malloc holds free.  false: it cannot. */
@@ -361,6 +363,7 @@ struct obm_idle {
     ptrdiff_t resident_then;        /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
     size_t in_use;                  /* of these, not free */
+    long looked_in;                 /* the id of the process that had the last look */
     size_t faults;                  /* at the last look */
     ptrdiff_t gone;                 /* bytes that the last trim brought */
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
