@@ -247,7 +247,8 @@ def _options(arguments):
             as_json = True
         elif name == '--pid':
             value = value if has_value else rest.pop(0) if rest else ''
-            if not (value.isdecimal() and value.isascii() and 1 <= int(value) <= _MOST_PID):
+            digits = value.encode('ascii', 'replace')
+            if not (digits.isdigit() and 1 <= int(digits) <= _MOST_PID):
                 raise _output.UsageError(f'doctor: --pid: {value!r} is not a number from 1 to {_MOST_PID}')
             pid = int(value)
         else:

@@ -235,6 +235,14 @@ class WaysIn(Programs):
                     self.assertEqual(done.stderr.count(line), 1, done.stderr)
         with self.subTest("a program that the program starts has settings of its own"):
             self.run_command("run", "-c", child, PYTHONOBMALLOC="check=9", errors=f"{line}\n{line}")
+        with self.subTest("and a Python that a program starts which is none"), tempfile.TemporaryDirectory() as folder:
+            self.needs_same_c_library("/bin/sh")
+            program = os.path.join(folder, "starter")
+            with open(program, "w") as file:
+                file.write(f"#!/bin/sh\n{self.python.path} -c ''\n")
+            os.chmod(program, 0o755)
+            self.run_command("run", "starter", PATH=f"{folder}:{os.environ['PATH']}", PYTHONOBMALLOC="check=9",
+                             errors=f"{line}\n{line}")
 
     def test_what_says_that_they_were_reported_is_gone(self):
         code = "import os; print([name for name in os.environ if name.startswith('OBMALLOC')])"
