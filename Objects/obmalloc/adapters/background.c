@@ -4,22 +4,22 @@
    to block. A server that goes idle in one long system call has neither; and nothing
    makes the system's malloc give back what it holds free. So a thread does both, while
    there is memory to give back: it starts when more is retained than the base, or when
-   the system's malloc may have memory to give (idle.c), looks once an epoch, with the GIL
-   held for ours and without it for the system's malloc, and ends when the process is idle
-   and nothing is left; or lingers, with longer sleeps, where C code may free much of what
-   malloc has in use. It serves the heap of the main interpreter, and leaves it alone
+   the system's malloc may have memory to give (idle.c), looks once an epoch, and takes the GIL
+   if there is enough of ours to give back, and to end, when the process is idle and nothing is
+   left; or lingers, with longer sleeps, where C code may free much of what malloc has in
+   use. It serves the heap of the main interpreter, and leaves it alone
    while an interpreter with a GIL of its own allocates from it too: such a one may be
    made, and its maker must see to it that no two threads run.
 
    States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
                             RUNNING --stop--> STOPPING --join--> NONE
 
-   All of it is guarded by the GIL of the main interpreter, but for obm_background.idle:
-   that is the thread's while it is RUNNING. Threads and locks are CPython's (pythread.h).
-   A lock stands for an event: `wake` is released to wake the thread, which sleeps in a
-   timed wait for it, and `running` by the thread as the last thing it does. The thread
-   never needs the GIL again once it is ENDED, so it can be joined with the GIL held; to
-   join one that is STOPPING the GIL is given up.
+   All of it is guarded by the GIL of the main interpreter, but for what is published, and for
+   obm_background.idle: that is the thread's while it is RUNNING. Threads and locks are
+   CPython's (pythread.h). A lock stands for an event: `wake` is released to wake the
+   thread, which sleeps in a timed wait for it, and `running` by the thread as the last
+   thing it does. The thread never needs the GIL again once it is ENDED, so it can be
+   joined with the GIL held; to join one that is STOPPING the GIL is given up.
 
    The GIL is held for purges at a price of OBM_PURGE_STEP_NANOSECONDS at a time, with a
    pause in between.
