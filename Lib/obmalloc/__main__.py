@@ -37,8 +37,9 @@ def _version(arguments):
 _LIGHT = {'run': loading.run, 'path': loading.path, 'enable': _enable, 'disable': _disable,
           'doctor': _doctor, '--version': _version, '-V': _version}
 
-# Those that work where the library cannot be imported.
-_WITHOUT_LIBRARY = {'disable', 'doctor', '--version', '-V', '-h', '--help'}
+# Those that work where the library cannot be imported; the help needs a Python that is supported.
+_WITHOUT_LIBRARY = {'disable', 'doctor', '--version', '-V',
+                    *(['-h', '--help'] if sys.version_info >= loading.OLDEST else [])}
 
 
 def main(arguments=None):

@@ -25,6 +25,7 @@ from obmalloc import loading
 from obmalloc._output import CommandError, check_output, complain, one_line, printing, show
 
 _MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
+_KINDS = {'-m': _running.MODULE, '-c': _running.CODE}
 
 
 @contextlib.contextmanager
@@ -246,7 +247,7 @@ def _report_program(options):
     no thread that it did not start."""
     with tempfile.TemporaryDirectory(prefix='obmalloc-') as folder:
         end = os.path.join(folder, 'end.json')
-        kind = {_running.MODULE: ['-m'], _running.CODE: ['-c'], _running.SCRIPT: []}[options.kind]
+        kind = {_running.MODULE: ['-m'], _running.CODE: ['-c'], _running.SCRIPT: ['--']}[options.kind]
         status, samples = _watching.run_child(
             ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
              *kind, *options.program], options.interval,
@@ -312,6 +313,8 @@ def _picture_name(text):
 
 
 def _add_program(parser):
+    """For the help and the messages: _split() finds the program."""
+    parser.set_defaults(takes_program=True)
     parser.add_argument('-m', dest='module', nargs=argparse.REMAINDER, metavar='MODULE',
                         help='run a module, as python -m does')
     parser.add_argument('-c', dest='code', nargs=argparse.REMAINDER, metavar='CODE',
@@ -325,7 +328,8 @@ def _add_pid(parser, required=False):
                         help='look at this running process, which is not stopped')
 
 
-def _parser():
+def _parsers():
+    """(the parser, those of its commands by their names)."""
     parser = _Parser(
         prog='obmalloc',
         description='Starts Python programs with obmalloc, an allocator that gives memory back to the '
@@ -339,9 +343,9 @@ def _parser():
                        ('doctor', 'say whether obmalloc is in force, and if not, why and what to do')):
         commands.add_parser(name, help=text)    # __main__ has sent those elsewhere
 
-    def command(name, run, text, *, program=True, pid=False, pid_required=False, json_too=True):
+    def command(name, run, text, *, pid=False, pid_required=False, json_too=True):
         added = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        added.set_defaults(run=run, pid=None, module=None, code=None, program=[])
+        added.set_defaults(run=run, pid=None)
         if json_too:
             added.add_argument('--json', action='store_true', help='for programs to read')
         if pid:
@@ -362,8 +366,7 @@ def _parser():
     _add_program(pins)
     trim = command('trim', _run_inside, 'show what obmalloc.trim() gives back at the end of a program')
     _add_program(trim)
-    watch = command('watch', _watch, 'show a running process live', program=False, pid=True,
-                    pid_required=True, json_too=False)
+    watch = command('watch', _watch, 'show a running process live', pid=True, pid_required=True, json_too=False)
     watch.add_argument('--interval', type=_number(0.01, float), default=1.0, help='seconds between two views (1)')
     watch.add_argument('--count', type=_number(1), help='stop after so many views')
     report = command('report', _report_command, 'write a page with everything, for a browser',
@@ -377,7 +380,7 @@ def _parser():
     report.add_argument('--limit', type=_number(0), default=10_000, help=argparse.SUPPRESS)
     _add_program(report)
     parser.add_argument('-V', '--version', action='store_true', help='print the version')
-    return parser
+    return parser, commands.choices
 
 
 def _end_parser():
@@ -390,19 +393,51 @@ def _end_parser():
     return parser
 
 
-def _options(arguments):
-    if arguments[:1] == ['_end']:
-        options = _end_parser().parse_args(arguments[1:])
+def _split(parser, arguments):
+    """(arguments of the command, the program and its own).  As for `obmalloc run`, it begins behind --, or at the first
+    word that is neither an option of the command nor the value of one.  argparse would take some of its words."""
+    with_value = {name for action in parser._actions if action.nargs is None for name in action.option_strings}
+    is_value = False
+    for number, word in enumerate(arguments):
+        if is_value:
+            is_value = False
+        elif word == '--':
+            return arguments[:number], arguments[number + 1:]
+        elif word[:1] != '-' or word == '-' or word[:2] in _KINDS:
+            return arguments[:number], arguments[number:]
+        else:
+            is_value = word in with_value
+    return arguments, []
+
+
+def _kind(program):
+    """(what a program is, its name and arguments), of the words that name it."""
+    first, rest = program[0] if program else '', program[1:]
+    if first[:2] in _KINDS:
+        return _KINDS[first[:2]], [first[2:], *rest] if first[2:] else rest
+    return _running.SCRIPT, program
+
+
+def _parse(arguments):
+    """The options, with the program among them."""
+    first, arguments, program = arguments[:1], arguments[1:], []
+    if first == ['_end']:
+        parser = of_command = _end_parser()
+        first = []
     else:
-        options = _parser().parse_args(arguments)
-    options.kind = (_running.MODULE if options.module is not None else
-                    _running.CODE if options.code is not None else _running.SCRIPT)
-    options.program = {_running.MODULE: options.module, _running.CODE: options.code,
-                       _running.SCRIPT: options.program}[options.kind]
-    if options.program[:1] == ['--']:
-        del options.program[0]
+        parser, commands = _parsers()
+        of_command = commands.get(first[0]) if first else None
+    if of_command is not None and of_command.get_default('takes_program'):
+        arguments, program = _split(of_command, arguments)
+    options = parser.parse_args([*first, *arguments])
+    options.kind, options.program = _kind(program)
     if options.program[:1] == ['']:
         options.program = []
+    return options
+
+
+def _options(arguments):
+    options = _parse(arguments)
     if (options.pid is None) == (not options.program):
         raise CommandError(
             f'{options.command}: name either a program or --pid, not both' if options.program else

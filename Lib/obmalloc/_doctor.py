@@ -56,13 +56,14 @@ class Diagnosis:
                 self._look(place)
                 self._judge(place)
             except _outside.RefusedError as error:
-                raise _outside.OutsideError(f'{error}; {_what_is_loaded(place)}') from None
+                raise _outside.OutsideError(f'{error}; {self._what_is_loaded()}') from None
         self.in_force = self.file is not None
 
     def _look(self, place):
         self.enabled = _enabling.enabled_file() if self.pid is None else None
-        objects = _process.Objects(place)
-        python = _process.python(place, objects)
+        self._mapped = _outside.Mapped(place)
+        objects = _process.Objects(self._mapped)
+        python = _process.python(self._mapped, objects)
         if python is None:
             raise _outside.OutsideError(f'process {place} is no Python')
         self._objects = objects
@@ -77,19 +78,18 @@ class Diagnosis:
         self.settings = obmalloc.settings() if self.pid is None and self.refusal is None else None
         self.malloc = _process.system_malloc(place, objects)
         if self.malloc is not None and self.malloc['name'] == 'glibc':
-            self.malloc['thread_arenas'] = _process.thread_arenas(place)
+            self.malloc['thread_arenas'] = _process.thread_arenas(self._mapped)
         self.processors = {'affinity': _process.affinity(place), 'quota': _process.quota(place)}
 
     def _judge(self, place):
-        layouts = dict(_outside.find_layouts(place))
+        layouts = dict(_outside.find_layouts(self._mapped))
         if self.pid is None and self.refusal is None and obmalloc.active():
             self.file = loading.library_file() or self.python
         else:
             self.file = next((path for path, layout in layouts.items() if _serves(place, layout)), None)
         if self.file is None:
             self.why, self.remedy = self._why_not([
-                path for _, path, _ in _outside.mapped_files(place)
-                if path in layouts or loading.is_library(path)])
+                path for _, path, _ in self._mapped.files if path in layouts or loading.is_library(path)])
         elif not loading.is_library(self.file):
             self.how = 'built in'
         else:
@@ -143,6 +143,11 @@ class Diagnosis:
             return (f'{loading.ENABLED}=0 turns {self.enabled} off', f'unset {loading.ENABLED}')
         return (loading.refused_at_start or f'{self.enabled} has not been read, or not as it was written',
                 f'start it by python -m obmalloc run, or with {_PRELOAD}')
+
+    def _what_is_loaded(self):
+        """What is seen of a process whose memory may not be read."""
+        copies = [path for _, path, _ in self._mapped.files if loading.is_library(path)]
+        return f'it has loaded {copies[0]}' if copies else 'it has not loaded the library'
 
     def as_dict(self):
         """All of it, fit for JSON."""
@@ -201,12 +206,6 @@ class Diagnosis:
         return f'MALLOC_ARENA_MAX={_printable(limit)} limits them' if limit else 'no variable limits them'
 
 
-def _what_is_loaded(place):
-    """What is seen of a process whose memory may not be read."""
-    copies = [path for _, path, _ in _outside.mapped_files(place) if loading.is_library(path)]
-    return f'it has loaded {copies[0]}' if copies else 'it has not loaded the library'
-
-
 def _serves(place, layout):
     """Whether the heap of this layout holds arenas: the blocks of an interpreter."""
     memory = _outside.memory_of(place)
@@ -247,7 +246,8 @@ def _options(arguments):
             as_json = True
         elif name == '--pid':
             value = value if has_value else rest.pop(0) if rest else ''
-            if not (value.isdecimal() and value.isascii() and 1 <= int(value) <= _MOST_PID):
+            digits = value.encode('ascii', 'replace')
+            if not (digits.isdigit() and 1 <= int(digits) <= _MOST_PID):
                 raise _output.UsageError(f'doctor: --pid: {value!r} is not a number from 1 to {_MOST_PID}')
             pid = int(value)
         else:

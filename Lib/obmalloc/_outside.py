@@ -164,32 +164,39 @@ def _in_root(root, path):
     return path[len(root):] if root != '/' and path.startswith(root + '/') else path
 
 
-def _mappings(pid):
-    """(start, end, permissions such as 'rw-p', offset in the file, path) of what is mapped of files."""
-    root = os.readlink(f'/proc/{pid}/root')
-    for line in _kernel.read_file(pid, 'maps').splitlines():
-        fields = line.split(None, 5)
-        if len(fields) == 6 and fields[5].startswith('/'):
-            start, end = (int(address, 16) for address in fields[0].split('-'))
-            yield start, end, fields[1], int(fields[2], 16), _in_root(root, fields[5])
+class Mapped:
+    """What is mapped in a process, as it was when this was made.
 
+    parts: (start, end, permissions such as 'rw-p', offset in the file, path) of each mapping; path:
+    '' or a text in brackets, where it belongs to no file.
+    files: (address of the first byte, path in the process, path to open) of each mapped file, the
+    program first.  Path to open: None of a file that was replaced or removed since; its path is
+    the one that it had.
+    """
 
-def mapped_files(pid):
-    """(address of the first byte, path in the process, path to open) of each mapped
-    file, the program first.  Path to open: None of a file that was replaced or removed
-    since; its path is the one that it had."""
-    found = {}
-    for start, _, _, offset, path in _mappings(pid):
-        if offset == 0:
-            found.setdefault(path, start)
-    program = _in_root(os.readlink(f'/proc/{pid}/root'), os.readlink(f'/proc/{pid}/exe'))
-    files = [(found.pop(program), program, f'/proc/{pid}/exe')] if program in found else []
-    for path, address in found.items():
-        to_open = f'/proc/{pid}/root{path}'
-        if path.endswith(_DELETED) and not os.path.exists(to_open):
-            path, to_open = path[:-len(_DELETED)], None
-        files.append((address, path, to_open))
-    return files
+    def __init__(self, pid):
+        self.pid = pid
+        self.parts = []
+        root = os.readlink(f'/proc/{pid}/root')
+        # Not splitlines(): of all that ends a line there the kernel escapes this only in a path.
+        for line in filter(None, _kernel.read_file(pid, 'maps').split('\n')):
+            addresses, permissions, offset, _, _, *path = line.split(None, 5)
+            start, end = (int(address, 16) for address in addresses.split('-'))
+            self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, ''.join(path))))
+        self.files = self._find_files(_in_root(root, os.readlink(f'/proc/{pid}/exe')))
+
+    def _find_files(self, program):
+        found = {}
+        for start, _, _, offset, path in self.parts:
+            if offset == 0 and path.startswith('/'):
+                found.setdefault(path, start)
+        files = [(found.pop(program), program, f'/proc/{self.pid}/exe')] if program in found else []
+        for path, address in found.items():
+            to_open = f'/proc/{self.pid}/root{path}'
+            if path.endswith(_DELETED) and not os.path.exists(to_open):
+                path, to_open = path[:-len(_DELETED)], None
+            files.append((address, path, to_open))
+        return files
 
 
 def _layout_in_file(start, to_open):
@@ -219,14 +226,15 @@ def _layout_in_memory(pid, parts):
     return None
 
 
-def find_layouts(pid):
+def find_layouts(mapped):
     """(path, address) of each layout in the process: as a rule there is one."""
     found, gone = [], {}
-    for start, end, permissions, _, path in _mappings(pid):
-        if path.endswith(_DELETED):
+    for start, end, permissions, _, path in mapped.parts:
+        if path.startswith('/') and path.endswith(_DELETED):
             gone.setdefault(path[:-len(_DELETED)], []).append((start, end, permissions))
-    for start, path, to_open in mapped_files(pid):
-        address = _layout_in_memory(pid, gone.get(path, [])) if to_open is None else _layout_in_file(start, to_open)
+    for start, path, to_open in mapped.files:
+        address = (_layout_in_memory(mapped.pid, gone.get(path, [])) if to_open is None else
+                   _layout_in_file(start, to_open))
         if address is not None:
             found.append((path, address))
     return found
@@ -578,7 +586,7 @@ def refused(pid):
 
 
 def _reader_of(pid):
-    layouts = find_layouts(pid)
+    layouts = find_layouts(Mapped(pid))
     if not layouts:
         raise OutsideError(f'process {pid} is no Python with obmalloc (obmalloc doctor --pid {pid} says why)')
     memory, name = memory_of(pid), f'process {pid}'

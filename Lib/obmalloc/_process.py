@@ -1,7 +1,7 @@
 """What Linux and the dynamic loader tell of a process: its Python, the malloc that
 serves everything else, and the processors that it may use.
 
-pid is a number, or 'self'.  Nothing here needs an interpreter with obmalloc.
+pid is a number, or 'self'; mapped, an _outside.Mapped.  Nothing here needs an interpreter with obmalloc.
 """
 
 import contextlib
@@ -54,15 +54,14 @@ def _loader_list(memory, elf, program):
     return 0
 
 
-def _objects(pid):
+def _objects(mapped):
     """(what is added to its addresses, path in the process, path to open) of each object,
     in the order in which the loader looks for symbols: the program, what is preloaded,
     the libraries, and what was loaded later."""
-    memory = _outside.memory_of(pid)
-    files = _outside.mapped_files(pid)
-    if not files:
+    memory = _outside.memory_of(mapped.pid)
+    if not mapped.files:
         return []                                   # it is about to end, or to become another program
-    address, path, to_open = files[0]
+    address, path, to_open = mapped.files[0]
     with open(to_open, 'rb') as file:
         elf = _outside.Elf(file)
         item, word = _loader_list(memory, elf, address), struct.Struct(elf.word)
@@ -73,7 +72,7 @@ def _objects(pid):
                                     for i in range(4))
         if not first:
             path = _text(memory, name)
-            objects.append((base, path, f'/proc/{pid}/root{path}'))
+            objects.append((base, path, f'/proc/{mapped.pid}/root{path}'))
         first, item = False, following
     return objects
 
@@ -81,10 +80,10 @@ def _objects(pid):
 class Objects:
     """What the loader has put into a process."""
 
-    def __init__(self, pid):
+    def __init__(self, mapped):
         for attempt in range(_ATTEMPTS):
             try:
-                found = _objects(pid)
+                found = _objects(mapped)
                 break
             except _outside.Torn:       # it loads an object, or unloads one
                 if attempt == _ATTEMPTS - 1:
@@ -117,18 +116,18 @@ def _symbols(base, to_open):
 
 # Python -------------------------------------------------------------------------------
 
-def python(pid, objects):
+def python(mapped, objects):
     """(file, version, whether it is free-threaded) of the Python in a process; None:
     there is none.  The version has two or three numbers, or is None."""
     found = objects.find('Py_GetVersion')
     if found is None:
         return None
     path, _, addresses = found
-    names = [name for _, name, _ in _outside.mapped_files(pid)]
+    names = [name for _, name, _ in mapped.files]
     named = [numbers for numbers in map(_numbers_of_name, [path, *names]) if numbers is not None]
     version = named[0][:2] if named else None
     if 'Py_Version' in addresses:       # from 3.11 on
-        number = _long(_outside.memory_of(pid), addresses['Py_Version'])
+        number = _long(_outside.memory_of(mapped.pid), addresses['Py_Version'])
         if number >> 24 == 3:           # else its file is another one since
             version = (number >> 24, number >> 16 & 0xff, number >> 8 & 0xff)
     return path, version, bool(named and named[0][2])
@@ -179,7 +178,7 @@ def _glibc_version(data):
     return line.partition(b'release version ')[2].split(b',')[0].rstrip(b'.').decode('latin-1') or None
 
 
-def thread_arenas(pid):
+def thread_arenas(mapped):
     """How many arenas glibc has made for threads, besides the main one.
 
     Each begins in a heap: memory that is aligned at its greatest size, of which
@@ -188,8 +187,8 @@ def thread_arenas(pid):
     word = struct.Struct('=Q' if struct.calcsize('P') == 8 else '=I')
     heap_max = 64 << 20 if word.size == 8 else 1 << 20
     page = os.sysconf('SC_PAGE_SIZE')
-    memory, arenas = _outside.memory_of(pid), 0
-    for start, end in _anonymous(pid):
+    memory, arenas = _outside.memory_of(mapped.pid), 0
+    for start, end in _anonymous(mapped):
         for heap in range(-(-start // heap_max) * heap_max, end, heap_max):
             try:
                 arena, previous, size, touched = (
@@ -201,13 +200,11 @@ def thread_arenas(pid):
     return arenas
 
 
-def _anonymous(pid):
+def _anonymous(mapped):
     """(start, end) of the memory that belongs to no file, and may be written."""
-    for line in _kernel.read_file(pid, 'maps').splitlines():
-        fields = line.split(None, 5)
-        if fields[1].startswith('rw') and (len(fields) < 6 or 'glibc' in fields[5]):
-            start, end = fields[0].split('-')
-            yield int(start, 16), int(end, 16)
+    for start, end, permissions, _, path in mapped.parts:
+        if permissions.startswith('rw') and (not path or 'glibc' in path):
+            yield start, end
 
 
 # Processors ---------------------------------------------------------------------------

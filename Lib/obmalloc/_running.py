@@ -92,19 +92,45 @@ def _packages_of(name):
     return ['.'.join(parts[:count]) for count in range(1, len(parts))] + [name + '.__main__']
 
 
-def _module(name):
-    """(spec, code) of what `python -m name` would run."""
+def _import_package(package, name):
+    """Whether a package is there, which is imported, for the module of a name in it.  What its code
+    raises is shown as if the interpreter itself had imported it."""
     try:
-        spec = importlib.util.find_spec(name)
-        if spec is not None and spec.submodule_search_locations is not None:
-            spec = importlib.util.find_spec(name + '.__main__')
+        __import__(package)
+        return True
     except SyntaxError as error:
         raise RunError(_no_python(name, error)) from None
-    except (ImportError, AttributeError, ValueError) as error:
-        lacking = error.name if isinstance(error, ModuleNotFoundError) else None
-        if isinstance(error, ImportError) and name[:1] != '.' and lacking not in (name, *_packages_of(name)):
-            raise RunError(f'{name} cannot be run, since its package cannot be imported: {error}') from None
-        spec = None
+    except ImportError as error:
+        if isinstance(error, ModuleNotFoundError) and error.name in (name, *_packages_of(name)):
+            return False
+        raise RunError(f'{name} cannot be run, since its package cannot be imported: {error}') from None
+    except BaseException as error:
+        _hide_our_frames(error.__traceback__.tb_next)
+        raise
+
+
+def _find_spec(name):
+    """The spec of a module whose package has been imported, or None."""
+    try:
+        return importlib.util.find_spec(name)
+    except (ImportError, AttributeError, ValueError):       # there is no such package; or __main__
+        return None
+
+
+def _spec_of(name):
+    """The spec of what `python -m name` would run, or None."""
+    package = name.rpartition('.')[0]
+    if name[:1] == '.' or (package and not _import_package(package, name)):
+        return None
+    spec = _find_spec(name)
+    if spec is None or spec.submodule_search_locations is None:
+        return spec
+    return _find_spec(name + '.__main__') if _import_package(name, name) else None
+
+
+def _module(name):
+    """(spec, code) of what `python -m name` would run."""
+    spec = _spec_of(name)
     with _loading(name):
         code = _code_of(spec)
     if not code:

@@ -295,9 +295,10 @@ def reported():
     return {REPORTED: "1"} if has_read_them else {}
 
 
-def _environment(children):
-    """The environment in which a program starts with the library in place."""
-    environment = {**os.environ, **reported()}
+def _environment(children, is_python=True):
+    """The environment in which a program starts with the library in place.  is_python: this process
+    becomes a Python, and not a program that may start some."""
+    environment = {**os.environ, **(reported() if is_python else {})}
     if library_file() is None:
         return environment
     try:
@@ -387,22 +388,24 @@ def find_program(name):
     return name
 
 
-def _is_for_another(path):
-    """Whether an executable file names what runs it, and that is not this interpreter: a
-    script of another environment, or a program that is not Python at all."""
+def _what_runs(path):
+    """The program that an executable file is, or names to run it; None: there is none that is
+    known, or it is this interpreter.  Else the file is a script of another environment, or a program that
+    is not Python at all."""
     try:
         with open(path, "rb") as file:
             first = file.read(4096).split(b"\n", 1)[0]
     except OSError:
-        return False
+        return None
     if not first.startswith(b"#!"):
-        return first.startswith(b"\x7fELF")
+        return path if first.startswith(b"\x7fELF") else None
     named = os.fsdecode(first[2:]).split()
     if named[:1] == ["/usr/bin/env"]:
         named = [find_program(name) for name in named[1:] if name[:1] != "-" and "=" not in name]
     # Not samefile(): the interpreters of all virtual environments may be one file.
     names = "python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2]
-    return named[:1] not in [[sys.executable], *([os.path.join(sys.prefix, "bin", name)] for name in names)]
+    own = [sys.executable, *(os.path.join(sys.prefix, "bin", name) for name in names)]
+    return None if named[:1] and named[0] in own else "".join(named[:1])
 
 
 RUN_USAGE = """\
@@ -438,17 +441,19 @@ def run(arguments):
         return _complain("run: this Python does not know its own executable: set "
                          "LD_PRELOAD=$(python -m obmalloc path) where the program starts", 1)
     command, program = [sys.executable, *interpreter_options()], arguments[0]
+    is_python = True
     if program[0] != "-":
         arguments = [find_program(program), *arguments[1:]]
-        if arguments[0] != program and _library_module() is not None and _is_for_another(arguments[0]):
-            command = []
+        other = _what_runs(arguments[0]) if arguments[0] != program and _library_module() is not None else None
+        if other is not None:
+            command, is_python = [], os.path.basename(other).startswith("python")
     elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --
         command.append("--")
     if command and (_library_module() is None or _loader_ignores_preload()):
         say_if_not_in_force("this program")     # which no library will say
     command += arguments
     try:
-        _execute(command, _environment(children))
+        _execute(command, _environment(children, is_python))
     except OSError as error:
         return _complain(f"run: {error}", 1)
 

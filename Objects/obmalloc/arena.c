@@ -185,6 +185,7 @@ arena_advise(struct obm_heap *heap, struct obm_arena_object *arena)
     arena->huge = os->advise_huge((void *)arena->address, heap->geometry.arena_size,
                                   obm_retention_wants_huge(heap));
     heap->counters.arenas_huge += arena->huge;
+    obm_resident_changed(heap, arena->huge ? arena->page_count : 0, 0);
     if (arena->huge && heap->settings.hugepages == OBM_HUGE_AUTO) {
         obm_retention_huge_touched(heap, os->first_touch((void *)arena->address));
     }
@@ -266,7 +267,9 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
 {
     struct obm_arena_object *arena = &heap->arenas[index];
     OBM_PROBE(arena__release, arena->address, heap->geometry.arena_size);
+    unsigned used = arena->page_count - arena->free_pages;
     heap->counters.released_pages += arena->dirty_pages;
+    obm_resident_changed(heap, 0, arena->huge ? arena->page_count : used + arena->dirty_pages);
     arena->dirty_pages = 0;
     obm_dirty_recount(heap, index);
     obm_arena_set_free_runs(heap, index, 0);

@@ -735,7 +735,7 @@ check_longlived(const struct obm_heap *heap, char message[OBM_CHECK_MESSAGE_SIZE
 bool
 obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_MESSAGE_SIZE])
 {
-    size_t arenas = 0, usable = 0, dirty = 0;
+    size_t arenas = 0, usable = 0, dirty = 0, resident = 0;
     for (obm_arena_index i = 1; i < heap->arenas_ever; i++) {
         const struct obm_arena_object *arena = &heap->arenas[i];
         if (arena->address == 0) {
@@ -744,6 +744,8 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
         arenas++;
         usable += arena->free_runs != 0;
         dirty += arena->counted_dirty;
+        resident += arena->page_count;
+        resident -= arena->huge ? 0u : (unsigned)arena->free_pages - arena->dirty_pages;
         if (!check_arena(heap, i, level, message)) {
             return false;
         }
@@ -751,6 +753,10 @@ obm_check_heap(const struct obm_heap *heap, int level, char message[OBM_CHECK_ME
     if (arenas != heap->arena_count || dirty != heap->retention.dirty) {
         return MISMATCH("%zu arenas with %zu dirty pages, counted %zu with %zu", arenas,
                         dirty, heap->arena_count, heap->retention.dirty);
+    }
+    if (resident != heap->resident_pages) {
+        return MISMATCH("%zu pages of arenas may be resident, counted %zu", resident,
+                        heap->resident_pages);
     }
     return check_retention(&heap->retention, message) && check_longlived(heap, message)
            && (level < 2 || check_lists(heap, usable, message));

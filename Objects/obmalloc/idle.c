@@ -9,6 +9,7 @@
      so the evidence is that more is free than after it last gave back, or that more is
      resident.  That less is resident is evidence too: blocks in use then were freed, and
      glibc, which hands back the top of its heap by itself, counts less as free for that.
+     The memory of the heap is not counted as resident here: it comes and goes meanwhile.
    - In a process that is not idle it gives back what it held free at two looks in
      sequence, when that is much.  When as much as half of it is resident again at the
      next look, the next time of this kind waits twice as long (a ski-rental rule as in
@@ -29,15 +30,20 @@
    obm_idle_is_worth() asks for cheap evidence only, since it is called with the GIL held:
    much memory has become resident since the last look, no matter which allocator owns it,
    or many blocks were freed while malloc held much; or a purger lingered, and was ended by a
-   fork.  It must not be called while the purger runs. */
+   fork.  Of the child that is true when its parent has ended: it became a daemon, and what it
+   inherited is its own.  While the parent lives it is one of many, maybe, which do not each need a
+   thread for memory that they share.  obm_idle_is_worth() must not be called while the purger
+   runs, but by the purger itself. */
 
 #include "obmalloc/idle.h"
 #include "obmalloc/os.h"
 
 void
-obm_idle_init(struct obm_idle *idle, const struct obm_process *process)
+obm_idle_init(struct obm_idle *idle, const struct obm_process *process,
+              const struct obm_heap *heap)
 {
     idle->process = process;
+    idle->heap = heap;
     idle->faults = process->faults();
 }
 
@@ -55,14 +61,15 @@ void
 obm_idle_after_fork(struct obm_idle *idle)
 {
     idle->faults = 0;
-    idle->held = idle->in_use = 0;
+    idle->held = 0;
 }
 
 /* What one look sees. */
 struct look {
     struct obm_malloc_figures malloc;
     bool told;              /* malloc has told them */
-    size_t resident;
+    ptrdiff_t resident;     /* bytes, without the heap's */
+    bool measured;          /* resident is known */
     bool idle;
 };
 
@@ -79,11 +86,12 @@ has_something(const struct obm_idle *idle, const struct look *look)
     if (look->malloc.free >= idle->free_after + OBM_PURGER_MIN_BYTES) {
         return true;
     }
-    if (look->resident == 0) {
+    if (!look->measured) {
         return !idle->given;
     }
-    return look->resident >= idle->resident_after + OBM_PURGER_MIN_BYTES
-           || (look->idle && look->resident + OBM_PURGER_MIN_BYTES <= idle->resident_then);
+    const ptrdiff_t much = (ptrdiff_t)OBM_PURGER_MIN_BYTES;
+    return look->resident - idle->resident_after >= much
+           || (look->idle && idle->resident_then - look->resident >= much);
 }
 
 /* Whether so much of malloc's memory is in use that the purger lingers. */
@@ -91,6 +99,13 @@ static bool
 lingers(const struct obm_idle *idle)
 {
     return idle->in_use >= OBM_LINGER_BYTES;
+}
+
+/* Whether the process inherited what it knows from its parent, which has it still. */
+static bool
+is_child_at_work(const struct obm_idle *idle)
+{
+    return idle->process->parent() == idle->looked_in;
 }
 
 /* Whether malloc holds too little for a purger to wait for. */
@@ -105,10 +120,22 @@ look_at_time(struct obm_idle *idle, struct look *look)
 {
     uint64_t now = idle->process->now(), used = idle->process->processor_time();
     look->idle = (used - idle->processor_time) * OBM_IDLE_SHARE < now - idle->looked_at;
+    idle->is_idle = look->idle;
     idle->looked_at = now;
     idle->processor_time = used;
     idle->others_time = used - idle->process->own_processor_time();
     idle->given = idle->given && look->idle;
+}
+
+/* How many bytes that are not the heap's are resident: less than none, where parts of the heap
+   were swapped out.  false: that cannot be known. */
+static bool
+measure_resident(const struct obm_idle *idle, ptrdiff_t *resident)
+{
+    size_t all = idle->process->resident();
+    size_t pages = OBM_PUBLISHED(&idle->heap->resident_pages);
+    *resident = (ptrdiff_t)(all - pages * idle->heap->geometry.page_size);
+    return all != 0;
 }
 
 static void
@@ -117,9 +144,10 @@ look_at_memory(struct obm_idle *idle, struct look *look)
     const struct obm_process *process = idle->process;
     look->malloc.held = look->malloc.free = 0;
     look->told = process->malloc_figures(&look->malloc);
-    look->resident = process->resident();
+    look->measured = measure_resident(idle, &look->resident);
     idle->held = look->malloc.held;
     idle->in_use = look->malloc.held - look->malloc.free;
+    idle->looked_in = process->id();
     idle->faults = process->faults();
 }
 
@@ -128,7 +156,7 @@ look_at_memory(struct obm_idle *idle, struct look *look)
 static void
 judge_last_trim(struct obm_idle *idle, const struct look *look)
 {
-    if (idle->to_be_judged && look->resident != 0) {
+    if (idle->to_be_judged && look->measured) {
         if (idle->gone == 0 || look->resident < idle->resident_after + idle->gone / 2) {
             idle->regrets = 0;
             idle->not_busy_before = 0;
@@ -143,7 +171,7 @@ judge_last_trim(struct obm_idle *idle, const struct look *look)
     if (look->malloc.free < idle->free_after) {
         idle->free_after = look->malloc.free;
     }
-    if (look->resident != 0 && look->resident < idle->resident_after) {
+    if (look->measured && look->resident < idle->resident_after) {
         idle->resident_after = look->resident;
     }
 }
@@ -167,8 +195,8 @@ give_back(struct obm_idle *idle, const struct look *look)
         idle->cannot = true;
         return;
     }
-    size_t resident = process->resident();
-    if (resident != 0) {
+    ptrdiff_t resident;
+    if (measure_resident(idle, &resident)) {
         idle->resident_after = idle->resident_then = resident;
         idle->gone = look->resident > resident ? look->resident - resident : 0;
     }
@@ -247,6 +275,7 @@ obm_idle_is_worth(const struct obm_idle *idle, size_t blocks)
     }
     size_t faults = idle->process->faults();
     size_t touched = faults > idle->faults ? faults - idle->faults : 0;
-    return lingers(idle) || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
+    return (lingers(idle) && !is_child_at_work(idle))
+           || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
            || (blocks >= OBM_PURGER_MIN_BLOCKS && idle->held >= OBM_PURGER_MIN_HELD_BYTES);
 }

@@ -117,5 +117,6 @@ obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
     arena->dirty_pages = (uint16_t)(arena->dirty_pages - pages);
     obm_dirty_recount(heap, index);
     heap->counters.purged_pages += pages;
+    obm_resident_changed(heap, 0, pages);
     return pages;
 }

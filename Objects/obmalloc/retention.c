@@ -154,7 +154,7 @@ void
 obm_retention_dirty_changed(struct obm_heap *heap, unsigned before, unsigned after)
 {
     struct obm_retention *retention = &heap->retention;
-    retention->dirty += (size_t)after - before;
+    OBM_PUBLISH(&retention->dirty, retention->dirty + after - before);
     if (retention->low_water > retention->dirty) {
         retention->low_water = retention->dirty;
     }

@@ -92,6 +92,7 @@ populate(struct obm_heap *heap, obm_run_id id, unsigned page)
     run->dirty |= after;
     run->purged &= ~after;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
+    obm_resident_changed(heap, count - 1, 0);
     obm_dirty_recount(heap, index);
     return purged;
 }
@@ -122,6 +123,7 @@ obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     history.refaults = obm_count_bits(purged);
 
     arena->dirty_pages = (uint16_t)(arena->dirty_pages - dirty);
+    obm_resident_changed(heap, arena->huge ? 0 : count - dirty, 0);
     run->free &= ~pages;
     run->dirty &= ~pages;
     run->purged &= ~pages;

@@ -26,13 +26,13 @@
 #  include <dlfcn.h>
 #  include <fcntl.h>
 #  include <sched.h>
-#  include <unistd.h>
 #endif
 #if defined(_WIN32)
 #  include <windows.h>
 #  include <psapi.h>
 #else
 #  include <sys/resource.h>
+#  include <unistd.h>
 #endif
 #ifdef __GLIBC__
 #  include <malloc.h>
@@ -158,6 +158,27 @@ process_faults(void)
 }
 
 #endif
+
+static long
+process_id(void)
+{
+#if defined(_WIN32)
+    return (long)GetCurrentProcessId();
+#else
+    return (long)getpid();
+#endif
+}
+
+/* No process is forked on Windows. */
+static long
+process_parent(void)
+{
+#if defined(_WIN32)
+    return 0;
+#else
+    return (long)getppid();
+#endif
+}
 
 /* What there is in this process --------------------------------------------------- */
 
@@ -308,7 +329,7 @@ obm_malloc_spent(void)
 
 static const struct obm_process process_system = {
     process_now, process_processor_time, process_own_processor_time, process_resident,
-    process_faults, malloc_figures, malloc_give_back
+    process_faults, process_id, process_parent, malloc_figures, malloc_give_back
 };
 
 const struct obm_process *

@@ -674,6 +674,14 @@ TEST(a_heap_that_miscounts_its_dirty_pages)
                  says("with ", scene.heap->retention.dirty - 1));
 }
 
+TEST(a_heap_that_miscounts_its_resident_pages)
+{
+    struct scene scene = scene_new();
+    scene.heap->resident_pages++;
+    expect_found(&scene, 1, says("counted ", scene.heap->resident_pages),
+                 says("", scene.heap->resident_pages - 1));
+}
+
 TEST(a_low_water_mark_above_the_dirty_pages)
 {
     struct scene scene = scene_new();

@@ -18,13 +18,19 @@ static struct {
     size_t looks;               /* at malloc's figures */
     uint64_t figures_take;      /* nanoseconds */
     uint64_t stopped;           /* nanoseconds that it does not run in the next look */
+    long id, parent;
 } process;
+
+/* The heap in this process: of it, only how much of its memory is resident. */
+static struct obm_heap ours;
 
 static uint64_t fake_now(void) { return process.now; }
 static uint64_t fake_processor_time(void) { return process.processor_time; }
 static uint64_t fake_own_time(void) { return process.own_time; }
 static size_t fake_resident(void) { return process.resident; }
 static size_t fake_faults(void) { return process.faults; }
+static long fake_id(void) { return process.id; }
+static long fake_parent(void) { return process.parent; }
 
 static bool can_give_back = true;
 
@@ -57,11 +63,11 @@ fake_malloc_give_back(void)
 
 static const struct obm_process fake_process = {
     fake_now, fake_processor_time, fake_own_time, fake_resident, fake_faults,
-    fake_malloc_figures, fake_malloc_give_back
+    fake_id, fake_parent, fake_malloc_figures, fake_malloc_give_back
 };
 
-/* A process of 100 MiB whose malloc holds nothing free and has not so much in use that the
-   purger lingers, and which has just started the purger. */
+/* A process of 100 MiB, 50 of them the heap's, whose malloc holds nothing free and has not so
+   much in use that the purger lingers, and which has just started the purger. */
 static struct obm_idle
 started(void)
 {
@@ -69,11 +75,15 @@ started(void)
     memset(&process, 0, sizeof(process));
     process.now = 1000 * OBM_EPOCH_NANOSECONDS;
     process.processor_time = process.own_time = 1;
+    process.id = 1000;
+    process.parent = 1;
     process.resident = 100 * MIB;
+    ours.geometry.page_size = obm_os_system()->page_size;
+    ours.resident_pages = 50 * MIB / ours.geometry.page_size;
     process.in_use = OBM_PURGER_MIN_HELD_BYTES - 1;
     process.tells = true;
     process.trim_takes = FAKE_MILLISECOND;
-    obm_idle_init(&idle, &fake_process);
+    obm_idle_init(&idle, &fake_process, &ours);
     obm_idle_start(&idle);
     return idle;
 }
@@ -103,6 +113,22 @@ top_went(size_t used, size_t free)
     process.resident -= used;
     process.free -= free;
     process.gone_already -= free;
+}
+
+/* The program takes memory of the heap, or the heap gives back. */
+static void
+heap_grows(size_t bytes)
+{
+    ours.resident_pages += bytes / ours.geometry.page_size;
+    process.resident += bytes;
+    process.faults += bytes / ours.geometry.page_size;
+}
+
+static void
+heap_shrinks(size_t bytes)
+{
+    ours.resident_pages -= bytes / ours.geometry.page_size;
+    process.resident -= bytes;
 }
 
 /* The program uses so many hundredths of a processor for that long. */
@@ -171,6 +197,64 @@ TEST(what_has_gone_back_is_no_reason_until_it_is_resident_again)
     EXPECT(epoch(&idle, 1));
     EXPECT_EQUAL(process.trims, 2);
     EXPECT_EQUAL(process.resident, 60 * MIB);
+}
+
+TEST(a_burst_counts_though_the_heap_shrinks_as_much_meanwhile)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    wanted_again(40 * MIB);
+    freed(40 * MIB);
+    heap_shrinks(40 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+    EXPECT_EQUAL(process.resident, 20 * MIB);
+}
+
+TEST(what_the_heap_takes_and_gives_back_is_no_evidence)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    heap_grows(30 * MIB);
+    EXPECT(epoch(&idle, 1));
+    heap_shrinks(60 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+/* Then less is resident than the heap says of itself. */
+TEST(a_burst_counts_where_the_heap_was_swapped_out)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    process.resident -= 50 * MIB;
+    ours.resident_pages += 30 * MIB / ours.geometry.page_size;
+    epoch(&idle, 1);
+    EXPECT_EQUAL(process.trims, 1);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 1);
+    wanted_again(2 * MIB);
+    freed(2 * MIB);
+    EXPECT(epoch(&idle, 1));
+    EXPECT_EQUAL(process.trims, 2);
+}
+
+/* What a trim brought is not measured by what the heap takes meanwhile. */
+TEST(a_busy_process_does_not_regret_what_the_heap_takes)
+{
+    struct obm_idle idle = started();
+    freed(40 * MIB);
+    for (unsigned i = 0; i < 2; i++) {
+        epoch(&idle, 100);
+    }
+    EXPECT_EQUAL(process.trims, 1);
+    heap_grows(40 * MIB);
+    epoch(&idle, 100);
+    EXPECT_EQUAL(idle.regrets, 0);
 }
 
 /* Thumbnails in threads: a trim while all were at work, and what they still held then became
@@ -472,14 +556,54 @@ TEST(that_the_clock_of_the_processor_was_set_back_is_no_sleep)
     EXPECT(!obm_idle_others_slept(&idle));
 }
 
-/* The parent of a fork, which has ended the purger, starts it again; the child has to see
-   first what it holds. */
+/* The process is the child of a fork from here on. */
+static void
+forks(struct obm_idle *idle)
+{
+    process.parent = process.id;
+    process.id++;
+    process.faults = 0;
+    obm_idle_after_fork(idle);
+}
+
+static void
+parent_ends(void)
+{
+    process.parent = 1;
+}
+
+/* The parent of a fork, which has ended the purger, starts it again; a child that it works with
+   shares the memory. */
 TEST(a_purger_that_lingered_is_worth_another)
 {
     struct obm_idle idle = started();
     process.in_use = 40 * MIB;
     epoch(&idle, 1);
     EXPECT(obm_idle_is_worth(&idle, 0));
-    obm_idle_after_fork(&idle);
+    forks(&idle);
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+}
+
+TEST(a_daemon_has_inherited_what_the_purger_lingers_for)
+{
+    struct obm_idle idle = started();
+    process.in_use = 40 * MIB;
+    epoch(&idle, 1);
+    forks(&idle);
+    forks(&idle);               /* as daemons do, twice */
+    parent_ends();
+    EXPECT(obm_idle_is_worth(&idle, 0));
+    obm_idle_start(&idle);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    forks(&idle);
+    EXPECT(!obm_idle_is_worth(&idle, 0));
+}
+
+TEST(a_daemon_that_inherited_little_waits_for_evidence)
+{
+    struct obm_idle idle = started();
+    epoch(&idle, 1);
+    forks(&idle);
+    parent_ends();
     EXPECT(!obm_idle_is_worth(&idle, 0));
 }

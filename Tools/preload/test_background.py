@@ -7,6 +7,7 @@ import os
 import subprocess
 import textwrap
 import time
+import types
 import unittest
 
 from helpers import LIBRARY, TIMEOUT_SECONDS, Programs, for_each_interpreter
@@ -220,7 +221,7 @@ class Background(Programs):
         """Work for which C code takes much of malloc's memory, and a process that is idle for
         long since."""
         self.needs_functions("malloc_trim")
-        return """if True:
+        return """
             import zlib
             held = [zlib.compressobj() for _ in range(1000)]
             time.sleep(3)
@@ -230,12 +231,87 @@ class Background(Programs):
         child, before = self.sleeper(None, self.c_code_held(), "del held; os.read(0, 1)")
         self.wait_until_small(child, before - (60 << 20))
 
+    # C code that keeps the GIL for seconds, and how often the purger wakes up meanwhile.
+    _KEEP_THE_GIL = """
+            import itertools
+            def keep_the_gil(calls):
+                start = time.monotonic()
+                sum(itertools.repeat(1, calls))
+                return time.monotonic() - start
+            calls = 1 << 20
+            while keep_the_gil(calls) < 0.2:
+                calls *= 2
+            calls *= 16
+            def wake_ups(thread):
+                with open(f'/proc/self/task/{thread}/status') as file:
+                    return next(int(line.split()[1]) for line in file if line.startswith('voluntary'))
+            def wake_ups_meanwhile(start):
+                while True:
+                    start()
+                    try:
+                        purger, = set(os.listdir('/proc/self/task')) - {str(os.getpid())}
+                        before = wake_ups(purger)
+                        seconds = keep_the_gil(calls)
+                        return wake_ups(purger) - before, seconds
+                    except (ValueError, OSError):
+                        pass                # it had ended by then
+            """
+
+    def test_it_wants_the_gil_for_nothing_while_it_lingers(self):
+        # It looks twice a second, whatever may stay in a process that is at work.
+        self.run_background(self._KEEP_THE_GIL + self.c_code_held() + """
+            def start():
+                wait_until(lambda: threads() == 2)
+                [bytes(400) for i in range(1500)]
+            count, seconds = wake_ups_meanwhile(start)
+            assert count < 6 * seconds, (count, seconds)
+            """, PYTHONOBMALLOC="")
+
+    def test_it_waits_for_the_gil_without_haste(self):
+        # The 5 ms after which Python asks for it are 200 wake-ups a second, and fewer on a busy machine.
+        self.run_background(self._KEEP_THE_GIL + """
+            count, seconds = wake_ups_meanwhile(start_thread)
+            assert count < 25 * seconds, (count, seconds)
+            wait_until(lambda: threads() == 1)
+            assert dirty() < 2 << 20, figures()
+            """)
+
+    def test_what_c_code_frees_while_it_waits_for_the_gil(self):
+        # It wants to end, since malloc held little when it looked.
+        self.needs_functions("malloc_trim")
+        child, before = self.sleeper("retain=16M", self._KEEP_THE_GIL + """
+            import collections, mmap, zlib
+            held = []
+            while threads() == 1:
+                with mmap.mmap(-1, 4 << 20) as memory:
+                    for page in range(0, len(memory), 4096):
+                        memory[page] = 1
+                bytes(40_000)
+            collections.deque(itertools.chain(
+                itertools.repeat(None, calls), map(held.append, map(zlib.compressobj, itertools.repeat(1, 300))),
+                map(held.pop, itertools.repeat(0, 299))), maxlen=0)
+            """)
+        self.wait_until_small(child, before - (16 << 20))
+
     def test_it_is_back_after_a_fork(self):
         child, before = self.sleeper(None, self.c_code_held() + """
             fork_a_sleeper()
             time.sleep(3)
             """, "del held; os.read(0, 1)")
         self.wait_until_small(child, before - (60 << 20))
+
+    def test_a_daemon_gives_back_what_it_inherited(self):
+        # C code frees it, which touches little, long after the process that took it has ended.
+        child, before = self.sleeper(None, self.c_code_held() + """
+            parent = os.getpid()
+            if os.fork():
+                os._exit(0)
+            wait_until(lambda: os.getppid() != parent)
+            time.sleep(0.1)
+            kept = [bytes(40_000) for _ in range(8)]
+            """, "print(os.getpid(), flush=True); time.sleep(3); del held; os.read(0, 1)")
+        daemon = types.SimpleNamespace(pid=int(child.stdout.readline()))
+        self.wait_until_small(daemon, before - (60 << 20))
 
     def test_it_lingers_while_c_code_holds_memory_and_ends_with_python(self):
         self.run_background(self.c_code_held() + """

@@ -170,6 +170,16 @@ class WaysIn(Programs):
                     "with open('/proc/self/maps') as file:\n    print('_obmalloc.so' in file.read())")
             self.assertEqual(self.run_python("-c", code), f"{line}\nFalse")
 
+    def test_the_help_in_a_python_that_is_not_supported(self):
+        code = ("import sys\nsys.version_info, sys.argv = (3, 6, 15, 'final', 0), ['obmalloc']\n"
+                "from obmalloc.__main__ import main\nsys.exit(main(ARGUMENTS))")
+        for arguments, status, printed, errors in (
+                (["--help"], 1, "", "obmalloc: Python 3.6 is not supported: take CPython 3.9 or newer"),
+                (["doctor", "--help"], 0, "usage: obmalloc doctor", "")):
+            with self.subTest(arguments):
+                shown = self.run_python("-c", code.replace("ARGUMENTS", repr(arguments)), status=status, errors=errors)
+                self.assertEqual(shown[:len(printed)], printed)
+
     def test_a_command_without_its_modules(self):
         for absent, arguments in ("tempfile", ["stats"]), ("argparse", ["--help"]), ("argparse", []):
             code = (f"import sys; sys.modules['{absent}'] = None\nfrom obmalloc.__main__ import main\n"
@@ -235,6 +245,14 @@ class WaysIn(Programs):
                     self.assertEqual(done.stderr.count(line), 1, done.stderr)
         with self.subTest("a program that the program starts has settings of its own"):
             self.run_command("run", "-c", child, PYTHONOBMALLOC="check=9", errors=f"{line}\n{line}")
+        with self.subTest("and a Python that a program starts which is none"), tempfile.TemporaryDirectory() as folder:
+            self.needs_same_c_library("/bin/sh")
+            program = os.path.join(folder, "starter")
+            with open(program, "w") as file:
+                file.write(f"#!/bin/sh\n{self.python.path} -c ''\n")
+            os.chmod(program, 0o755)
+            self.run_command("run", "starter", PATH=f"{folder}:{os.environ['PATH']}", PYTHONOBMALLOC="check=9",
+                             errors=f"{line}\n{line}")
 
     def test_what_says_that_they_were_reported_is_gone(self):
         code = "import os; print([name for name in os.environ if name.startswith('OBMALLOC')])"

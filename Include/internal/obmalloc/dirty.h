@@ -10,4 +10,12 @@
    can go back. */
 OBM_API void obm_dirty_recount(struct obm_heap *heap, obm_arena_index index);
 
+/* More pages of the heap may be resident than before, and fewer others.  The purger reads
+   their number without the GIL. */
+OBM_INLINE void
+obm_resident_changed(struct obm_heap *heap, size_t more, size_t fewer)
+{
+    OBM_PUBLISH(&heap->resident_pages, heap->resident_pages + more - fewer);
+}
+
 #endif /* OBM_DIRTY_H */

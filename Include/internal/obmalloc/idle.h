@@ -5,8 +5,10 @@
 
 #include "obmalloc/types.h"
 
-/* Zeroed memory plus this is the state of a process that has just begun. */
-OBM_API void obm_idle_init(struct obm_idle *idle, const struct obm_process *process);
+/* Zeroed memory plus this is the state of a process that has just begun, whose memory is that
+   of the heap and of the system's malloc. */
+OBM_API void obm_idle_init(struct obm_idle *idle, const struct obm_process *process,
+                           const struct obm_heap *heap);
 
 /* The purger has started: its looks begin here. */
 OBM_API void obm_idle_start(struct obm_idle *idle);

@@ -292,7 +292,7 @@ struct obm_settings {
    low_water  <=  dirty
    allowance  >=  base in mode AUTO */
 struct obm_retention {
-    size_t dirty;           /* free pages, maybe resident, that could go back */
+    size_t dirty;           /* free pages, maybe resident, that could go back; published */
     size_t allowance;       /* how many of them may stay */
     size_t base;            /* the least allowance */
     size_t slack;           /* how far above the allowance a purge begins */
@@ -336,11 +336,15 @@ struct obm_process {
     uint64_t (*own_processor_time)(void);   /* that the calling one has; 0: unknown */
     size_t (*resident)(void);       /* bytes; 0: that cannot be known */
     size_t (*faults)(void);         /* minor page faults so far; 0: unknown */
+    long (*id)(void);               /* of this process */
+    long (*parent)(void);           /* of the one that forked it, as long as that is there */
     /* false: the system's malloc does not tell. */
     bool (*malloc_figures)(struct obm_malloc_figures *figures);
     /* Hand back what the system's malloc holds free.  false: it cannot. */
     bool (*malloc_give_back)(void);
 };
+
+struct obm_heap;
 
 /* What idle.c knows.
 
@@ -349,20 +353,23 @@ struct obm_process {
    resident_after  <=  resident_then, once malloc has given back */
 struct obm_idle {
     const struct obm_process *process;
+    const struct obm_heap *heap;
     uint64_t looked_at;             /* nanoseconds: the last look */
     uint64_t processor_time;        /* at that look */
     uint64_t others_time;           /* what of it other threads than the purger had used */
     size_t free_before;             /* bytes that malloc held free at that look */
     size_t free_after;
-    size_t resident_after;
-    size_t resident_then;           /* right after malloc last gave back; 0 before */
+    ptrdiff_t resident_after;       /* bytes, without the heap's */
+    ptrdiff_t resident_then;        /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
     size_t in_use;                  /* of these, not free */
+    long looked_in;                 /* the id of the process that had the last look */
     size_t faults;                  /* at the last look */
-    size_t gone;                    /* bytes that the last trim brought */
+    ptrdiff_t gone;                 /* bytes that the last trim brought */
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
     uint64_t not_busy_before;       /* nanoseconds: no trim while the process is not idle */
     unsigned regrets;               /* how often in sequence memory was wanted again */
+    bool is_idle;                   /* the process was, at the last look */
     bool to_be_judged;              /* the last trim, at the next look */
     bool given;                     /* a trim since the process fell idle */
     bool cannot;                    /* malloc cannot give back */
@@ -480,7 +487,10 @@ struct obm_longlived {
 };
 
 /* A heap.  One thread at a time may call it; in CPython the GIL of its
-   interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap. */
+   interpreter sees to that.  Zeroed memory plus obm_heap_init() is a heap.
+
+   resident_pages  ==  sum over all arenas of their pages that may be resident: all of a huge
+                       one, else those in use and dirty ones */
 struct obm_heap {
     struct obm_front *front;            /* the one in force: own_front, or another's */
     struct obm_front own_front;
@@ -493,6 +503,7 @@ struct obm_heap {
     uint64_t *blocks;                   /* behind them: a bitmap a run, see blocks.h */
     size_t arena_capacity;
     size_t arena_count;                 /* with address != 0 */
+    size_t resident_pages;              /* published, see obm_resident_changed() */
     unsigned populate_pages;            /* with one call at most; 1: the kernel cannot */
     obm_arena_index unused_arenas;      /* list of released objects */
     obm_arena_index arenas_ever;        /* objects from here on were never used */

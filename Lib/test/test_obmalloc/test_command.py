@@ -142,6 +142,43 @@ class ProgramTests(CommandTest):
         self.assertIn("package __main__ ['a']", self.command('stats', '-m', 'package', 'a').stdout)
         self.assertIn("module ['-x', 'b']", self.command('stats', '-m', 'module', '-x', 'b').stdout)
 
+    def test_programs_behind_two_dashes(self):
+        # Each command takes them as run does.
+        self.write('module.py', 'import sys; print("runs", sys.argv[1:])')
+        self.write('-x.py', 'import sys; print("runs", sys.argv[1:])')
+        code = 'import sys; print("runs", sys.argv[1:])'
+        for command in (['run'], ['stats'], ['map'], ['pins'], ['trim'], ['report', '--output', 'page.html']):
+            for program in (['-c', code], ['-c' + code], ['-m', 'module'], ['-mmodule'], ['-x.py']):
+                for dashes in [['--']] if program == ['-x.py'] else [[], ['--']]:
+                    with self.subTest(command=command, program=[*dashes, *program]):
+                        done = self.command(*command, *dashes, *program, 'a', '-b', '--', 'c')
+                        self.assertEqual(done.stdout.splitlines()[0], "runs ['a', '-b', '--', 'c']")
+        for command, status in ('run', 2), ('stats', 1), ('report', 1):
+            for option in '-m', '-c':
+                self.assertEqual(self.command(command, '--', option, status=status).stderr.count('\n'), 1)
+
+    def test_a_package_that_raises(self):
+        # It is shown as Python shows it.
+        os.mkdir(os.path.join(self.folder, 'broken'))
+        self.write('broken/sub.py', '')
+        self.write('broken/__main__.py', '')
+        for statement in ('raise ValueError("its own")', 'int.nothere', 'raise OSError(2, "its own")',
+                          'raise KeyboardInterrupt', 'raise SystemExit(7)'):
+            self.write('broken/__init__.py', f'def fail():\n    {statement}\nfail()\n')
+            for name in 'broken', 'broken.sub':
+                with self.subTest(statement=statement, name=name):
+                    plain = subprocess.run([sys.executable, '-m', name], cwd=self.folder, stderr=subprocess.PIPE,
+                                           env=self.child_environment({}), encoding='utf-8')
+                    self.assertNotEqual(plain.returncode, 0)
+                    done = self.command('stats', '-m', name, status=plain.returncode)
+                    whole, rest = (text.partition('  File "' + self.folder) for text in (plain.stderr, done.stderr))
+                    self.assertEqual(rest[1:], whole[1:])
+                    self.assertNotIn('obmalloc', done.stderr)
+        self.write('broken/__init__.py', 'raise ValueError("its own")')
+        done = self.command('report', '--output', 'page.html', '-m', 'broken', status=1)
+        self.assertIn('ValueError: its own', done.stderr)
+        self.assertIn('there is no report', done.stderr)
+
     def test_all_that_python_runs(self):
         # As it is without us.
         os.mkdir(os.path.join(self.folder, 'folder'))

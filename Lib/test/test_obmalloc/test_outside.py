@@ -234,9 +234,13 @@ class DamageTests(unittest.TestCase):
     def setUp(self):
         try:
             self.read = _outside.memory_of(os.getpid())
-            (_, self.layout), = _outside.find_layouts(os.getpid())
+            self.layout, = self.layouts()
         except _outside.OutsideError as error:
             self.skipTest(str(error))
+
+    @staticmethod
+    def layouts():
+        return [address for _, address in _outside.find_layouts(_outside.Mapped(os.getpid()))]
 
     @staticmethod
     def alter(data, rng):
@@ -318,18 +322,20 @@ class DamageTests(unittest.TestCase):
             1000-2000 r--p 00000000 fe:00 1 /new root/bin/python
             2000-3000 r-xp 00001000 fe:00 1 /new root/bin/python
             3000-4000 r--p 00000000 fe:00 2 /new root/lib/x.so
-            5000-6000 r--p 00000000 fe:00 3 /before"""
+            5000-6000 r--p 00000000 fe:00 3 /before
+            6000-7000 r--p 00000000 fe:00 4 /with \x85 \u2028 in it"""
         links = {'/proc/7/root': '/new root', '/proc/7/exe': '/new root/bin/python'}
         with mock.patch.object(_kernel, 'read_file', return_value=textwrap.dedent(maps)), \
                 mock.patch('os.readlink', links.__getitem__):
-            self.assertEqual(_outside.mapped_files(7), [
+            self.assertEqual(_outside.Mapped(7).files, [
                 (0x1000, '/bin/python', '/proc/7/exe'), (0x3000, '/lib/x.so', '/proc/7/root/lib/x.so'),
-                (0x5000, '/before', '/proc/7/root/before')])
+                (0x5000, '/before', '/proc/7/root/before'),
+                (0x6000, '/with \x85 \u2028 in it', '/proc/7/root/with \x85 \u2028 in it')])
 
     def test_shared_memory_is_not_searched(self):
         read = mock.Mock(side_effect=AssertionError)
         with mmap.mmap(-1, 1 << 20), mock.patch.object(_outside, 'memory_of', return_value=read):
-            self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+            self.assertEqual(self.layouts(), [self.layout])
 
     def test_many_files_that_are_gone(self):
         # Such as shared memory of its own name each: what is mapped is read as often as for one.
@@ -340,19 +346,25 @@ class DamageTests(unittest.TestCase):
                     file.truncate(1)
                     opened.enter_context(mmap.mmap(file.fileno(), 1))
                 with mock.patch.object(_kernel, 'read_file', wraps=_kernel.read_file) as read:
-                    self.assertEqual([address for _, address in _outside.find_layouts(os.getpid())], [self.layout])
+                    self.assertEqual(self.layouts(), [self.layout])
                 return read.call_count
         self.assertEqual(reads(10), reads(1))
 
     def test_memory_that_is_unmapped_while_it_is_looked_at(self):
+        mapped = _outside.Mapped(os.getpid())
         read = mock.Mock(side_effect=_outside.Torn)
         with mock.patch.object(_outside, 'memory_of', return_value=read), \
                 mock.patch.object(_process, '_anonymous', return_value=[(1 << 26, 1 << 28)]):
-            self.assertEqual(_process.thread_arenas(os.getpid()), 0)
+            self.assertEqual(_process.thread_arenas(mapped), 0)
         self.assertGreaterEqual(read.call_count, 3)
-        objects = _process._objects(os.getpid())
+        objects = _process._objects(mapped)
         with mock.patch.object(_process, '_objects', side_effect=[_outside.Torn, objects]):
-            self.assertIsNotNone(_process.Objects(os.getpid()).find('malloc'))
+            self.assertIsNotNone(_process.Objects(mapped).find('malloc'))
+
+    def test_the_doctor_reads_once_what_is_mapped(self):
+        with mock.patch.object(_kernel, 'read_file', wraps=_kernel.read_file) as read:
+            _doctor.Diagnosis(os.getpid())
+        self.assertEqual([name for (_, name), _ in read.call_args_list].count('maps'), 1)
 
     def test_a_process_that_ends_while_it_is_looked_at(self):
         gone = mock.patch('os.sched_getaffinity', side_effect=ProcessLookupError(3, 'No such process'))

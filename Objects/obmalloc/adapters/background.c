@@ -4,22 +4,22 @@
    to block. A server that goes idle in one long system call has neither; and nothing
    makes the system's malloc give back what it holds free. So a thread does both, while
    there is memory to give back: it starts when more is retained than the base, or when
-   the system's malloc may have memory to give (idle.c), looks once an epoch, with the GIL
-   held for ours and without it for the system's malloc, and ends when the process is idle
-   and nothing is left; or lingers, with longer sleeps, where C code may free much of what
-   malloc has in use. It serves the heap of the main interpreter, and leaves it alone
+   the system's malloc may have memory to give (idle.c), looks once an epoch, and takes the GIL
+   if there is enough of ours to give back, and to end, when the process is idle and nothing is
+   left; or lingers, with longer sleeps, where C code may free much of what malloc has in
+   use. It serves the heap of the main interpreter, and leaves it alone
    while an interpreter with a GIL of its own allocates from it too: such a one may be
    made, and its maker must see to it that no two threads run.
 
    States:  NONE --start--> RUNNING --nothing more to do--> ENDED --join--> NONE
                             RUNNING --stop--> STOPPING --join--> NONE
 
-   All of it is guarded by the GIL of the main interpreter, but for obm_background.idle:
-   that is the thread's while it is RUNNING. Threads and locks are CPython's (pythread.h).
-   A lock stands for an event: `wake` is released to wake the thread, which sleeps in a
-   timed wait for it, and `running` by the thread as the last thing it does. The thread
-   never needs the GIL again once it is ENDED, so it can be joined with the GIL held; to
-   join one that is STOPPING the GIL is given up.
+   All of it is guarded by the GIL of the main interpreter, but for what is published, and for
+   obm_background.idle: that is the thread's while it is RUNNING. Threads and locks are
+   CPython's (pythread.h). A lock stands for an event: `wake` is released to wake the
+   thread, which sleeps in a timed wait for it, and `running` by the thread as the last
+   thing it does. The thread never needs the GIL again once it is ENDED, so it can be
+   joined with the GIL held; to join one that is STOPPING the GIL is given up.
 
    The GIL is held for purges at a price of OBM_PURGE_STEP_NANOSECONDS at a time, with a
    pause in between.
@@ -58,6 +58,7 @@
 #  include <signal.h>
 #endif
 #ifdef __linux__
+#  include <sys/prctl.h>
 #  include <sys/syscall.h>
 #  include <unistd.h>
 #endif
@@ -118,6 +119,10 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 /* The pause between two steps of purging: others may want the GIL. */
 #define OBM_BACKGROUND_PAUSE_MICROSECONDS 1000
 
+/* How much later the wake-ups may come by which a thread that waits for the GIL asks for it, once
+   in a switch interval (sys.setswitchinterval(), 5 ms by default): 10 a second are left. */
+#define OBM_GIL_SLACK_NANOSECONDS ((unsigned long)95 * 1000 * 1000)
+
 /* Whether the purger lets the system's malloc give back. */
 static bool
 obm_background_trims_malloc(void)
@@ -143,7 +148,19 @@ obm_background_must_not_allocate(void)
     return obm_python_tracemalloc_races() && PyTraceMalloc_Untrack(0, 0) != -2;
 }
 
-/* A thread state with the GIL held; NULL: none can be made now. */
+/* How much later than asked for the timed waits of this thread may end; 0: as usual. */
+static void
+obm_background_set_slack(unsigned long nanoseconds)
+{
+#ifdef __linux__
+    prctl(PR_SET_TIMERSLACK, nanoseconds, 0, 0, 0);
+#else
+    (void)nanoseconds;
+#endif
+}
+
+/* A thread state with the GIL held; NULL: none can be made now.  A thread that runs C code may
+   hold the GIL for long, and this one is in no hurry. */
 static PyThreadState *
 obm_background_take_gil(void)
 {
@@ -153,7 +170,9 @@ obm_background_take_gil(void)
     }
     PyThreadState *tstate = obm_python_new_thread_state(main);
     if (tstate != NULL) {
+        obm_background_set_slack(OBM_GIL_SLACK_NANOSECONDS);
         PyEval_RestoreThread(tstate);
+        obm_background_set_slack(0);
     }
     return tstate;
 }
@@ -175,12 +194,34 @@ obm_background_step(void)
            && obm_background.state == OBM_BACKGROUND_RUNNING;
 }
 
-/* Give back what is ours, in steps.  pause: what obm_idle_tick() returned.  Returns how long
-   to sleep: an epoch if something is left of ours, or if the system's malloc was called
-   since events_seen, else the pause; 0: the thread has ended, or must stop. */
-static uint64_t
-obm_background_purge(uint64_t pause, unsigned events_seen)
+/* Whether there is enough of ours to take the GIL for, which is read without it.  In a process
+   that is not idle what would not start a purger can wait. */
+static bool
+obm_background_has_work(bool is_idle)
 {
+    const struct obm_retention *retention = &obmalloc_state_main.heap.retention;
+    size_t limit = is_idle ? retention->base : retention->surplus_at;
+    return OBM_PUBLISHED(&retention->dirty) > limit;
+}
+
+/* Whether the system's malloc may have something to give back that the last look did not see:
+   the purger may have waited for the GIL for long since. */
+static bool
+obm_background_missed_some(void)
+{
+    return obm_background_trims_malloc() && obm_idle_is_worth(&obm_background.idle, 0);
+}
+
+/* Give back what is ours, in steps.  pause: what obm_idle_tick() returned; is_idle: whether the
+   process is.  Returns how long to sleep: an epoch if something is left of ours, or if the system's malloc was called
+   since events_seen, or may have served C code; else the pause; 0: the thread has ended, or must
+   stop. */
+static uint64_t
+obm_background_purge(uint64_t pause, unsigned events_seen, bool is_idle)
+{
+    if (pause != 0 && !obm_background_has_work(is_idle)) {
+        return OBM_PUBLISHED(&obm_background.events) != events_seen ? OBM_EPOCH_NANOSECONDS : pause;
+    }
     bool goes_on = true;
     PyThreadState *tstate = obm_background_take_gil();
     if (tstate == NULL) {
@@ -193,7 +234,8 @@ obm_background_purge(uint64_t pause, unsigned events_seen)
         PyEval_RestoreThread(tstate);
     }
     if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_background.events != events_seen
-        || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)) {
+        || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)
+        || (pause == 0 && obm_background_missed_some())) {
         pause = OBM_EPOCH_NANOSECONDS;
     }
     else if (goes_on && pause == 0) {
@@ -204,7 +246,8 @@ obm_background_purge(uint64_t pause, unsigned events_seen)
 }
 
 /* The system's malloc first: a thread may hold the GIL for long.  While the purger lingers
-   it looks at nothing in a process that has slept. */
+   it does not look at malloc in a process that has slept; and one in which a thread has run may
+   have just begun to, however little it used since the last look. */
 static void
 obm_background_main(void *Py_UNUSED(argument))
 {
@@ -214,12 +257,14 @@ obm_background_main(void *Py_UNUSED(argument))
     uint64_t pause = OBM_EPOCH_NANOSECONDS;
     obm_idle_start(&obm_background.idle);
     while (pause != 0 && obm_background_sleep(pause / 1000)) {
-        if (pause > OBM_EPOCH_NANOSECONDS && obm_idle_others_slept(&obm_background.idle)) {
-            continue;
-        }
+        bool lingers = pause > OBM_EPOCH_NANOSECONDS;
+        bool slept = lingers && obm_idle_others_slept(&obm_background.idle);
         unsigned events = OBM_PUBLISHED(&obm_background.events);
-        pause = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
-        pause = obm_background_purge(pause, events);
+        if (!slept) {
+            pause = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
+        }
+        pause = obm_background_purge(pause, events,
+                                     lingers ? slept : obm_background.idle.is_idle);
     }
     PyThread_release_lock(obm_background.running);
 }
@@ -379,7 +424,7 @@ obm_background_prepare(void)
 {
     obm_background_bury();
     if (obm_background.idle.process == NULL) {
-        obm_idle_init(&obm_background.idle, obm_process_system());
+        obm_idle_init(&obm_background.idle, obm_process_system(), &obmalloc_state_main.heap);
     }
 }
 
