@@ -105,7 +105,7 @@ PyDoc_STRVAR(system_malloc_doc,
 static PyObject *
 obmalloc_system_malloc(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))
 {
-    struct obm_malloc_figures figures = {0, 0};
+    struct obm_malloc_figures figures = {0, 0, 0};
     bool told;
     Py_BEGIN_ALLOW_THREADS
     told = _PyObmalloc_MallocFigures(&figures);

@@ -71,10 +71,18 @@ def _objects(mapped):
         base, name, _, following = (word.unpack(memory(item + i * word.size, word.size))[0]
                                     for i in range(4))
         if not first:
-            path = _text(memory, name)
+            path = _absolute(mapped.pid, _text(memory, name))
             objects.append((base, path, f'/proc/{mapped.pid}/root{path}'))
         first, item = False, following
     return objects
+
+
+def _absolute(pid, path):
+    """A path that may start from the working directory of the process, as LD_PRELOAD may name it.
+    The kernel's own object has a name without a slash, and no file."""
+    if '/' not in path or path.startswith('/'):
+        return path
+    return os.path.normpath(os.path.join(os.readlink(f'/proc/{pid}/cwd'), path))
 
 
 class Objects:
@@ -98,7 +106,7 @@ class Objects:
     def is_preloaded(self, path):
         """Whether the object of a path was loaded before the C library, as LD_PRELOAD has it."""
         for here, _, symbols in self._objects:
-            if os.path.realpath(here) == path:
+            if '/' in here and os.path.realpath(here) == path:
                 return True
             if '__libc_start_main' in symbols:
                 break

@@ -161,7 +161,10 @@ def _hide_our_frames(traceback):
 
 def _prepare_file(main, path):
     """The code of a script, a folder or an archive; main: the module that is to run it."""
-    whole = os.path.abspath(path)       # as Python names the file of __main__
+    try:
+        whole = os.path.abspath(path)       # as Python names the file of __main__
+    except OSError as error:                # the working directory is gone
+        raise RunError(f'{path}: {error.strerror}') from None
     found = _main_of(path, whole)
     if found is None:
         _begin_path(os.path.dirname(os.path.realpath(path)))
@@ -187,7 +190,8 @@ def run(program, arguments, at_end, *, kind=SCRIPT):
     main.__dict__['__builtins__'] = builtins
     first = program
     if kind == MODULE:
-        _begin_path(os.getcwd())
+        with contextlib.suppress(OSError):      # it is gone, and Python does without, too
+            _begin_path(os.getcwd())
         spec, code = _module(program)
         main.__spec__, main.__package__ = spec, spec.parent
         main.__file__ = first = spec.origin

@@ -25,7 +25,12 @@
    When the process is idle, or malloc holds little, and nothing is left to give back, the
    purger ends; unless much of malloc's memory is in use.  C code may free that without a
    call that obmalloc sees, so then the purger lingers: it sleeps for longer, and looks at
-   malloc only if another thread has used processor time meanwhile.
+   malloc only if another thread has used processor time meanwhile.  Blocks with a mapping of
+   their own count: they go back when they are freed, but glibc then takes blocks as large from
+   its heap.  When the purger finds gone what it lingered for, it looks once more: others may be
+   about to take their place.  Nor does it end while much becomes resident, however little malloc
+   holds and however idle the process seems, which may wait for a processor: malloc may hold that
+   free in the end.
 
    obm_idle_is_worth() asks for cheap evidence only, since it is called with the GIL held:
    much memory has become resident since the last look, no matter which allocator owns it,
@@ -52,6 +57,7 @@ obm_idle_start(struct obm_idle *idle)
 {
     idle->looked_at = idle->process->now();
     idle->processor_time = idle->process->processor_time();
+    idle->faults = idle->process->faults();
     idle->free_before = 0;
     idle->to_be_judged = false;
     idle->given = false;
@@ -71,6 +77,7 @@ struct look {
     ptrdiff_t resident;     /* bytes, without the heap's */
     bool measured;          /* resident is known */
     bool idle;
+    bool much_touched;      /* since the last look */
 };
 
 /* Whether malloc holds something free that has not gone back already. */
@@ -92,6 +99,15 @@ has_something(const struct obm_idle *idle, const struct look *look)
     const ptrdiff_t much = (ptrdiff_t)OBM_PURGER_MIN_BYTES;
     return look->resident - idle->resident_after >= much
            || (look->idle && idle->resident_then - look->resident >= much);
+}
+
+/* Whether enough pages became resident since the last look for a purger to be worth it.
+   faults: so far. */
+static bool
+touched_much(const struct obm_idle *idle, size_t faults)
+{
+    size_t touched = faults > idle->faults ? faults - idle->faults : 0;
+    return touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size;
 }
 
 /* Whether so much of malloc's memory is in use that the purger lingers. */
@@ -142,13 +158,15 @@ static void
 look_at_memory(struct obm_idle *idle, struct look *look)
 {
     const struct obm_process *process = idle->process;
-    look->malloc.held = look->malloc.free = 0;
+    look->malloc.held = look->malloc.free = look->malloc.mapped = 0;
     look->told = process->malloc_figures(&look->malloc);
     look->measured = measure_resident(idle, &look->resident);
     idle->held = look->malloc.held;
-    idle->in_use = look->malloc.held - look->malloc.free;
+    idle->in_use = look->malloc.held - look->malloc.free + look->malloc.mapped;
     idle->looked_in = process->id();
-    idle->faults = process->faults();
+    size_t faults = process->faults();
+    look->much_touched = touched_much(idle, faults);
+    idle->faults = faults;
 }
 
 /* Was memory wanted again that the last trim handed back?  And what has become less since
@@ -190,7 +208,7 @@ static void
 give_back(struct obm_idle *idle, const struct look *look)
 {
     const struct obm_process *process = idle->process;
-    struct obm_malloc_figures figures = {0, 0};
+    struct obm_malloc_figures figures = {0, 0, 0};
     if (!process->malloc_give_back()) {
         idle->cannot = true;
         return;
@@ -240,6 +258,7 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
         return OBM_EPOCH_NANOSECONDS;
     }
     uint64_t start = own_time(idle);
+    bool lingered = lingers(idle);
     look_at_memory(idle, &look);
     uint64_t took = own_time(idle) - start;
     judge_last_trim(idle, &look);
@@ -251,7 +270,8 @@ obm_idle_tick(struct obm_idle *idle, bool trims_malloc)
     idle->free_before = look.malloc.free;
     idle->not_before = idle->process->now()
                        + (own_time(idle) - start) * OBM_MALLOC_TRIM_SHARE;
-    if (something || !(look.idle || is_small(&look))) {
+    bool is_over = lingered && !lingers(idle);
+    if (something || is_over || look.much_touched || !(look.idle || is_small(&look))) {
         return OBM_EPOCH_NANOSECONDS;
     }
     return pause_of_nothing(idle, took);
@@ -273,9 +293,7 @@ obm_idle_is_worth(const struct obm_idle *idle, size_t blocks)
     if (idle->cannot) {
         return false;
     }
-    size_t faults = idle->process->faults();
-    size_t touched = faults > idle->faults ? faults - idle->faults : 0;
     return (lingers(idle) && !is_child_at_work(idle))
-           || touched >= OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size
+           || touched_much(idle, idle->process->faults())
            || (blocks >= OBM_PURGER_MIN_BLOCKS && idle->held >= OBM_PURGER_MIN_HELD_BYTES);
 }

@@ -269,12 +269,14 @@ malloc_figures(struct obm_malloc_figures *figures)
         struct words_of_mallinfo2 info = functions.mallinfo2();
         figures->held = info.arena;
         figures->free = info.fordblks;
+        figures->mapped = info.hblkhd;
         return true;
     }
     if (functions.mallinfo != NULL) {
         struct mallinfo info = functions.mallinfo();
         figures->held = (unsigned)info.arena;
         figures->free = (unsigned)info.fordblks;
+        figures->mapped = (unsigned)info.hblkhd;
         return true;
     }
 #endif

@@ -11,6 +11,7 @@ static struct {
     uint64_t now, processor_time, own_time;
     size_t resident, faults;
     size_t in_use, free;        /* bytes of malloc's memory */
+    size_t mapped;              /* and of its blocks with a mapping of their own */
     bool tells;                 /* malloc tells its figures */
     size_t trims;
     uint64_t trim_takes;        /* nanoseconds */
@@ -43,6 +44,7 @@ fake_malloc_figures(struct obm_malloc_figures *figures)
     process.stopped = 0;
     figures->held = process.in_use + process.free;
     figures->free = process.free;
+    figures->mapped = process.mapped;
     return process.tells;
 }
 
@@ -414,6 +416,28 @@ TEST(a_busy_process_whose_malloc_holds_little_is_done)
     EXPECT(epoch(&idle, 100));
 }
 
+/* Numeric code: its arrays have mappings of their own when the purger looks, and are then freed
+   and come from malloc's heap. */
+TEST(a_process_that_touches_much_is_not_done_however_little_malloc_holds)
+{
+    struct obm_idle idle = started();
+    for (unsigned i = 0; i < 4; i++) {
+        process.faults += OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size;
+        EXPECT_EQUAL(look_after_epoch(&idle, i % 2 == 0 ? 100 : 1), OBM_EPOCH_NANOSECONDS);
+    }
+    freed(40 * MIB);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), 0);
+    EXPECT_EQUAL(process.trims, 1);
+}
+
+TEST(what_was_touched_before_the_purger_started_does_not_count)
+{
+    struct obm_idle idle = started();
+    process.faults += OBM_PURGER_MIN_TOUCHED_BYTES / obm_os_system()->page_size;
+    obm_idle_start(&idle);
+    EXPECT_EQUAL(look_after_epoch(&idle, 100), 0);
+}
+
 TEST(a_malloc_that_cannot_give_back_is_left_alone)
 {
     struct obm_idle idle = started();
@@ -465,9 +489,24 @@ TEST(the_purger_lingers_where_c_code_uses_much)
     process.in_use -= 37 * MIB;
     freed(37 * MIB);
     time_passes(OBM_LINGER_NANOSECONDS, 1);
-    EXPECT_EQUAL(obm_idle_tick(&idle, true), 0);
+    EXPECT_EQUAL(obm_idle_tick(&idle, true), OBM_EPOCH_NANOSECONDS);
     EXPECT_EQUAL(process.trims, 1);
     EXPECT_EQUAL(process.resident, 63 * MIB);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), 0);
+}
+
+TEST(the_purger_lingers_where_large_blocks_have_mappings_of_their_own)
+{
+    struct obm_idle idle = started();
+    process.mapped = OBM_LINGER_BYTES;
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), OBM_LINGER_NANOSECONDS);
+    /* A look between two pieces of work. */
+    process.mapped = 0;
+    time_passes(OBM_LINGER_NANOSECONDS, 1);
+    EXPECT_EQUAL(obm_idle_tick(&idle, true), OBM_EPOCH_NANOSECONDS);
+    freed(40 * MIB);
+    EXPECT_EQUAL(look_after_epoch(&idle, 1), 0);
+    EXPECT_EQUAL(process.trims, 1);
 }
 
 TEST(a_busy_process_is_looked_at_each_epoch_whatever_is_in_use)

@@ -84,6 +84,13 @@ class Background(Programs):
             self.assertLess(time.monotonic(), end, f"{size} bytes, not {limit}; {threads} threads")
             time.sleep(0.05)
 
+    def wait_until_less(self, child, limit):
+        """Wait until its resident memory is at most so many bytes; the purger may linger."""
+        end = time.monotonic() + TIMEOUT_SECONDS
+        while (size := self.figures_of(child)[0]) > limit:
+            self.assertLess(time.monotonic(), end, f"{size} bytes, not {limit}")
+            time.sleep(0.05)
+
     def test_a_process_that_sleeps_for_ever_shrinks(self):
         child, before = self.sleeper("background=1")
         self.wait_until_small(child, before - (24 << 20))
@@ -292,6 +299,56 @@ class Background(Programs):
                 map(held.pop, itertools.repeat(0, 299))), maxlen=0)
             """)
         self.wait_until_small(child, before - (16 << 20))
+
+    # Blocks with a mapping of their own: freeing some has glibc take larger ones from its heap.
+    # What these functions are called for is all that Python allocates.
+    _LARGE_BLOCKS = """if True:
+            import ctypes
+            libc = ctypes.CDLL(None)
+            libc.malloc.restype = ctypes.c_void_p
+            libc.free.argtypes = [ctypes.c_void_p]
+            libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+            def filled(count, size):
+                blocks = [libc.malloc(size) for _ in range(count)]
+                for block in blocks:
+                    libc.memset(block, 1, size)
+                return blocks
+            def free(blocks):
+                for block in blocks:
+                    libc.free(block)
+            """
+
+    def test_large_blocks_of_c_code_when_the_process_is_idle(self):
+        # It holds them as it falls idle.  Then it takes and frees others, and sleeps.
+        self.needs_functions("malloc_trim")
+        child, before = self.sleeper(None, self._LARGE_BLOCKS + """
+            large = filled(8, 8 << 20)
+            retain(4)
+            time.sleep(3)
+            free(large)
+            large, kept = [], []
+            for _ in range(12):
+                large += filled(1, 6 << 20)
+                kept += filled(1, 100_000)
+            """, "free(large); os.read(0, 1)")
+        self.wait_until_less(child, before - (60 << 20))
+
+    def test_large_blocks_of_c_code_while_the_process_is_at_work(self):
+        # Those of 33 MiB always have mappings of their own: malloc's heap is small when the purger
+        # looks, whether there is one at that moment or not.
+        self.needs_functions("malloc_trim")
+        child, before = self.sleeper(None, self._LARGE_BLOCKS + """
+            free(filled(8, 8 << 20))
+            start_thread()
+            end = time.monotonic() + 2
+            while time.monotonic() < end:
+                free(filled(1, 33 << 20))
+            large, kept = [], []
+            for _ in range(12):
+                large += filled(1, 6 << 20)
+                kept += filled(1, 100_000)
+            """, "free(large); os.read(0, 1)")
+        self.wait_until_less(child, before - (60 << 20))
 
     def test_it_is_back_after_a_fork(self):
         child, before = self.sleeper(None, self.c_code_held() + """

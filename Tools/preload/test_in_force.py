@@ -195,6 +195,32 @@ class InForce(Programs):
         self.assertEqual(told["python"]["version"], ".".join(map(str, self.python.version)))
         self.assertEqual(told["processors"]["affinity"], len(os.sched_getaffinity(0)))
 
+    def run_nowhere(self, *arguments, **options):
+        """Run the command in a working directory that is gone."""
+        code = ("import os, sys, tempfile; folder = tempfile.mkdtemp(); os.chdir(folder); os.rmdir(folder); "
+                "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])")
+        return self.run_python("-c", code, "-m", "obmalloc", *arguments, **options)
+
+    def test_where_the_working_directory_is_gone(self):
+        self.assertTrue(json.loads(self.run_nowhere("doctor", "--json", LD_PRELOAD=str(LIBRARY)))["in_force"])
+        told = json.loads(self.run_nowhere("doctor", "--json", status=1))
+        self.assertEqual(told["why"], "the library is not preloaded")
+        self.assertIn("MiB held", self.run_nowhere("stats", "-m", "this", LD_PRELOAD=str(LIBRARY)))
+        self.run_nowhere("stats", "here.py", status=1, errors="obmalloc: here.py: No such file or directory")
+
+    def test_doctor_of_a_library_by_a_relative_path(self):
+        # The loader's name of it starts from the working directory of the process, not the command's.
+        code = (f"import os, sys; os.chdir({str(LIBRARY.parent)!r}); "
+                f"os.environ['LD_PRELOAD'] = './{LIBRARY.name}'; os.execv(sys.executable, sys.argv[1:])")
+        done = subprocess.Popen(
+            [self.python.path, "-c", code, self.python.path, "-c", "print(flush=True); import time; time.sleep(300)"],
+            env=self.environment(), stdout=subprocess.PIPE)
+        self.addCleanup(done.communicate)
+        self.addCleanup(done.kill)
+        done.stdout.readline()
+        told = self.doctor("--pid", str(done.pid))
+        self.assertEqual((told["in_force"], told["file"], told["how"]), (True, str(LIBRARY), "preloaded"))
+
     def test_doctor_for_people(self):
         lines = self.run_python("-m", "obmalloc", "doctor", LD_PRELOAD=str(LIBRARY)).split("\n")
         self.assertRegex(lines[0], r"^obmalloc is in force in this interpreter \(Python 3\.")

@@ -320,6 +320,7 @@ struct obm_dirty_queue {
 struct obm_malloc_figures {
     size_t held;            /* in its arenas; not blocks with a mapping of their own */
     size_t free;            /* of these, not in use, whether resident or not */
+    size_t mapped;          /* in blocks with a mapping of their own, all of them in use */
 };
 
 /* How often something was done in this process, and how long all of that took.  Both
@@ -362,9 +363,9 @@ struct obm_idle {
     ptrdiff_t resident_after;       /* bytes, without the heap's */
     ptrdiff_t resident_then;        /* right after malloc last gave back; 0 before */
     size_t held;                    /* bytes that malloc held at the last look */
-    size_t in_use;                  /* of these, not free */
+    size_t in_use;                  /* of these, not free; and in mappings of their own */
     long looked_in;                 /* the id of the process that had the last look */
-    size_t faults;                  /* at the last look */
+    size_t faults;                  /* at the last look, or at the start of the purger since */
     ptrdiff_t gone;                 /* bytes that the last trim brought */
     uint64_t not_before;            /* nanoseconds: no look at malloc, and no trim, before */
     uint64_t not_busy_before;       /* nanoseconds: no trim while the process is not idle */
