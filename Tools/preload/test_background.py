@@ -258,9 +258,12 @@ class Background(Programs):
             """
 
     def test_it_wants_the_gil_for_nothing_while_it_lingers(self):
-        # It looks twice a second.
+        # It looks twice a second, whatever may stay in a process that is at work.
         self.run_background(self._KEEP_THE_GIL + self.c_code_held() + """
-            count, seconds = wake_ups_meanwhile(lambda: wait_until(lambda: threads() == 2))
+            def start():
+                wait_until(lambda: threads() == 2)
+                [bytes(400) for i in range(1500)]
+            count, seconds = wake_ups_meanwhile(start)
             assert count < 6 * seconds, (count, seconds)
             """, PYTHONOBMALLOC="")
 

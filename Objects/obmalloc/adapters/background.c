@@ -198,10 +198,10 @@ obm_background_step(void)
 /* Whether there is enough of ours to take the GIL for, which is read without it.  In a process
    that is not idle what would not start a purger can wait. */
 static bool
-obm_background_has_work(void)
+obm_background_has_work(bool is_idle)
 {
     const struct obm_retention *retention = &obmalloc_state_main.heap.retention;
-    size_t limit = obm_background.idle.is_idle ? retention->base : retention->surplus_at;
+    size_t limit = is_idle ? retention->base : retention->surplus_at;
     return OBM_PUBLISHED(&retention->dirty) > limit;
 }
 
@@ -213,14 +213,14 @@ obm_background_missed_some(void)
     return obm_background_trims_malloc() && obm_idle_is_worth(&obm_background.idle, 0);
 }
 
-/* Give back what is ours, in steps.  pause: what obm_idle_tick() returned.  Returns how long
-   to sleep: an epoch if something is left of ours, or if the system's malloc was called
-   since events_seen, or may have served C code; else the pause; 0: the thread has ended, or must
-   stop. */
+/* Give back what is ours, in steps.  pause: what obm_idle_tick() returned; is_idle: whether the
+   process is.  Returns how long to sleep: an epoch if something is left of ours, or if the
+   system's malloc was called since events_seen, or may have served C code; else the pause;
+   0: the thread has ended, or must stop. */
 static uint64_t
-obm_background_purge(uint64_t pause, unsigned events_seen)
+obm_background_purge(uint64_t pause, unsigned events_seen, bool is_idle)
 {
-    if (pause != 0 && !obm_background_has_work()) {
+    if (pause != 0 && !obm_background_has_work(is_idle)) {
         return OBM_PUBLISHED(&obm_background.events) != events_seen ? OBM_EPOCH_NANOSECONDS : pause;
     }
     bool goes_on = true;
@@ -247,7 +247,8 @@ obm_background_purge(uint64_t pause, unsigned events_seen)
 }
 
 /* The system's malloc first: a thread may hold the GIL for long.  While the purger lingers
-   it looks at nothing in a process that has slept. */
+   it does not look at malloc in a process that has slept; and one in which a thread has run may
+   have just begun to, however little it used since the last look. */
 static void
 obm_background_main(void *Py_UNUSED(argument))
 {
@@ -257,12 +258,14 @@ obm_background_main(void *Py_UNUSED(argument))
     uint64_t pause = OBM_EPOCH_NANOSECONDS;
     obm_idle_start(&obm_background.idle);
     while (pause != 0 && obm_background_sleep(pause / 1000)) {
-        if (pause > OBM_EPOCH_NANOSECONDS && obm_idle_others_slept(&obm_background.idle)) {
-            continue;
-        }
+        bool lingers = pause > OBM_EPOCH_NANOSECONDS;
+        bool slept = lingers && obm_idle_others_slept(&obm_background.idle);
         unsigned events = OBM_PUBLISHED(&obm_background.events);
-        pause = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
-        pause = obm_background_purge(pause, events);
+        if (!slept) {
+            pause = obm_idle_tick(&obm_background.idle, obm_background_trims_malloc());
+        }
+        pause = obm_background_purge(pause, events,
+                                     lingers ? slept : obm_background.idle.is_idle);
     }
     PyThread_release_lock(obm_background.running);
 }
