@@ -127,7 +127,8 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 static bool
 obm_background_trims_malloc(void)
 {
-    return obm_malloc_may_give_back(&obmalloc_state_main.heap.settings);
+    const struct obm_settings *settings = &obmalloc_state_main.heap.settings;
+    return settings->system_malloc != OBM_MALLOC_LEAVE && settings->retain != OBM_RETAIN_ALL;
 }
 
 /* The thread ------------------------------------------------------------------- */
@@ -213,9 +214,9 @@ obm_background_missed_some(void)
 }
 
 /* Give back what is ours, in steps.  pause: what obm_idle_tick() returned; is_idle: whether the
-   process is.  Returns how long to sleep: an epoch if something is left of ours, or if the system's malloc was called
-   since events_seen, or may have served C code; else the pause; 0: the thread has ended, or must
-   stop. */
+   process is.  Returns how long to sleep: an epoch if something is left of ours, or if the
+   system's malloc was called since events_seen, or may have served C code; else the pause;
+   0: the thread has ended, or must stop. */
 static uint64_t
 obm_background_purge(uint64_t pause, unsigned events_seen, bool is_idle)
 {
