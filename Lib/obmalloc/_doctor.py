@@ -247,7 +247,7 @@ def _options(arguments):
         elif name == '--pid':
             value = value if has_value else rest.pop(0) if rest else ''
             digits = value.encode('ascii', 'replace')
-            if not (digits.isdigit() and 1 <= int(digits) <= _MOST_PID):
+            if not (digits.isdigit() and len(digits) < 20 and 1 <= int(digits) <= _MOST_PID):
                 raise _output.UsageError(f'doctor: --pid: {value!r} is not a number from 1 to {_MOST_PID}')
             pid = int(value)
         else:

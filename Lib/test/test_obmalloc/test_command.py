@@ -607,6 +607,7 @@ class MistakeTests(CommandTest):
         self.check_mistake('required', 'watch', status=2)
         self.check_mistake('no process 4190000', 'doctor', '--pid', '4190000')
         self.check_mistake('--pid', 'doctor', '--pid', 'x', status=2)
+        self.check_mistake('--pid', 'doctor', '--pid', '1' * 5000, status=2)
         self.check_mistake('unrecognized arguments', 'doctor', 'program.py', status=2)
 
     def test_a_picture_that_cannot_be_written(self):
