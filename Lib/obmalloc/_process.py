@@ -82,7 +82,8 @@ def _absolute(pid, path):
     The kernel's own object has a name without a slash, and no file."""
     if '/' not in path or path.startswith('/'):
         return path
-    return os.path.normpath(os.path.join(os.readlink(f'/proc/{pid}/cwd'), path))
+    root, folder = (os.readlink(f'/proc/{pid}/{name}') for name in ('root', 'cwd'))
+    return os.path.normpath(os.path.join(_outside._in_root(root, folder), path))
 
 
 class Objects:

@@ -144,14 +144,18 @@ look_at_time(struct obm_idle *idle, struct look *look)
 }
 
 /* How many bytes that are not the heap's are resident: less than none, where parts of the heap
-   were swapped out.  false: that cannot be known. */
+   were swapped out.  false: that cannot be known, or the heap took or gave back much meanwhile. */
 static bool
 measure_resident(const struct obm_idle *idle, ptrdiff_t *resident)
 {
+    const size_t *published = &idle->heap->resident_pages;
+    size_t page_size = idle->heap->geometry.page_size;
+    size_t before = OBM_PUBLISHED(published);
     size_t all = idle->process->resident();
-    size_t pages = OBM_PUBLISHED(&idle->heap->resident_pages);
-    *resident = (ptrdiff_t)(all - pages * idle->heap->geometry.page_size);
-    return all != 0;
+    size_t pages = OBM_PUBLISHED(published);
+    size_t changed = pages > before ? pages - before : before - pages;
+    *resident = (ptrdiff_t)(all - pages * page_size);
+    return all != 0 && changed < OBM_PURGER_MIN_BYTES / page_size;
 }
 
 static void

@@ -18,7 +18,6 @@
 #include "obmalloc/os.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -169,11 +168,11 @@ process_id(void)
 #endif
 }
 
-/* No process is forked on Windows. */
+/* No process is forked on Windows, nor by WebAssembly. */
 static long
 process_parent(void)
 {
-#if defined(_WIN32)
+#if defined(_WIN32) || defined(__wasi__)
     return 0;
 #else
     return (long)getppid();

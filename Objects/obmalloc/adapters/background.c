@@ -160,8 +160,16 @@ obm_background_set_slack(unsigned long nanoseconds)
 #endif
 }
 
-/* A thread state with the GIL held; NULL: none can be made now.  A thread that runs C code may
-   hold the GIL for long, and this one is in no hurry. */
+/* Take the GIL.  A thread that runs C code may hold it for long, and this one is in no hurry. */
+static void
+obm_background_wait_for_gil(PyThreadState *tstate)
+{
+    obm_background_set_slack(OBM_GIL_SLACK_NANOSECONDS);
+    PyEval_RestoreThread(tstate);
+    obm_background_set_slack(0);
+}
+
+/* A thread state with the GIL held; NULL: none can be made now. */
 static PyThreadState *
 obm_background_take_gil(void)
 {
@@ -171,9 +179,7 @@ obm_background_take_gil(void)
     }
     PyThreadState *tstate = obm_python_new_thread_state(main);
     if (tstate != NULL) {
-        obm_background_set_slack(OBM_GIL_SLACK_NANOSECONDS);
-        PyEval_RestoreThread(tstate);
-        obm_background_set_slack(0);
+        obm_background_wait_for_gil(tstate);
     }
     return tstate;
 }
@@ -232,7 +238,7 @@ obm_background_purge(uint64_t pause, unsigned events_seen, bool is_idle)
         obm_background_pauses = true;
         PyEval_SaveThread();
         goes_on = obm_background_sleep(OBM_BACKGROUND_PAUSE_MICROSECONDS);
-        PyEval_RestoreThread(tstate);
+        obm_background_wait_for_gil(tstate);
     }
     if (obm_background.state != OBM_BACKGROUND_RUNNING || obm_background.events != events_seen
         || !obm_python_gil_guards_main_heap() || obm_has_surplus(&obmalloc_state_main.heap)

@@ -127,7 +127,11 @@ _PyObmalloc_BeforeBlocking(PyInterpreterState *interp)
 void
 _PyObmalloc_HasStarted(void)
 {
-    obm_trim_after_start(obm_python_heap());
+    struct obm_heap *heap = obm_python_heap();
+    if (heap->arena_count == 0) {       /* PYTHONMALLOC has another one serve */
+        return;
+    }
+    obm_trim_after_start(heap);
     if (obm_malloc_may_give_back(&obm_python_settings)) {
         obm_process_system()->malloc_give_back();
     }
