@@ -95,7 +95,7 @@ class MostFullTests(ChildTest):
         sparse_number = id(sparse[0][0]) // arena_size
         for run in range(15):
             sparse[run].clear()
-        for run in range(4):
+        for run in range(12):       # more than are needed: figures() may take some too
             dense[run].clear()
         before = figures()
         '''
