@@ -216,7 +216,8 @@
 /* With background=auto the purger starts when OBM_PURGER_MIN_BYTES are retained above the
    base (less does not justify a thread), or when the system's malloc may have memory to
    give back: when TOUCHED bytes have become resident, or when that many of its BLOCKS were
-   allocated and freed while it held HELD bytes. */
+   allocated and freed while it held HELD bytes.  While TOUCHED bytes become resident from one
+   look to the next the purger does not end. */
 #define OBM_PURGER_MIN_BYTES ((size_t)1 << 20)
 #define OBM_PURGER_MIN_TOUCHED_BYTES ((size_t)2 << 20)
 #define OBM_PURGER_MIN_BLOCKS ((size_t)16)
