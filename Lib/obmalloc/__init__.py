@@ -35,7 +35,7 @@ terminal, as pictures and as a page.
 help(obmalloc.stats) tells the keys of its dict.
 """
 
-__version__ = '0.1'       # setup.py and the command take it from here
+__version__ = '1.0'       # setup.py and the command take it from here
 
 from obmalloc.loading import _obmalloc, install, refusal as _refusal
 from obmalloc._looking import heap_map, pins, resident
