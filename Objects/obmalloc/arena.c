@@ -271,7 +271,7 @@ obm_arena_release(struct obm_heap *heap, obm_arena_index index)
     heap->counters.released_pages += arena->dirty_pages;
     obm_resident_changed(heap, 0, arena->huge ? arena->page_count : used + arena->dirty_pages);
     arena->dirty_pages = 0;
-    obm_dirty_recount(heap, index);
+    obm_dirty_recount(heap, arena);
     obm_arena_set_free_runs(heap, index, 0);
     obm_retention_arena_released(heap, arena);
     if (arena->in_window) {

@@ -5,10 +5,10 @@
 #include "obmalloc/retention.h"
 
 static void
-dirty_enqueue(struct obm_heap *heap, obm_arena_index index)
+dirty_enqueue(struct obm_heap *heap, struct obm_arena_object *arena)
 {
     struct obm_dirty_queue *queue = &heap->dirty_queue;
-    struct obm_arena_object *arena = &heap->arenas[index];
+    obm_arena_index index = (obm_arena_index)(arena - heap->arenas);
     arena->dirty_next = 0;
     arena->dirty_prev = queue->tail;
     if (arena->dirty_prev != 0) {
@@ -21,10 +21,9 @@ dirty_enqueue(struct obm_heap *heap, obm_arena_index index)
 }
 
 static void
-dirty_dequeue(struct obm_heap *heap, obm_arena_index index)
+dirty_dequeue(struct obm_heap *heap, const struct obm_arena_object *arena)
 {
     struct obm_dirty_queue *queue = &heap->dirty_queue;
-    struct obm_arena_object *arena = &heap->arenas[index];
     if (arena->dirty_prev != 0) {
         heap->arenas[arena->dirty_prev].dirty_next = arena->dirty_next;
     }
@@ -40,9 +39,8 @@ dirty_dequeue(struct obm_heap *heap, obm_arena_index index)
 }
 
 void
-obm_dirty_recount(struct obm_heap *heap, obm_arena_index index)
+obm_dirty_recount(struct obm_heap *heap, struct obm_arena_object *arena)
 {
-    struct obm_arena_object *arena = &heap->arenas[index];
     bool can_go = arena->purgeable || arena->free_pages == arena->page_count;
     uint16_t before = arena->counted_dirty, now = can_go ? arena->dirty_pages : 0;
     if (now == before) {
@@ -51,9 +49,9 @@ obm_dirty_recount(struct obm_heap *heap, obm_arena_index index)
     arena->counted_dirty = now;
     obm_retention_dirty_changed(heap, before, now);
     if (now == 0) {
-        dirty_dequeue(heap, index);
+        dirty_dequeue(heap, arena);
     }
     else if (before == 0) {
-        dirty_enqueue(heap, index);
+        dirty_enqueue(heap, arena);
     }
 }

@@ -50,19 +50,17 @@ static void give_up_idle(struct obm_heap *heap);
 /* Take free pages of the run into use, which one block touches.  Returns those that are known
    to be zero. */
 static OBM_NOINLINE uint64_t
-take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+take_pages(struct obm_heap *heap, obm_run_id id, struct obm_pool *pools, unsigned size_class,
+           struct obm_page_range pages)
 {
-    struct obm_pool *pools = obm_run_pools(heap, id);
-    uint8_t size_class = obm_run_at(heap, id)->size_class;
     struct obm_page_history history = obm_pages_take(heap, id, pages);
-    const struct obm_pool touched_once = {OBM_NO_LINK, -1, 0, size_class, OBM_POOL_MEDIUM, 0, 0};
-    unsigned taken = 0;
-    for (; pages != 0; pages &= pages - 1) {
-        pools[obm_lowest_bit(pages)] = touched_once;
-        taken++;
+    const struct obm_pool touched_once = {OBM_NO_LINK, -1, 0, (uint8_t)size_class,
+                                          OBM_POOL_MEDIUM, 0, 0};
+    for (unsigned page = pages.first; page <= pages.last; page++) {
+        pools[page] = touched_once;
     }
     obm_retention_page_taken(heap, obm_run_arena(heap, id), history);
-    heap->medium.grown += taken - history.dirty;
+    heap->medium.grown += pages.last - pages.first + 1 - history.dirty;
     if (heap->medium.grown >= OBM_IDLE_PAGES && heap->medium.grown >= heap->arena_count) {
         give_up_idle(heap);
     }
@@ -71,66 +69,52 @@ take_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
 
 /* Give back pages that no block needs any more. */
 static OBM_NOINLINE void
-give_pages(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+give_pages(struct obm_heap *heap, obm_run_id id, struct obm_pool *pools, unsigned size_class,
+           struct obm_page_range pages)
 {
-    struct obm_pool *pools = obm_run_pools(heap, id);
-    struct obm_run *run = obm_run_at(heap, id);
-    const struct obm_pool untouched = {OBM_NO_LINK, 0, 0, run->size_class, OBM_POOL_FREE, 0, 0};
-    for (uint64_t left = pages; left != 0; left &= left - 1) {
-        pools[obm_lowest_bit(left)] = untouched;
+    const struct obm_pool untouched = {OBM_NO_LINK, 0, 0, (uint8_t)size_class,
+                                       OBM_POOL_FREE, 0, 0};
+    for (unsigned page = pages.first; page <= pages.last; page++) {
+        pools[page] = untouched;
     }
-    unsigned m = run->size_class - OBM_SMALL_CLASSES;
     obm_pages_give(heap, id, pages);
-    if (run->size_class == OBM_NO_CLASS && heap->medium.current[m] == id) {
-        heap->medium.current[m] = 0;
+    obm_run_id *current = &heap->medium.current[size_class - OBM_SMALL_CLASSES];
+    if (*current == id && obm_run_at(heap, id)->size_class == OBM_NO_CLASS) {
+        *current = 0;
     }
     obm_trim_page_freed(heap);
-}
-
-/* The pages between the first and the last one of a range of several. */
-OBM_INLINE uint64_t
-pages_between(struct obm_page_range range)
-{
-    return (UINT64_C(1) << range.last) - (UINT64_C(2) << range.first);
 }
 
 /* Count one more block on each page that it touches, but those that had none, which
    take_pages() counts.  Returns these.  A block has those between its first and its last
    page for itself. */
-OBM_INLINE uint64_t
+OBM_INLINE struct obm_page_range
 count_in(struct obm_pool *pools, struct obm_page_range range)
 {
-    uint64_t entered = 0;
-    if (pools[range.first].countdown == 0) {
-        entered = UINT64_C(1) << range.first;
-    }
-    else {
+    bool several = range.first != range.last;
+    if (pools[range.first].countdown != 0) {
         pools[range.first].countdown--;
+        range.first++;
     }
-    if (range.first == range.last) {
-        return entered;
+    if (several && pools[range.last].countdown != 0) {
+        pools[range.last].countdown--;
+        range.last--;
     }
-    entered |= pages_between(range);
-    if (pools[range.last].countdown == 0) {
-        return entered | UINT64_C(1) << range.last;
-    }
-    pools[range.last].countdown--;
-    return entered;
+    return range;
 }
 
 /* Count one less, but on those that have none now, which give_pages() does.  Returns these. */
-OBM_INLINE uint64_t
+OBM_INLINE struct obm_page_range
 count_out(struct obm_pool *pools, struct obm_page_range range)
 {
-    uint64_t left = 0;
-    if (++pools[range.first].countdown == 0) {
-        left = UINT64_C(1) << range.first;
+    bool several = range.first != range.last;
+    if (++pools[range.first].countdown != 0) {
+        range.first++;
     }
-    if (range.first == range.last) {
-        return left;
+    if (several && ++pools[range.last].countdown != 0) {
+        range.last--;
     }
-    left |= pages_between(range);
-    return ++pools[range.last].countdown == 0 ? left | UINT64_C(1) << range.last : left;
+    return range;
 }
 
 /* Blocks ------------------------------------------------------------------------- */
@@ -163,15 +147,16 @@ take_block(struct obm_heap *heap, unsigned size_class, obm_run_id id, unsigned n
     size_t size = obm_class_size(heap, size_class);
     uintptr_t address = obm_run_address(heap, id);
     uint64_t *blocks = obm_run_blocks(heap, id);
-    uint64_t entered = count_in(obm_run_pools(heap, id), obm_pages_touched(heap, size, number));
+    struct obm_pool *pools = obm_run_pools(heap, id);
+    struct obm_page_range entered = count_in(pools, obm_pages_touched(heap, size, number));
     blocks[number / 64] &= ~(UINT64_C(1) << (number % 64));
     if (OBM_UNLIKELY(run->free_blocks == 1)) {
         obm_run_unlink(heap, id);
     }
     run->free_blocks--;
     *clean = 0;
-    if (entered != 0) {
-        *clean = take_pages(heap, id, entered);
+    if (entered.first <= entered.last) {
+        *clean = take_pages(heap, id, pools, size_class, entered);
     }
     return (void *)(address + number * size);
 }
@@ -181,14 +166,16 @@ static OBM_NOINLINE void
 put_block(struct obm_heap *heap, obm_run_id id, unsigned number)
 {
     struct obm_run *run = obm_run_at(heap, id);
-    size_t size = obm_class_size(heap, run->size_class);
-    uint64_t left = count_out(obm_run_pools(heap, id), obm_pages_touched(heap, size, number));
+    unsigned size_class = run->size_class;
+    size_t size = obm_class_size(heap, size_class);
+    struct obm_pool *pools = obm_run_pools(heap, id);
+    struct obm_page_range left = count_out(pools, obm_pages_touched(heap, size, number));
     obm_run_blocks(heap, id)[number / 64] |= UINT64_C(1) << (number % 64);
     if (OBM_UNLIKELY(run->free_blocks++ == 0)) {
         obm_run_link(heap, id);
     }
-    if (left != 0) {
-        give_pages(heap, id, left);
+    if (left.first <= left.last) {
+        give_pages(heap, id, pools, size_class, left);
     }
 }
 

@@ -106,7 +106,7 @@ pool_new(struct obm_heap *heap, unsigned size_class)
         return NULL;
     }
     unsigned page = obm_lowest_bit(run->dirty != 0 ? run->dirty : run->free);
-    struct obm_page_history history = obm_pages_take(heap, id, UINT64_C(1) << page);
+    struct obm_page_history history = obm_pages_take(heap, id, obm_one_page(page));
 
     struct obm_pool *pool = &obm_run_pools(heap, id)[page];
     pool->free = OBM_NO_LINK;
@@ -129,14 +129,14 @@ static void
 pool_release(struct obm_heap *heap, struct obm_pool *pool)
 {
     obm_run_id id = obm_pool_run(heap, pool);
-    uint64_t page = UINT64_C(1) << obm_pool_page_in_run(heap, pool);
+    unsigned page = obm_pool_page_in_run(heap, pool);
     if (pool->state == OBM_POOL_PARTIAL) {
-        partial_unlink(heap, obm_run_at(heap, id), page);
+        partial_unlink(heap, obm_run_at(heap, id), UINT64_C(1) << page);
     }
     pool->state = OBM_POOL_FREE;
     pool->countdown = 0;
     pool->free = OBM_NO_LINK;
-    obm_pages_give(heap, id, page);
+    obm_pages_give(heap, id, obm_one_page(page));
     obm_trim_page_freed(heap);
 }
 

@@ -26,7 +26,7 @@ arena_split(struct obm_heap *heap, obm_arena_index index)
         arena->runs[r].purged = 0;
     }
     arena->dirty_pages = arena->free_pages;
-    obm_dirty_recount(heap, index);
+    obm_dirty_recount(heap, arena);
     unsigned page = 0;
     while (arena->pools[page].state != OBM_POOL_FREE) {
         page++;
@@ -106,7 +106,7 @@ obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
     if (!purge_dirty_ranges(heap, arena, runs)) {
         heap->counters.purge_failures++;
         arena->purgeable = false;
-        obm_dirty_recount(heap, index);
+        obm_dirty_recount(heap, arena);
         return 0;
     }
     for (unsigned r = 0; r < runs; r++) {
@@ -115,7 +115,7 @@ obm_arena_purge(struct obm_heap *heap, obm_arena_index index, size_t limit)
         run->dirty = 0;
     }
     arena->dirty_pages = (uint16_t)(arena->dirty_pages - pages);
-    obm_dirty_recount(heap, index);
+    obm_dirty_recount(heap, arena);
     heap->counters.purged_pages += pages;
     obm_resident_changed(heap, 0, pages);
     return pages;

@@ -66,8 +66,7 @@ obm_run_with_room(struct obm_heap *heap, unsigned size_class, obm_run_id *id)
 static OBM_NOINLINE uint64_t
 populate(struct obm_heap *heap, obm_run_id id, unsigned page)
 {
-    obm_arena_index index = id >> OBM_RUNS_SHIFT;
-    struct obm_arena_object *arena = &heap->arenas[index];
+    struct obm_arena_object *arena = obm_run_arena(heap, id);
     struct obm_run *run = obm_run_at(heap, id);
     size_t most = obm_retention_populate_limit(heap);
     if (arena->huge || most == 0) {
@@ -93,8 +92,15 @@ populate(struct obm_heap *heap, obm_run_id id, unsigned page)
     run->purged &= ~after;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count - 1);
     obm_resident_changed(heap, count - 1, 0);
-    obm_dirty_recount(heap, index);
+    obm_dirty_recount(heap, arena);
     return purged;
+}
+
+/* A bit for each page of a range of one or more. */
+OBM_INLINE uint64_t
+bits_of(struct obm_page_range pages)
+{
+    return (UINT64_C(2) << pages.last) - (UINT64_C(1) << pages.first);
 }
 
 /* How many of so many pages are dirty: mostly all, or none. */
@@ -106,13 +112,14 @@ count_dirty(const struct obm_run *run, uint64_t pages, unsigned count)
 }
 
 struct obm_page_history
-obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+obm_pages_take(struct obm_heap *heap, obm_run_id id, struct obm_page_range range)
 {
     struct obm_arena_object *arena = obm_run_arena(heap, id);
-    struct obm_run *run = obm_run_at(heap, id);
+    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
     struct obm_page_history history;
+    uint64_t pages = bits_of(range);
     uint64_t purged = run->purged & pages;
-    unsigned count = obm_count_bits(pages);
+    unsigned count = range.last - range.first + 1;
     unsigned dirty = count_dirty(run, pages, count);
     history.dirty = dirty;
     history.clean = arena->purgeable ? pages & ~run->dirty : 0;
@@ -127,8 +134,8 @@ obm_pages_take(struct obm_heap *heap, obm_run_id id, uint64_t pages)
     run->free &= ~pages;
     run->dirty &= ~pages;
     run->purged &= ~pages;
-    obm_count_free_pages(heap, id, run->free_count - count);
-    obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
+    obm_count_free_pages(heap, arena, run, id, run->free_count - count);
+    obm_dirty_recount(heap, arena);
     return history;
 }
 
@@ -146,17 +153,18 @@ run_give(struct obm_heap *heap, obm_run_id id)
 }
 
 void
-obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages)
+obm_pages_give(struct obm_heap *heap, obm_run_id id, struct obm_page_range range)
 {
     struct obm_arena_object *arena = obm_run_arena(heap, id);
-    struct obm_run *run = obm_run_at(heap, id);
-    unsigned count = obm_count_bits(pages);
+    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
+    uint64_t pages = bits_of(range);
+    unsigned count = range.last - range.first + 1;
 
     run->free |= pages;
     run->dirty |= pages;
     arena->dirty_pages = (uint16_t)(arena->dirty_pages + count);
-    obm_count_free_pages(heap, id, run->free_count + count);
-    obm_dirty_recount(heap, id >> OBM_RUNS_SHIFT);
+    obm_count_free_pages(heap, arena, run, id, run->free_count + count);
+    obm_dirty_recount(heap, arena);
     if (run->free_count == run->page_count) {
         run_give(heap, id);
     }

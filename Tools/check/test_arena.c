@@ -10,7 +10,7 @@ run_use_up(struct obm_heap *heap, unsigned size_class)
     struct obm_run *run = obm_run_with_room(heap, size_class, &id);
     REQUIRE(run != NULL);
     while (run->free != 0) {
-        obm_pages_take(heap, id, run->free & -run->free);
+        obm_pages_take(heap, id, obm_one_page(obm_lowest_bit(run->free)));
     }
     return id;
 }

@@ -110,12 +110,12 @@ play_arenas(size_t arenas)
         }
         taken[count].run = id;
         taken[count].page = obm_lowest_bit(run->free);
-        obm_pages_take(heap, id, UINT64_C(1) << taken[count].page);
+        obm_pages_take(heap, id, obm_one_page(taken[count].page));
         count++;
     }
     while (count > 0) {
         count--;
-        obm_pages_give(heap, taken[count].run, UINT64_C(1) << taken[count].page);
+        obm_pages_give(heap, taken[count].run, obm_one_page(taken[count].page));
     }
 }
 

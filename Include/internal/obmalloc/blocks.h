@@ -24,11 +24,7 @@ obm_run_capacity(const struct obm_heap *heap, const struct obm_run *run)
            ? row->capacity : obm_block_number(row, (size_t)run->page_count << obm_page_shift(heap));
 }
 
-/* Pages of a run. */
-struct obm_page_range {
-    unsigned first, last;
-};
-
+/* The pages that the block with this number touches. */
 OBM_INLINE struct obm_page_range
 obm_pages_touched(const struct obm_heap *heap, size_t size, unsigned number)
 {

@@ -48,10 +48,9 @@ OBM_API void obm_run_change_bucket(struct obm_heap *heap, obm_run_id id, unsigne
 /* Change the number of free pages of a run that is lent, and of its arena.  Most page events
    leave both in their buckets. */
 OBM_INLINE void
-obm_count_free_pages(struct obm_heap *heap, obm_run_id id, unsigned free_count)
+obm_count_free_pages(struct obm_heap *heap, struct obm_arena_object *arena, struct obm_run *run,
+                     obm_run_id id, unsigned free_count)
 {
-    struct obm_arena_object *arena = obm_run_arena(heap, id);
-    struct obm_run *run = obm_run_at(heap, id);
     unsigned free_pages = arena->free_pages + free_count - run->free_count;
     if (obm_run_bucket(heap, free_count) != obm_run_bucket(heap, run->free_count)
         || free_count == 0 || run->free_count == 0) {

@@ -8,7 +8,7 @@
 /* Bring the queue and the count of dirty pages up to date after a change of
    the arena.  Memory that cannot be purged counts only once its whole arena
    can go back. */
-OBM_API void obm_dirty_recount(struct obm_heap *heap, obm_arena_index index);
+OBM_API void obm_dirty_recount(struct obm_heap *heap, struct obm_arena_object *arena);
 
 /* More pages of the heap may be resident than before, and fewer others.  The purger reads
    their number without the GIL. */

@@ -11,12 +11,19 @@
 OBM_API struct obm_run *obm_run_with_room(struct obm_heap *heap, unsigned size_class,
                                           obm_run_id *id);
 
-/* Take pages of the run, one or more bits, out of its free pages, or put them back
-   as dirty; the run goes back to its arena with its last page.  obm_pages_take() says
+/* Take pages of the run, one or more, out of its free pages, or put them back as
+   dirty; the run goes back to its arena with its last page.  obm_pages_take() says
    which are known to be zero, how many were dirty, and how many purged pages were backed by
    memory: some of them, and of those after them that were populated too. */
 OBM_API struct obm_page_history obm_pages_take(struct obm_heap *heap, obm_run_id id,
-                                               uint64_t pages);
-OBM_API void obm_pages_give(struct obm_heap *heap, obm_run_id id, uint64_t pages);
+                                               struct obm_page_range pages);
+OBM_API void obm_pages_give(struct obm_heap *heap, obm_run_id id, struct obm_page_range pages);
+
+OBM_INLINE struct obm_page_range
+obm_one_page(unsigned page)
+{
+    struct obm_page_range range = {page, page};
+    return range;
+}
 
 #endif /* OBM_RUN_H */

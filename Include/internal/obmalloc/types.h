@@ -162,6 +162,11 @@ struct obm_arena_object {
     struct obm_run runs[OBM_RUNS_PER_ARENA];
 };
 
+/* Neighbouring pages of a run, by their numbers in it; none if first > last. */
+struct obm_page_range {
+    unsigned first, last;
+};
+
 /* What pages were before they were taken: see obm_pages_take(). */
 struct obm_page_history {
     uint64_t clean;         /* bit i: page i of the run is known to be zero */
