@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
 
 from shared import files, processes
-from shared.command import Failure, Parser, number_from, run_guarded, say, seconds
+from shared.command import MOST_JOBS, Failure, Parser, number_from, run_guarded, say, seconds
 
 STORMS_FILE = Path(__file__).with_name("storms.py")
 NAMES = ("lives", "fragments", "sessions", "interpreters", "forks", "processes", "signals",
@@ -36,7 +36,6 @@ SHORTEST_SLICE_SECONDS = 2
 PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
 REPEAT_SECONDS = 600            # for all repeats; afterwards none begins
 ANSWER_SECONDS = 60             # for an interpreter to say what it is
-MOST_JOBS = 9999
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 
 

@@ -174,9 +174,11 @@ class RunTests(RepositoryCase):
         ours = ("import pathlib, sys, unittests; from errors import run_guarded; "
                 "sys.exit(run_guarded(lambda: unittests.run(['/bin/sh', '-c', 'echo $$; exec sleep 600'], "
                 "cwd=pathlib.Path('/'), environment={}, seconds=600, copy=sys.stdout)[0]))")
+        build = Path(unittests.__file__).resolve().parent
         for number in signal.SIGINT, signal.SIGTERM:
             with self.subTest(signal=number):
-                process = subprocess.Popen([sys.executable, "-c", ours], cwd=Path(unittests.__file__).parent,
+                process = subprocess.Popen([sys.executable, "-c", ours], cwd=build,
+                                           env={**os.environ, "PYTHONPATH": str(build.parent)},
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 child = int(process.stdout.readline())
                 process.send_signal(number)
