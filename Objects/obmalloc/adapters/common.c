@@ -29,7 +29,7 @@ obm_python_read_settings(const char *text)
 #ifndef OBM_HAS_BACKGROUND
     if (obm_python_settings.background == OBM_BACKGROUND_ON) {
         obm_settings_warn("PYTHONOBMALLOC: background needs Python 3.9 or newer "
-                        "and is ignored", &reported);
+                          "and is ignored", &reported);
     }
     obm_python_settings.background = OBM_BACKGROUND_OFF;
 #endif
