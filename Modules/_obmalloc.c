@@ -126,8 +126,8 @@ PyDoc_STRVAR(trims_doc,
 "\n"
 "How often memory was given back in this process so far, and how long that took:\n"
 "'trims' calls of trim() and their 'trim_microseconds'; 'malloc_trims' calls that\n"
-"made the system's malloc give back, by trim() or by the purger, and their\n"
-"'malloc_trim_microseconds'.");
+"made the system's malloc give back, by trim(), by the purger or once at the start of\n"
+"a patched interpreter, and their 'malloc_trim_microseconds'.");
 
 static PyObject *
 obmalloc_trims(PyObject *Py_UNUSED(module), PyObject *Py_UNUSED(ignored))

@@ -32,17 +32,6 @@ def process_bytes(pid='self'):
     return int(read_file(pid, 'statm').split()[1]) * os.sysconf('SC_PAGE_SIZE')
 
 
-def process_sizes(pid='self'):
-    """Bytes by their names in /proc/PID/smaps_rollup: 'Rss', 'Pss', 'Swap',
-    'AnonHugePages' and others."""
-    sizes = {}
-    for line in read_file(pid, 'smaps_rollup').splitlines():
-        fields = line.split()
-        if len(fields) == 3 and fields[2] == 'kB':
-            sizes[fields[0].rstrip(':')] = int(fields[1]) << 10
-    return sizes
-
-
 def residence(pid='self'):
     """A function of (address, number of pages) to one byte a page: 1 where the
     kernel backs it with memory."""

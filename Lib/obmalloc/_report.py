@@ -49,6 +49,7 @@ def _over_time(samples):
 
 
 def _figures(stats, kernel):
+    """The table of what the arenas hold.  kernel: what the kernel says of it, in bytes, or None."""
     page = stats['page_size']
     total = stats['arena_bytes'] or 1
     rows = [('In arenas', 'bytes', 'pages', 'part')]
@@ -92,6 +93,7 @@ def _key():
 
 
 def _map(heap_map):
+    """The map, a square a page, of the arenas with most pages in use."""
     arenas = sorted(heap_map.arenas, key=lambda arena: -sum(
         page.live != 0 for page in arena))[:MOST_ARENAS]
     arenas.sort(key=lambda arena: arena.number)
@@ -116,6 +118,7 @@ def _copies(pins):
 
 
 def _keepers(pins):
+    """Who keeps what.  pins: None where the heap was looked at from outside."""
     if pins is None:
         return ('<h2>Who keeps it</h2><p class="note">Which objects keep the memory can only be '
                 'seen from inside: run the program with <code>python -m obmalloc report PROGRAM'

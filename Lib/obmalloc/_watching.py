@@ -113,6 +113,7 @@ def sparkline(values, style, width):
 
 
 def _screen(pid, reader, samples, style, rows):
+    """The lines of one screen of the terminal, so many rows at most."""
     stats, heap_map = reader.read()
     page = stats['page_size']
     resident = samples.rows[-1]['process']

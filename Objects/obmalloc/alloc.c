@@ -220,10 +220,10 @@ put_in_pool(struct obm_heap *heap, struct obm_pool *pool, void *block)
 
 /* A block that leaves the quarantine. */
 static OBM_NOINLINE void
-put_retired(struct obm_heap *heap, void *block)
+put_filled(struct obm_heap *heap, void *block)
 {
     struct obm_pool *pool = obm_find_pool(heap, block);
-    obm_secure_verify_retired(heap, pool, block);
+    obm_secure_verify_filled(heap, pool, block);
     put_in_pool(heap, pool, block);
 }
 
@@ -234,9 +234,9 @@ obm_quarantine_empty(struct obm_heap *heap)
         return;
     }
     for (unsigned i = 0; i < OBM_QUARANTINE_BLOCKS; i++) {
-        void *block = obm_secure_release(heap, i);
+        void *block = obm_secure_remove(heap, i);
         if (block != NULL) {
-            put_retired(heap, block);
+            put_filled(heap, block);
         }
     }
 }
@@ -256,10 +256,10 @@ free_carefully(struct obm_heap *heap, struct obm_pool *pool, void *block)
         return;
     }
     obm_must_be_live(heap, pool, block, 1);
-    obm_secure_retire(heap, pool, block);
+    obm_secure_fill(heap, pool, block);
     void *leaves = obm_secure_quarantine(heap, block, obm_class_size(heap, pool->size_class));
     if (leaves != NULL) {
-        put_retired(heap, leaves);
+        put_filled(heap, leaves);
     }
 }
 

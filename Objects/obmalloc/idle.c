@@ -8,7 +8,7 @@
      free that has not gone back already.  It counts pages that have gone back as free,
      so the evidence is that more is free than after it last gave back, or that more is
      resident.  That less is resident is evidence too: blocks in use then were freed, and
-     glibc, which hands back the top of its heap by itself, counts less as free for that.
+     glibc, which gives back the top of its heap by itself, counts less as free for that.
      The memory of the heap is not counted as resident here: it comes and goes meanwhile.
    - In a process that is not idle it gives back what it held free at two looks in
      sequence, when that is much.  When as much as half of it is resident again at the
@@ -173,7 +173,7 @@ look_at_memory(struct obm_idle *idle, struct look *look)
     idle->faults = faults;
 }
 
-/* Was memory wanted again that the last trim handed back?  And what has become less since
+/* Was memory wanted again that the last trim gave back?  And what has become less since
    then is what the next one is compared with. */
 static void
 judge_last_trim(struct obm_idle *idle, const struct look *look)

@@ -1,7 +1,7 @@
 /* obmalloc: the operating system, and nothing but the operating system.
 
    Memory comes in whole pages, zeroed.  It is mapped and unmapped, populated (backed
-   by memory in bulk) and purged, which hands the memory back and keeps the address;
+   by memory in bulk) and purged, which gives the memory back and keeps the address;
    it may be advised to be a huge page, touched first, split, and guarded.  On systems
    with mmap() purging is madvise(MADV_DONTNEED) where that is known to drop the pages
    at once and to read as zero afterwards (Linux); elsewhere a fresh mapping is laid over

@@ -1,4 +1,4 @@
-/* obmalloc: pools, the pages of one size class.
+/* obmalloc: pools, the pages of one small size class.
 
    Each class has one CURRENT pool, which malloc takes from, and PARTIAL ones:
    each run has a bitmap of its own, so a descriptor needs no links, and the runs
@@ -126,7 +126,7 @@ pool_new(struct obm_heap *heap, unsigned size_class)
 }
 
 static void
-pool_release(struct obm_heap *heap, struct obm_pool *pool)
+pool_give(struct obm_heap *heap, struct obm_pool *pool)
 {
     obm_run_id id = obm_pool_run(heap, pool);
     unsigned page = obm_pool_page_in_run(heap, pool);
@@ -207,7 +207,7 @@ obm_pool_is_empty(struct obm_heap *heap, struct obm_pool *pool, void *block)
         obm_front_of(heap, pool->size_class)->current[place] = &obm_no_pool;
         obm_pool_next(heap, pool->size_class);
     }
-    pool_release(heap, pool);
+    pool_give(heap, pool);
 }
 
 /* Give up the current pools of one kind without a live block. */
@@ -218,7 +218,7 @@ retire_front(struct obm_heap *heap, struct obm_front *front)
         struct obm_pool *pool = front->current[place];
         if (pool != &obm_no_pool && obm_pool_live(heap, pool) == 0) {
             front->current[place] = &obm_no_pool;
-            pool_release(heap, pool);
+            pool_give(heap, pool);
         }
     }
 }

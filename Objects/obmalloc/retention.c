@@ -1,9 +1,9 @@
 /* obmalloc: retention, the policy that decides when memory goes back.
 
    A page given back and wanted again costs about as much as 200 pairs of
-   malloc and free, so *when* is the whole question.  The policy sees two
-   events, a page freed and a page taken, and a clock that it reads once in
-   OBM_EVENTS_PER_CLOCK events.  What it decides is one number, the *allowance*: how
+   malloc and free, so *when* is the whole question.  The policy sees what
+   happens to pages and arenas, and a clock that it reads once in
+   OBM_EVENTS_PER_CLOCK pages taken or freed.  What it decides is one number, the *allowance*: how
    many free pages may stay resident.
 
    - More dirty pages than allowance + slack: purge the longest dirty ones

@@ -18,8 +18,8 @@
    has in every heap.  malloc takes a random one of the run's free blocks.
 
    The hot path is closed: the free list of every pool is empty, and window_limit
-   of the front is 0.  So a heap that is not secure pays nothing.  pool.c and
-   arena.c do as always; a block in quarantine is a live one to them.
+   of the front is 0.  So a heap that is not secure pays nothing on it.  To the layers
+   that count blocks and pages a block in quarantine is a live one.
 
    The generator is splitmix64 (Steele, Lea and Flood, "Fast splittable
    pseudorandom number generators", 2014): fast, and not a cryptographic one. */
@@ -328,7 +328,7 @@ obm_secure_put(const struct obm_heap *heap, const struct obm_pool *pool, void *b
 }
 
 void
-obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
+obm_secure_fill(const struct obm_heap *heap, const struct obm_pool *pool, void *block)
 {
     uint64_t bit;
     uint64_t *held = held_word(heap, pool, block, &bit);
@@ -363,7 +363,7 @@ obm_secure_quarantine(struct obm_heap *heap, void *block, size_t size)
 }
 
 void *
-obm_secure_release(struct obm_heap *heap, unsigned i)
+obm_secure_remove(struct obm_heap *heap, unsigned i)
 {
     void *leaves = heap->secure.quarantine[i];
     heap->secure.quarantine[i] = NULL;
@@ -383,8 +383,8 @@ is_as_filled(const void *block, size_t size)
 }
 
 void
-obm_secure_verify_retired(const struct obm_heap *heap, const struct obm_pool *pool,
-                          const void *block)
+obm_secure_verify_filled(const struct obm_heap *heap, const struct obm_pool *pool,
+                         const void *block)
 {
     size_t size = obm_class_size(heap, pool->size_class);
     if (is_as_filled(block, size)) {

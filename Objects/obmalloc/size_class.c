@@ -16,8 +16,8 @@
    2^OBM_RECIPROCAL_SHIFT.
 
    Pages of 4 KiB give runs of 32 pages and arenas of 2 MiB.  Larger pages
-   give longer runs, so that a run still has OBM_MIN_RUN_PAGES at least: with
-   64 KiB, runs of 512 KiB and arenas of 8 MiB. */
+   give longer runs, so that a run still has 2^OBM_MIN_RUN_PAGES_SHIFT pages at least:
+   with 64 KiB, runs of 512 KiB and arenas of 8 MiB. */
 
 #include "obmalloc/size_class.h"
 

@@ -1,8 +1,7 @@
 /* obmalloc: statistics, counted by walking the arenas.
 
-   Nothing is counted on the way of a malloc or free; a walk over the
-   descriptors costs a few microseconds for each MiB of arenas.  The sums that
-   hold:
+   The fast path updates no statistics; a walk over the descriptors costs a few
+   microseconds for each MiB of arenas.  The sums that hold:
 
        arena_bytes  ==  (used_pages + free_pages) * page_size
        free_pages   ==  dirty_pages + purged_pages + fresh_pages

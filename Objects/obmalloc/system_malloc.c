@@ -6,7 +6,7 @@
    name in the running process: the library is loaded into processes with any of them,
    and where there is none nothing happens.
 
-   glibc.  malloc_trim(0) hands back whole free pages in all arenas, but the free top of
+   glibc.  malloc_trim(0) gives back whole free pages in all arenas, but the free top of
    the main one only, and locks one arena after the other meanwhile.  With M_ARENA_MAX = 1
    there is no other.  That makes threads wait for each other that allocate without the
    GIL, so it is done on few processors only (config.h).  mallinfo() counts free pages

@@ -75,6 +75,7 @@ def _fill(this: Build, staging: Path) -> None:
 
 
 def _move(image: Path, prefix: Path) -> None:
+    """Put the files of image in place below prefix; none where there is no room for all."""
     names = sorted(files.walk(image, everything=True))
     needed = sum((image / name).lstat().st_size for name in names)
     free = shutil.disk_usage(_existing_parent(prefix)).free

@@ -187,6 +187,7 @@ def _configure(this: Build, source: Path, choice: dict) -> None:
 
 
 def _make(this: Build, source: Path, job_count: int) -> None:
+    """Have CPython's make build the interpreter from source, configured already."""
     say(f"making {places.shown(this.python)} with {job_count} jobs (log: {places.shown(this.log)})")
     environment = clean_environment()
     if this.variant.patched:

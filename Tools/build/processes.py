@@ -11,10 +11,9 @@ from typing import Callable, Mapping, Optional, Sequence
 
 from errors import BuildError, say
 from places import shown
+from shared.command import MOST_JOBS, MOST_SECONDS
 
 PROGRESS_SECONDS = 15.0
-MOST_JOBS = 9999
-MOST_SECONDS = 999_999_999
 # What our make hands down to us, and no child should see.
 _OURS = {"VERSION", "PREFIX", "CPYTHON", "TREE", "CPYTHON_TARBALL", "CONFIGURE_ARGS",
          "JOBS", "SUITE", "BENCH_ARGS", "PACKAGES", "SECONDS", "MERGE", "ROUNDS", "STEPS", "URL"}

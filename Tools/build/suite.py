@@ -65,6 +65,7 @@ def run_all(releases: Sequence[Release], suites: Sequence[Release]) -> int:
 
 
 def _test_release(release: Release, with_suite: bool, job_count: int) -> None:
+    """Build a release and test it; with_suite: with CPython's own suite, against stock."""
     number = release.number
     stock, patched = (Build(release, VARIANTS[name]) for name in ("stock", "obmalloc"))
     wanted = ("stock", "obmalloc") if with_suite else ("obmalloc",)

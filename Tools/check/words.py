@@ -3,8 +3,8 @@
     python3 Tools/check/words.py
 
 Run from the top of the repository.  Looks at every .c and .h file of the core, the adapters
-and the modules.  Each violation is a line that says what to write instead.  Ends with the
-counts that Tools/check/summary.sh adds up.
+and the modules, and at the words of the documents.  Each violation is a line that says what
+to write instead.  Ends with the counts that Tools/check/summary.sh adds up.
 """
 
 import pathlib
@@ -12,7 +12,8 @@ import re
 import sys
 
 FOLDERS = ("Include/internal/obmalloc", "Objects/obmalloc", "Modules", "Python2")
-COLUMNS = 100
+DOCUMENTS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs/*.md", "InternalDocs/*.md")
+COLUMNS = 100               # of a C source
 # What is not said, and what is said instead: the subject of a sentence is what acts, and an
 # action has one verb (the glossary of InternalDocs/obmalloc.md).
 INSTEAD = {
@@ -22,6 +23,8 @@ INSTEAD = {
     r"everything (?:that|whose)": "name what is meant",
     r"(?:take|taken|takes|taking|took) (?:it )?apart": "split",
     r"patience": "refill threshold",
+    r"hand(?:s|ed|ing)?(?: the memory)? back": "give back",
+    r"ask(?:s|ed|ing)?(?: for)? ahead": "populate",
 }
 WORDS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): remedy for pattern, remedy in INSTEAD.items()}
 
@@ -29,7 +32,7 @@ WORDS = {re.compile(rf"\b(?:{pattern})\b", re.IGNORECASE): remedy for pattern, r
 def violations(path):
     """Yield what is wrong with the lines of a file."""
     for number, line in enumerate(path.read_text().splitlines(), 1):
-        if len(line) > COLUMNS:
+        if len(line) > COLUMNS and path.suffix != ".md":
             yield f"{path}:{number}: has {len(line)} columns: {COLUMNS} at most"
         for pattern, remedy in WORDS.items():
             for found in pattern.finditer(line):
@@ -40,6 +43,7 @@ def main():
     files = sorted(path for folder in FOLDERS for path in pathlib.Path(folder).rglob("*.[ch]"))
     if not files:
         sys.exit(f"words.py: no sources in {FOLDERS[0]}: run this from the top of the repository")
+    files += sorted(path for pattern in DOCUMENTS for path in pathlib.Path().glob(pattern))
     failed = 0
     for path in files:
         found = list(violations(path))

@@ -31,11 +31,11 @@ def fork_a_sleeper():
     if os.fork() == 0:
         os.read(0, 1)
         os._exit(0)
-def wait_until(condition):
+def wait_until(condition, pause=0.01):
     end = time.monotonic() + 120
     while not condition():
         assert time.monotonic() < end, (threads(), figures())
-        time.sleep(0.01)
+        time.sleep(pause)
 def start_thread():
     def runs():
         retain(16)
@@ -238,17 +238,18 @@ class Background(Programs):
         child, before = self.sleeper(None, self.c_code_held(), "del held; os.read(0, 1)")
         self.wait_until_small(child, before - (60 << 20))
 
-    # C code that keeps the GIL for seconds, and how often the purger wakes up meanwhile.
+    # C code that keeps the GIL for some 3 seconds of processor time, and how often the purger wakes
+    # up meanwhile.
     _KEEP_THE_GIL = """
             import itertools
-            def keep_the_gil(calls):
-                start = time.monotonic()
+            def seconds_of(clock, calls):
+                start = clock()
                 sum(itertools.repeat(1, calls))
-                return time.monotonic() - start
+                return clock() - start
             calls = 1 << 20
-            while keep_the_gil(calls) < 0.2:
+            while (seconds := seconds_of(time.thread_time, calls)) < 0.2:
                 calls *= 2
-            calls *= 16
+            calls = int(3 / seconds * calls)
             def wake_ups(thread):
                 with open(f'/proc/self/task/{thread}/status') as file:
                     return next(int(line.split()[1]) for line in file if line.startswith('voluntary'))
@@ -258,7 +259,7 @@ class Background(Programs):
                     try:
                         purger, = set(os.listdir('/proc/self/task')) - {str(os.getpid())}
                         before = wake_ups(purger)
-                        seconds = keep_the_gil(calls)
+                        seconds = seconds_of(time.monotonic, calls)
                         return wake_ups(purger) - before, seconds
                     except (ValueError, OSError):
                         pass                # it had ended by then
@@ -289,11 +290,13 @@ class Background(Programs):
         child, before = self.sleeper("retain=16M", self._KEEP_THE_GIL + """
             import collections, mmap, zlib
             held = []
-            while threads() == 1:
+            def touch():
                 with mmap.mmap(-1, 4 << 20) as memory:
                     for page in range(0, len(memory), 4096):
                         memory[page] = 1
                 bytes(40_000)
+                return threads() == 2
+            wait_until(touch, pause=0)      # it is at work all the time
             collections.deque(itertools.chain(
                 itertools.repeat(None, calls), map(held.append, map(zlib.compressobj, itertools.repeat(1, 300))),
                 map(held.pop, itertools.repeat(0, 299))), maxlen=0)

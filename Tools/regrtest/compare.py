@@ -72,6 +72,7 @@ def assignment(text):
 
 
 def parse_arguments(arguments):
+    """Return the options of a command line."""
     parser = Parser(
         prog="compare.py", formatter_class=argparse.RawDescriptionHelpFormatter,
         description=__doc__)
@@ -123,6 +124,7 @@ def ask(interpreter, what, arguments):
 
 
 def make_interpreters(options):
+    """Return the patched and the stock interpreter; Failure if they cannot be compared."""
     environment = {name: value for name, value in os.environ.items()
                    if not name.startswith("PYTHON")}
     environment.update(options.env)
@@ -334,6 +336,7 @@ def rows(histories):
 
 
 def print_table(table):
+    """Print the rows, aligned, in the order of their verdicts."""
     order = list(COUNTED_AS)
     lines = [("verdict", "patched", "stock", "case", "")]
     for row in sorted(table, key=lambda row: order.index(row["verdict"])):
@@ -352,6 +355,7 @@ def print_table(table):
 
 
 def conclude(options, histories, folder, seconds):
+    """Print what came of it, write the files that were asked for, and return the exit status."""
     totals = {"passed": 0, "failed": 0, "skipped": 0}
     for history in histories:
         history.counts(totals)
@@ -379,6 +383,7 @@ def conclude(options, histories, folder, seconds):
 
 
 def compare(options):
+    """Run the tests on both sides and judge them; return the exit status."""
     start = time.monotonic()
     patched, stock = make_interpreters(options)
     for option in ("report", "counts"):

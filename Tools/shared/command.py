@@ -14,6 +14,7 @@ from typing import Callable, NoReturn, Optional, TextIO
 INTERRUPTED = 130           # the exit status, as a shell's
 MOST_NUMBER = (1 << 63) - 1
 MOST_SECONDS = 999_999_999
+MOST_JOBS = 9999            # at a time
 
 
 class Failure(Exception):

@@ -18,24 +18,32 @@ WRITTEN_BY_PYTHON = (".pyc", ".pyo", ".pickle", TEMPORARY_SUFFIX)
 CHUNK = 1 << 20  # bytes read at a time
 
 
+@contextlib.contextmanager
+def _beside(target: Path) -> Iterator[Path]:
+    """A new file beside target; it goes when the block raises."""
+    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
+    os.close(handle)
+    try:
+        yield Path(name)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
 def stage(target: Path, data: bytes) -> Path:
     """Write data to a new file beside target and return its path.
 
     It has the permissions and, where allowed, the owner of an existing
     target; else those of an ordinary new file.  OSError leaves nothing.
     """
-    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
-    try:
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
-        _copy_rights(target, name)
-    except BaseException:
-        os.unlink(name)
-        raise
-    return Path(name)
+    with _beside(target) as staged:
+        staged.write_bytes(data)
+        _copy_rights(target, staged)
+    return staged
 
 
-def _copy_rights(target: Path, name: str) -> None:
+def _copy_rights(target: Path, name: Path) -> None:
+    """Give the file called name the rights of target, or of an ordinary new file."""
     try:
         old = os.stat(target)
     except FileNotFoundError:
@@ -114,15 +122,10 @@ def staged_file(target: Path) -> Iterator[Path]:
     of an existing target, or of an ordinary new file.  When the block raises,
     nothing of it stays.
     """
-    handle, name = tempfile.mkstemp(TEMPORARY_SUFFIX, f".{target.name}.", target.parent)
-    os.close(handle)
-    try:
-        yield Path(name)
-        _copy_rights(target, name)
-        os.replace(name, target)
-    except BaseException:
-        os.unlink(name)
-        raise
+    with _beside(target) as staged:
+        yield staged
+        _copy_rights(target, staged)
+        os.replace(staged, target)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from pathlib import Path
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))     # for shared
 
 from shared import files, processes
-from shared.command import Failure, Parser, number_from, run_guarded, say, seconds
+from shared.command import MOST_JOBS, Failure, Parser, number_from, run_guarded, say, seconds
 
 STORMS_FILE = Path(__file__).with_name("storms.py")
 NAMES = ("lives", "fragments", "sessions", "interpreters", "forks", "processes", "signals",
@@ -33,10 +33,9 @@ SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "b
             "secure=1", "secure=1,retain=none")
 SLICE_SECONDS = 15
 SHORTEST_SLICE_SECONDS = 2
-PATIENCE_SECONDS = 600          # beyond its slice, before a storm is said to hang
+FAR_SECONDS = 600          # beyond its slice, before a storm is said to hang
 REPEAT_SECONDS = 600            # for all repeats; afterwards none begins
 ANSWER_SECONDS = 60             # for an interpreter to say what it is
-MOST_JOBS = 9999
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"
 
 
@@ -77,11 +76,11 @@ def run_slice(python, piece):
                              stderr=subprocess.PIPE, text=True, errors="replace", env=environment,
                              start_new_session=True)
     try:
-        out, err = child.communicate(timeout=piece.seconds + PATIENCE_SECONDS)
+        out, err = child.communicate(timeout=piece.seconds + FAR_SECONDS)
     except subprocess.TimeoutExpired:
         os.killpg(child.pid, signal.SIGKILL)
         out, err = child.communicate()
-        return f"still running {PATIENCE_SECONDS} seconds after its end\n{err}", 0
+        return f"still running {FAR_SECONDS} seconds after its end\n{err}", 0
     if child.returncode != 0:
         return f"status {child.returncode}\n{err}", 0
     if err:

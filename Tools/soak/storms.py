@@ -29,7 +29,7 @@ import _obmalloc
 
 MIB = 1 << 20
 ROUND_SECONDS = 0.5             # of rounds that last as long as they are told to
-CHILD_SECONDS = 120             # before a child that hangs is an error
+CHILD_SECONDS = 300             # before a child that hangs is an error
 MANY_LIVES = 1000               # of Python in one process, in a storm of FULL_SECONDS
 FULL_SECONDS = 300
 NESTING = 20_000

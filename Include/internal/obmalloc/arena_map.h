@@ -12,7 +12,7 @@ OBM_API uintptr_t obm_window_address(struct obm_heap *heap, obm_arena_index inde
 /* The descriptors of arena number index of the window. */
 OBM_API struct obm_pool *obm_window_pools(struct obm_heap *heap, obm_arena_index index);
 
-/* Hand back the memory of those descriptors; they read as ABSENT then. */
+/* Give back the memory of those descriptors; they read as ABSENT then. */
 OBM_API void obm_window_forget(struct obm_heap *heap, obm_arena_index index);
 
 /* Enter or remove an arena outside the window.  false: no memory, and

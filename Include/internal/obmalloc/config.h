@@ -65,7 +65,7 @@
 /* A run is what one size class takes from an arena.  Longer runs keep the
    objects of one class closer together, which the cyclic collector rewards;
    InternalDocs/obmalloc.md has the measurements.  A run never has fewer than
-   OBM_MIN_RUN_PAGES pages, nor more than the bits of its bitmaps. */
+   2^OBM_MIN_RUN_PAGES_SHIFT pages, nor more than the bits of its bitmaps. */
 #ifndef OBM_RUN_SHIFT
 #  define OBM_RUN_SHIFT 17                                  /* 128 KiB */
 #endif
@@ -132,7 +132,7 @@
    pages with one call, while fewer than one OBM_POPULATE_SHARE-th of the pages that any
    heap may retain are: a call for 16 pages was measured at 0.8 to 1.0 of the time of 16
    faults.  From 4 arenas on it took 1.5 % more memory in the mean of eight traces.  As a share
-   of the allowance, which a start makes grow, each class had its own pages ahead: 0.35 MiB
+   of the allowance, which a start makes grow, pages were populated for each class: 0.35 MiB
    at the peak of a program that makes half a million tuples. */
 #ifndef OBM_POPULATE_BYTES
 #  define OBM_POPULATE_BYTES ((size_t)64 << 10)

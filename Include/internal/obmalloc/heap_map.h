@@ -7,7 +7,7 @@
 
 enum obm_page_kind {
     OBM_PAGE_FRESH = 0,         /* free, never touched since its arena was mapped */
-    OBM_PAGE_PURGED,            /* free, its memory was handed back */
+    OBM_PAGE_PURGED,            /* free, its memory was given back */
     OBM_PAGE_DIRTY,             /* free, and maybe backed by memory */
     OBM_PAGE_USED               /* a pool of size_class, or of a run of a medium one */
 };

@@ -1,4 +1,4 @@
-/* obmalloc: pools of one size class. */
+/* obmalloc: pools of one small size class. */
 
 #ifndef OBM_POOL_H
 #define OBM_POOL_H

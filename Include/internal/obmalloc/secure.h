@@ -44,19 +44,19 @@ OBM_API void obm_secure_put(const struct obm_heap *heap, const struct obm_pool *
                             void *block);
 
 /* Clear the held bit of a block that is freed, and fill it with OBM_FREED_BYTE. */
-OBM_API void obm_secure_retire(const struct obm_heap *heap, const struct obm_pool *pool,
-                               void *block);
+OBM_API void obm_secure_fill(const struct obm_heap *heap, const struct obm_pool *pool,
+                             void *block);
 
-/* Put a retired block of so many bytes into quarantine.  Returns the one that leaves it,
+/* Put a filled block of so many bytes into quarantine.  Returns the one that leaves it,
    maybe the same; NULL: none. */
 OBM_API void *obm_secure_quarantine(struct obm_heap *heap, void *block, size_t size);
 
 /* Take any block out of the place number i of the quarantine; NULL: it is empty. */
-OBM_API void *obm_secure_release(struct obm_heap *heap, unsigned i);
+OBM_API void *obm_secure_remove(struct obm_heap *heap, unsigned i);
 
 /* A block leaves the quarantine.  Ends the process if it was written to. */
-OBM_API void obm_secure_verify_retired(const struct obm_heap *heap,
-                                       const struct obm_pool *pool, const void *block);
+OBM_API void obm_secure_verify_filled(const struct obm_heap *heap,
+                                      const struct obm_pool *pool, const void *block);
 
 /* Copy the bitmap of the blocks that callers hold; returns their number. */
 OBM_API unsigned obm_secure_live(const struct obm_heap *heap, const struct obm_pool *pool,

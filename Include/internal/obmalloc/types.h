@@ -7,7 +7,7 @@
    to one size class; blocks of a medium class divide the run, and lie across its pages.
    A block *touches* the pages on which it has a byte.  An *arena* is what comes from the
    arena allocator; it is cut into runs.  A page is *dirty* when it is free and may be
-   backed by memory, *purged* when it is free and its memory was handed back, *fresh*
+   backed by memory, *purged* when it is free and its memory was given back, *fresh*
    when it was never touched since its arena was mapped. */
 
 #ifndef OBM_TYPES_H
@@ -83,7 +83,7 @@ typedef uint16_t obm_link;
    be PARTIAL, and in all other states; -1 in a CURRENT pool without a live block. */
 struct obm_pool {
     obm_link free;          /* last freed block; each holds the link to the next */
-    int16_t countdown;      /* frees until obm_free_slow() must look */
+    int16_t countdown;      /* frees until obm_free_counted() must look */
     uint16_t carved;        /* blocks that were ever on the free list or live */
     uint8_t size_class;
     uint8_t state : 4;      /* enum obm_pool_state */
@@ -229,7 +229,7 @@ struct obm_os {
        call instead of a fault for each page.  false: refused, and all of it, or
        what the system had no memory for, is as before. */
     bool (*populate)(void *address, size_t size);
-    /* Hand the memory back and keep the address; what is read next is 0.
+    /* Give the memory back and keep the address; what is read next is 0.
        false: refused, and nothing has changed. */
     bool (*purge)(void *address, size_t size);
     /* Ask for one huge page, or for none, in a range that was just mapped or
@@ -346,7 +346,7 @@ struct obm_process {
     long (*parent)(void);           /* of the one that forked it, as long as that is there */
     /* false: the system's malloc does not tell. */
     bool (*malloc_figures)(struct obm_malloc_figures *figures);
-    /* Hand back what the system's malloc holds free.  false: it cannot. */
+    /* Give back what the system's malloc holds free.  false: it cannot. */
     bool (*malloc_give_back)(void);
 };
 

@@ -14,7 +14,7 @@ import unittest
 
 import obmalloc
 
-PATIENCE_SECONDS = 600
+FAR_SECONDS = 600
 SIZES = 100, 600            # of bytes objects, which have no free list: a small and a medium one
 FEW = 5                     # of each size
 
@@ -236,7 +236,7 @@ class Longlived(unittest.TestCase):
         found = []
         thread = threading.Thread(target=lambda: found.append(function()))
         thread.start()
-        thread.join(PATIENCE_SECONDS)
+        thread.join(FAR_SECONDS)
         self.assertEqual(len(found), 1)
         return found[0]
 
@@ -252,14 +252,14 @@ class Longlived(unittest.TestCase):
 
         def work(number):
             if number % 2:
-                met.wait(PATIENCE_SECONDS)
+                met.wait(FAR_SECONDS)
                 found[number] = make()
-                met.wait(PATIENCE_SECONDS)
+                met.wait(FAR_SECONDS)
                 return
             with mark:
-                met.wait(PATIENCE_SECONDS)
+                met.wait(FAR_SECONDS)
                 found[number] = make()
-                met.wait(PATIENCE_SECONDS)
+                met.wait(FAR_SECONDS)
                 if number:
                     found[number] += make()
             found[-number - 1] = make()
@@ -267,7 +267,7 @@ class Longlived(unittest.TestCase):
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(PATIENCE_SECONDS)
+            thread.join(FAR_SECONDS)
         self.assertEqual(len(found), 6)
         for number, objects in found.items():
             with self.subTest(number):
@@ -381,7 +381,7 @@ class Longlived(unittest.TestCase):
     def run_program(self, program, **variables):
         done = subprocess.run([sys.executable, '-W', 'ignore', '-c', textwrap.dedent(program)],
                               env={**os.environ, **variables}, stdin=subprocess.DEVNULL, capture_output=True,
-                              text=True, timeout=PATIENCE_SECONDS)
+                              text=True, timeout=FAR_SECONDS)
         self.assertEqual((done.stderr, done.returncode), ('', 0))
 
     def test_settings(self):

@@ -127,8 +127,7 @@ static OBM_THREAD_LOCAL bool obm_background_pauses;
 static bool
 obm_background_trims_malloc(void)
 {
-    const struct obm_settings *settings = &obmalloc_state_main.heap.settings;
-    return settings->system_malloc != OBM_MALLOC_LEAVE && settings->retain != OBM_RETAIN_ALL;
+    return obm_malloc_may_give_back(&obmalloc_state_main.heap.settings);
 }
 
 /* The thread ------------------------------------------------------------------- */
@@ -294,7 +293,7 @@ obm_background_join(void)
 }
 
 static void
-obm_background_bury(void)
+obm_background_join_ended(void)
 {
     if (obm_background.state == OBM_BACKGROUND_ENDED) {
         obm_background_join();
@@ -429,7 +428,7 @@ obm_background_may_start(PyInterpreterState *interp)
 static void
 obm_background_prepare(void)
 {
-    obm_background_bury();
+    obm_background_join_ended();
     if (obm_background.idle.process == NULL) {
         obm_idle_init(&obm_background.idle, obm_process_system(), &obmalloc_state_main.heap);
     }
@@ -543,7 +542,7 @@ obm_background_stop(PyInterpreterState *interp, bool for_good)
     else if (obm_background_knows_fork()) {
         obm_background_fork_comes();
     }
-    obm_background_bury();
+    obm_background_join_ended();
     obm_background.resumes = obm_background.state == OBM_BACKGROUND_RUNNING;
     if (!obm_background.resumes) {
         return;

@@ -10,15 +10,6 @@
 /* Read once, at start; every heap has the same. */
 static struct obm_settings obm_python_settings;
 
-/* reported: a pointer to whether this has been said before. */
-static void
-obm_python_warn(const char *line, void *reported)
-{
-    if (!*(const bool *)reported) {
-        fprintf(stderr, "%s\n", line);
-    }
-}
-
 /* Whether this process is a Python interpreter, and not a program that embeds one: the
    malloc of such a program is left as it is. */
 static bool obm_python_is_program;
@@ -34,11 +25,11 @@ static void
 obm_python_read_settings(const char *text)
 {
     bool reported = obm_settings_were_reported();
-    obm_settings_from_environment(&obm_python_settings, text, obm_python_warn, &reported);
+    obm_settings_from_environment(&obm_python_settings, text, obm_settings_warn, &reported);
 #ifndef OBM_HAS_BACKGROUND
     if (obm_python_settings.background == OBM_BACKGROUND_ON) {
-        obm_python_warn("PYTHONOBMALLOC: background needs Python 3.9 or newer "
-                        "and is ignored", &reported);
+        obm_settings_warn("PYTHONOBMALLOC: background needs Python 3.9 or newer "
+                          "and is ignored", &reported);
     }
     obm_python_settings.background = OBM_BACKGROUND_OFF;
 #endif

@@ -1,4 +1,5 @@
-/* obmalloc in CPython 3.13 and 3.14: names and interpreter state, no logic.
+/* obmalloc in CPython 3.13 and 3.14: names, the heaps of its interpreters, and what
+   their state says.
 
    Objects/obmalloc.c includes this where its `mem` and `object` allocators
    begin.  It gives that file what its own pymalloc would: _PyObject_Malloc()

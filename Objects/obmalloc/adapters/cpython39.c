@@ -1,4 +1,4 @@
-/* obmalloc in CPython 3.9 to 3.11: names, no logic.
+/* obmalloc in CPython 3.9 to 3.11: names, and how its heap is set up.
 
    Objects/obmalloc.c includes this before PyMem_Malloc(). */
 

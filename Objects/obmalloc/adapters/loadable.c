@@ -23,7 +23,7 @@
 #include "obmalloc/python.h"
 #include "loadable.h"
 #include "loadable/state.c"         /* its heap, the allocators below it, how it warns */
-#include "reported.c"               /* whether invalid settings have been reported before */
+#include "reported.c"               /* invalid settings are reported, once */
 #include "loadable/served.c"        /* which interpreter it serves */
 #include "loadable/purger.c"        /* when the purger starts and stops */
 #include "loadable/domains.c"       /* malloc, calloc, realloc and free */

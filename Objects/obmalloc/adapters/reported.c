@@ -1,4 +1,4 @@
-/* obmalloc: whether the invalid settings of PYTHONOBMALLOC have been reported before: the
+/* obmalloc: invalid settings of PYTHONOBMALLOC are reported, unless they have been before: the
    command `obmalloc run` is a Python that becomes the program, and so reads them first.  The
    variable that says so is for the program alone, not for those that it starts. */
 
@@ -16,4 +16,14 @@ obm_settings_were_reported(void)
 #endif
     }
     return reported;
+}
+
+/* For obm_settings_from_environment().  reported: a pointer to whether this has been said
+   before. */
+static void
+obm_settings_warn(const char *line, void *reported)
+{
+    if (!*(const bool *)reported) {
+        fprintf(stderr, "%s\n", line);
+    }
 }

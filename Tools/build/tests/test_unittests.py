@@ -161,19 +161,24 @@ class OutputTests(unittest.TestCase):
 class RunTests(RepositoryCase):
 
     def test_a_program_that_hangs_is_killed_with_its_children(self):
-        begin = time.monotonic()
-        status, output = unittests.run(["/bin/sh", "-c", "echo here; sleep 600 | sleep 600"], cwd=self.root,
-                                       environment={"PATH": "/usr/bin:/bin"}, seconds=1)
+        for seconds in 1, 10, 100:          # that a busy machine may need to start it
+            begin = time.monotonic()
+            status, output = unittests.run(["/bin/sh", "-c", "echo here; sleep 600 | sleep 600"], cwd=self.root,
+                                           environment={"PATH": "/usr/bin:/bin"}, seconds=seconds)
+            self.assertLess(time.monotonic() - begin, 500)
+            if output:
+                break
         self.assertEqual((status, output), (-9, "here\n"))
-        self.assertLess(time.monotonic() - begin, 500)
 
     def test_a_program_ends_when_we_are_told_to_end(self):
         ours = ("import pathlib, sys, unittests; from errors import run_guarded; "
                 "sys.exit(run_guarded(lambda: unittests.run(['/bin/sh', '-c', 'echo $$; exec sleep 600'], "
                 "cwd=pathlib.Path('/'), environment={}, seconds=600, copy=sys.stdout)[0]))")
+        build = Path(unittests.__file__).resolve().parent
         for number in signal.SIGINT, signal.SIGTERM:
             with self.subTest(signal=number):
-                process = subprocess.Popen([sys.executable, "-c", ours], cwd=Path(unittests.__file__).parent,
+                process = subprocess.Popen([sys.executable, "-c", ours], cwd=build,
+                                           env={**os.environ, "PYTHONPATH": str(build.parent)},
                                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
                 child = int(process.stdout.readline())
                 process.send_signal(number)

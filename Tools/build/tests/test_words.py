@@ -32,6 +32,16 @@ class Words(unittest.TestCase):
         self.assertIn('"taken apart"', lines[2])
         self.assertEqual(last, "1 passed, 1 failed")
 
+    def test_documents(self):
+        (self.top / "Modules/good.c").write_text("x\n", encoding="ascii")
+        (self.top / "docs").mkdir()
+        (self.top / "docs/page.md").write_text(
+            "x" * 101 + "\nNo one tells it.\nIt hands the memory back.\n", encoding="ascii")
+        (self.top / "README.md").write_text("x\n", encoding="ascii")
+        *lines, last = self.run_script().stdout.splitlines()
+        self.assertEqual([line.split(": ", 1)[0] for line in lines], ["docs/page.md:2", "docs/page.md:3"])
+        self.assertEqual(last, "2 passed, 1 failed")
+
     def test_elsewhere(self):
         done = self.run_script()
         self.assertEqual((done.returncode, len(done.stderr.splitlines())), (1, 1), done.stderr)

@@ -225,8 +225,8 @@ class Run(InFolder):
                   "sessions.EXPIRE_SECONDS, sessions.REAPER_SECONDS = 0.01, 0.01; "
                   "made = [sessions.visit() for _ in range(200)][-1]; "
                   "assert made > 3000, made; "
-                  "import threading; threading.Thread(target=sessions.reap, daemon=True).start(); "
                   "stay = sum(one.stays for one in sessions.sessions.values()); "
+                  "import threading; threading.Thread(target=sessions.reap, daemon=True).start(); "
                   "exec('while len(sessions.sessions) > stay: time.sleep(0.01)'); "
                   "print(len(sessions.sessions) == stay > 0)")
         child = subprocess.run([PYTHON, "-c", script], cwd=service.APPLICATION, timeout=600,

@@ -132,7 +132,7 @@ class RunTests(unittest.TestCase):
         self.assertIn("said no number of rounds", self.run_soak(depths="nonsense")[1])
 
     def test_a_storm_that_hangs(self):
-        with mock.patch.object(soak, "PATIENCE_SECONDS", 0.2):
+        with mock.patch.object(soak, "FAR_SECONDS", 0.2):
             status, text, _ = self.run_soak(sessions="hangs")
         self.assertEqual(status, 1)
         self.assertIn("sessions failed: still running", text)

@@ -50,7 +50,8 @@ obm_loadable_prepare(void)
     if (reason != NULL) {
         return reason;
     }
-    obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), warn_setting, &reported);
+    obm_settings_from_environment(&settings, getenv("PYTHONOBMALLOC"), obm_settings_warn,
+                                  &reported);
     if (!obm_heap_init(main_heap, obm_os_system(), &settings)
         || !obm_heap_init(&empty_heap, obm_os_system(), &settings)) {
         return "the page size of this system is not supported: "
@@ -60,6 +61,7 @@ obm_loadable_prepare(void)
         main_heap->on_surplus = on_surplus;
         main_heap->on_page_events = on_page_events;
     }
+    on_main_interpreter = watch_for_restart;
     heap_ready = true;
     return NULL;
 }

@@ -4,6 +4,8 @@
 
 static bool restarted;
 
+static void watch_for_restart(void);
+
 static int
 after_restart(const char *event, void *arguments, void *data)
 {

@@ -5,15 +5,13 @@
    subinterpreter that frees a block of the heap shares the GIL of the main interpreter:
    with a pymalloc of its own it could not have got the block. */
 
-static void watch_for_restart(void);        /* restart.c */
-
 /* Whether the main interpreter calls; learn which one that is. */
 static OBM_NOINLINE bool
 is_main_after_all(void)
 {
     if (main_interpreter == NULL) {
         main_interpreter = PyInterpreterState_Main();
-        watch_for_restart();
+        on_main_interpreter();
     }
     return PyInterpreterState_Get() == main_interpreter;
 }

@@ -15,6 +15,7 @@ static PyObjectArenaAllocator previous_arena;
 
 /* From 3.12 on: the interpreter that is served.  NULL until it is known. */
 static PyInterpreterState *main_interpreter;
+static void (*on_main_interpreter)(void);   /* called when it is known */
 static bool may_have_many_heaps;
 
 /* For ../background.c; set before there is a purger. */
@@ -31,13 +32,4 @@ static void
 warn(const char *line)
 {
     fprintf(stderr, "obmalloc: %s\n", line);
-}
-
-/* reported: a pointer to whether this has been said before. */
-static void
-warn_setting(const char *line, void *reported)
-{
-    if (!*(const bool *)reported) {
-        fprintf(stderr, "%s\n", line);
-    }
 }

@@ -1,4 +1,4 @@
-/* obmalloc in CPython 2.4 to 2.7: names, no logic.
+/* obmalloc in CPython 2.4 to 2.7: names, and how its heap is set up.
 
    Objects/obmalloc.c includes this where its own pymalloc begins.  These
    versions have PyObject_Malloc() and its sisters, and neither allocator
