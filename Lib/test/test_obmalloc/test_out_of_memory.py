@@ -127,6 +127,25 @@ class AddressSpaceTests(ChildTest):
             fill(16)
             ''')
 
+    def test_a_list_pops_without_memory(self):
+        # It asks for a smaller block, and there is none, not even at the system's malloc.
+        self.check_child('''
+            queue = [None] * 4000
+            limit(1)
+            kept = []
+            size = 30_000
+            while size > 16:
+                try:
+                    while True:
+                        kept = (bytes(size), kept)
+                except MemoryError:
+                    size //= 2
+            while len(queue) > 100:
+                queue.pop()
+            kept = None
+            _obmalloc.check(3)
+            ''')
+
     def test_memory_error_with_a_foreign_heap_of_large_blocks(self):
         # Large blocks are the system's malloc's, and compete with the arenas.
         self.check_child('''
