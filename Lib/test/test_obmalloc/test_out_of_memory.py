@@ -127,6 +127,28 @@ class AddressSpaceTests(ChildTest):
             fill(16)
             ''')
 
+    def test_what_is_retained_makes_room_for_others(self):
+        # Address space that the heap retains is missing where it is limited.
+        self.check_child('''
+            limit(160)
+            def retain():
+                objects = [bytes(400) for _ in range(300_000)]
+                assert status('VmSize') > before + 110 * MIB
+                del objects
+                assert status('VmSize') > before + 110 * MIB
+            before = status('VmSize')
+            retain()
+            buffer = bytearray(80 * MIB)
+            buffer = None
+            retain()
+            buffer = bytes(80 * MIB)
+            buffer = None
+            retain()
+            buffer = bytearray(10 * MIB)
+            buffer *= 8
+            _obmalloc.check(3)
+            ''', PYTHONOBMALLOC='retain=all')
+
     def test_a_list_pops_without_memory(self):
         # It asks for a smaller block, and there is none, not even at the system's malloc.
         self.check_child('''
