@@ -369,6 +369,9 @@ obm_realloc(struct obm_heap *heap, void **block, size_t size,
     if (moved == NULL) {
         moved = elsewhere(context, size);
     }
+    if (moved == NULL && size <= old) {
+        return true;
+    }
     if (moved != NULL) {
         memcpy(moved, *block, size < old ? size : old);
         obm_free(heap, *block);

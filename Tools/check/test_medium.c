@@ -489,6 +489,33 @@ TEST(a_block_that_shrinks_a_little_stays)
     heap_end(heap);
 }
 
+/* A list that pops its items asks for less when memory is short too. */
+TEST(a_block_that_shrinks_stays_where_there_is_no_memory)
+{
+    struct obm_heap *heap = heap_new("");
+    const size_t sizes[] = {MEDIUM / 2, OBM_SMALL_MAX, 16, 0};
+    size_t per_arena = OBM_RUNS_PER_ARENA * run_capacity(heap, MEDIUM);
+    struct blocks blocks = blocks_take(heap, per_arena, MEDIUM);
+    char *block = blocks.block[0];
+    memset(block, 'c', MEDIUM);
+    fake.fail_map = fake.map_calls + 1;
+    fake.fail_all_later = true;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        void *place = block;
+        REQUIRE(obm_realloc(heap, &place, sizes[i], refuse, NULL));
+        EXPECT_SAME(place, block);
+    }
+    EXPECT_EQUAL(block[MEDIUM - 1], 'c');
+    EXPECT_VALID(heap);
+    fake.fail_map = 0;
+    void *place = block;
+    REQUIRE(obm_realloc(heap, &place, MEDIUM / 2, refuse, NULL));
+    EXPECT(place != block);
+    blocks.block[0] = place;
+    blocks_end(heap, &blocks);
+    heap_end(heap);
+}
+
 /* A list that is appended to asks for an eighth more each time. */
 TEST(a_block_that_grows_in_steps_does_not_move_at_each)
 {

@@ -122,6 +122,33 @@ class Memory(Programs):
             """)
         self.assertEqual(printed, "True")
 
+    def test_what_is_retained_makes_room_for_others(self):
+        # Address space that the heap retains is missing where it is limited.
+        self.needs(not self.python.debug, "the hooks of a debug build take too much of it")
+        printed = self.run_preloaded("""
+            import resource
+            def size():
+                return int(open('/proc/self/statm').read().split()[0]) * 4096
+            used = size()
+            resource.setrlimit(resource.RLIMIT_AS, (used + (160 << 20),) * 2)
+            def retain():
+                kept = [bytes(400) for _ in range(300_000)]
+                del kept
+                return size() > used + (110 << 20)
+            retained = [retain()]
+            buffer = bytearray(80 << 20)
+            buffer = None
+            retained.append(retain())
+            buffer = bytes(80 << 20)
+            buffer = None
+            retained.append(retain())
+            buffer = bytearray(10 << 20)
+            buffer *= 8
+            print(*retained, len(buffer) >> 20)
+            """, PYTHONOBMALLOC="retain=all,background=0")
+        self.assertEqual(printed, "True True True 80")
+
+
 
 if __name__ == "__main__":
     unittest.main()

@@ -76,7 +76,8 @@ obm_stays_in_place(size_t old, size_t size)
 
 /* Let a block hold size bytes: where it is, or in another one with what it holds,
    for which elsewhere(context, size) is asked if obm_malloc() has none.  *block is that
-   one then; NULL: there is no memory, and the old block is as it was.
+   one then; NULL: there is no memory, and the old block is as it was.  Without memory a
+   block that is to shrink stays where it is.
    false: it is not a block of this heap, nor of any other, and nothing was done. */
 OBM_API bool obm_realloc(struct obm_heap *heap, void **block, size_t size,
                          void *(*elsewhere)(void *context, size_t size), void *context);

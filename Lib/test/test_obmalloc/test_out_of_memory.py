@@ -127,6 +127,47 @@ class AddressSpaceTests(ChildTest):
             fill(16)
             ''')
 
+    def test_what_is_retained_makes_room_for_others(self):
+        # Address space that the heap retains is missing where it is limited.
+        self.check_child('''
+            limit(160)
+            def retain():
+                objects = [bytes(400) for _ in range(300_000)]
+                assert status('VmSize') > before + 110 * MIB
+                del objects
+                assert status('VmSize') > before + 110 * MIB
+            before = status('VmSize')
+            retain()
+            buffer = bytearray(80 * MIB)
+            buffer = None
+            retain()
+            buffer = bytes(80 * MIB)
+            buffer = None
+            retain()
+            buffer = bytearray(10 * MIB)
+            buffer *= 8
+            _obmalloc.check(3)
+            ''', PYTHONOBMALLOC='retain=all')
+
+    def test_a_list_pops_without_memory(self):
+        # It asks for a smaller block, and there is none, not even at the system's malloc.
+        self.check_child('''
+            queue = [None] * 4000
+            limit(1)
+            kept = []
+            size = 30_000
+            while size > 16:
+                try:
+                    while True:
+                        kept = (bytes(size), kept)
+                except MemoryError:
+                    size //= 2
+            while len(queue) > 100:
+                queue.pop()
+            kept = None
+            _obmalloc.check(3)
+            ''')
+
     def test_memory_error_with_a_foreign_heap_of_large_blocks(self):
         # Large blocks are the system's malloc's, and compete with the arenas.
         self.check_child('''

@@ -61,7 +61,7 @@ obm_python_malloc_small_slow(size_t size)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
     void *block = obm_pymalloc_steps_aside() ? NULL : obm_malloc_small_refused(heap, size);
-    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+    return block != NULL ? block : obm_pymalloc_system_malloc(heap, size);
 }
 
 static OBM_NOINLINE void *
@@ -69,7 +69,7 @@ obm_python_malloc_not_small(size_t size)
 {
     struct obm_heap *heap = &obmalloc_state_main.heap;
     void *block = obm_pymalloc_steps_aside() ? NULL : obm_medium_malloc(heap, size);
-    return block != NULL ? block : obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+    return block != NULL ? block : obm_pymalloc_system_malloc(heap, size);
 }
 
 static inline void *

@@ -25,6 +25,26 @@ obm_pymalloc_count(struct obm_heap *heap, void *system_block)
     return system_block;
 }
 
+/* The system's malloc has refused.  Where the address space is limited, what the heap retains
+   may be all that is left of it: whether something of that has gone back, so that malloc
+   should be asked again. */
+static OBM_NOINLINE bool
+obm_pymalloc_makes_room(struct obm_heap *heap)
+{
+    return obm_trim(heap) != 0;
+}
+
+/* A block of the system's malloc. */
+static OBM_NOINLINE void *
+obm_pymalloc_system_malloc(struct obm_heap *heap, size_t size)
+{
+    void *block = PyMem_RawMalloc(size);
+    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap)) {
+        block = PyMem_RawMalloc(size);
+    }
+    return obm_pymalloc_count(heap, block);
+}
+
 static inline void *
 obm_pymalloc_malloc(struct obm_heap *heap, size_t size)
 {
@@ -32,7 +52,7 @@ obm_pymalloc_malloc(struct obm_heap *heap, size_t size)
     if (OBM_LIKELY(block != NULL)) {
         return block;
     }
-    return obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+    return obm_pymalloc_system_malloc(heap, size);
 }
 
 /* The caller has checked that the product does not overflow. */
@@ -43,7 +63,11 @@ obm_pymalloc_calloc(struct obm_heap *heap, size_t count, size_t size)
     if (OBM_LIKELY(block != NULL)) {
         return block;
     }
-    return obm_pymalloc_count(heap, PyMem_RawCalloc(count, size));
+    block = PyMem_RawCalloc(count, size);
+    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap)) {
+        block = PyMem_RawCalloc(count, size);
+    }
+    return obm_pymalloc_count(heap, block);
 }
 
 static inline void
@@ -64,7 +88,7 @@ obm_pymalloc_free(struct obm_heap *heap, void *block)
 static void *
 obm_pymalloc_elsewhere(void *heap, size_t size)
 {
-    return obm_pymalloc_count(heap, PyMem_RawMalloc(size));
+    return obm_pymalloc_system_malloc(heap, size);
 }
 
 /* A block of the system's stays with the system, even if it shrinks: its size is
@@ -75,8 +99,14 @@ obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
     if (block == NULL) {
         return obm_pymalloc_malloc(heap, size);
     }
-    return obm_realloc(heap, &block, size, obm_pymalloc_elsewhere, heap)
-           ? block : PyMem_RawRealloc(block, size);
+    if (obm_realloc(heap, &block, size, obm_pymalloc_elsewhere, heap)) {
+        return block;
+    }
+    void *moved = PyMem_RawRealloc(block, size);
+    if (OBM_UNLIKELY(moved == NULL) && obm_pymalloc_makes_room(heap)) {
+        moved = PyMem_RawRealloc(block, size);
+    }
+    return moved;
 }
 
 #endif /* OBM_PYMALLOC_H */

@@ -5,6 +5,36 @@
    free       the address decides.  Blocks of the previous allocator, from before or
               after the heap came into place, go back to it. */
 
+/* What the heap retains goes back, and with it address space that the previous allocator, which
+   has refused, may have missed. */
+
+static OBM_NOINLINE void *
+malloc_again(const PyMemAllocatorEx *other, size_t size)
+{
+    return obm_trim(main_heap) != 0 ? other->malloc(other->ctx, size) : NULL;
+}
+
+static OBM_NOINLINE void *
+calloc_again(const PyMemAllocatorEx *other, size_t count, size_t size)
+{
+    return obm_trim(main_heap) != 0 ? other->calloc(other->ctx, count, size) : NULL;
+}
+
+static OBM_NOINLINE void *
+realloc_again(const PyMemAllocatorEx *other, void *block, size_t size)
+{
+    return obm_trim(main_heap) != 0 ? other->realloc(other->ctx, block, size) : NULL;
+}
+
+/* The previous allocator serves the request of a caller that is served. */
+static OBM_NOINLINE void *
+malloc_passed_to(const PyMemAllocatorEx *other, size_t size)
+{
+    pass_on(size);
+    void *block = other->malloc(other->ctx, size);
+    return OBM_LIKELY(block != NULL) ? block : malloc_again(other, size);
+}
+
 /* What obm_malloc_fast() has refused, as in ../front.c. */
 
 static OBM_NOINLINE void *
@@ -14,8 +44,7 @@ malloc_small_slow(const PyMemAllocatorEx *other, size_t size)
     if (OBM_LIKELY(block != NULL)) {
         return block;
     }
-    pass_on(size);
-    return other->malloc(other->ctx, size);
+    return malloc_passed_to(other, size);
 }
 
 static OBM_NOINLINE void *
@@ -26,8 +55,7 @@ malloc_not_small(const PyMemAllocatorEx *other, size_t size)
         medium_served();
         return block;
     }
-    pass_on(size);
-    return other->malloc(other->ctx, size);
+    return malloc_passed_to(other, size);
 }
 
 static OBM_NOINLINE void *
@@ -71,6 +99,8 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
             return block;
         }
         pass_on(count * size);
+        block = other->calloc(other->ctx, count, size);
+        return OBM_LIKELY(block != NULL) ? block : calloc_again(other, count, size);
     }
     return other->calloc(other->ctx, count, size);
 }
@@ -115,9 +145,7 @@ python_free(void *ctx, void *block)
 static void *
 malloc_passed_on(void *ctx, size_t size)
 {
-    const PyMemAllocatorEx *other = ctx;
-    pass_on(size);
-    return other->malloc(other->ctx, size);
+    return malloc_passed_to(ctx, size);
 }
 
 OBM_INLINE void *
@@ -133,7 +161,8 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
         return block;
     }
     pass_on(size);
-    return other->realloc(other->ctx, block, size);
+    void *moved = other->realloc(other->ctx, block, size);
+    return OBM_LIKELY(moved != NULL) ? moved : realloc_again(other, block, size);
 }
 
 static void *
