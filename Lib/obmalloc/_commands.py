@@ -182,7 +182,6 @@ def _at_end(options):
             look()
         except CommandError as error:
             complain(error)
-            sys.stderr.flush()
             os._exit(1)     # the status of a program cannot be changed any more otherwise
     return at_end
 
@@ -265,7 +264,7 @@ def _report_program(options):
                         stats['resident_pages'] * stats['page_size'])
     _write(options.output, _report.page(
         title=f'The heap of {options.name} at its end', samples=samples.complete(), **seen))
-    print(f'obmalloc: the report is in {options.output}', file=sys.stderr)
+    complain(f'the report is in {options.output}')
     sys.exit(status)
 
 
@@ -291,7 +290,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line; --help has the usage."""
 
     def error(self, message):
-        self.exit(2, f'obmalloc: {one_line(message)} (--help says more)\n')
+        complain(f'{one_line(message)} (--help says more)')
+        self.exit(2)
+
+    def print_help(self, file=None):
+        show(self.format_help().splitlines())
 
 
 def _number(least, kind=int):

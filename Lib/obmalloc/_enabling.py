@@ -5,7 +5,9 @@ interpreter of this environment starts, whatever starts it.  So -S, which leaves
 starts without, and -I and -E start with it.
 
 Python's rules for such files: each line that begins with import is executed, and an
-exception is shown as a traceback of many lines.  So the line catches what goes wrong.
+exception is shown as a traceback of many lines, or ends the interpreter where stderr
+takes no more (a full disk).  So the line catches what goes wrong.  It does not print(),
+whose buffer keeps what could not be written: the exit status would become 120.
 In a virtual environment it is executed twice, so it leaves a mark.  From 3.12 on the
 library cannot be imported by every subinterpreter, and serves the main one only.
 
@@ -29,8 +31,11 @@ if os.environ.get({loading.ENABLED!r}) != '0' and getattr(_thread, '_is_main_int
         from obmalloc import loading
         loading.install_at_start()
     except Exception as error:
-        if sys.stderr is not None:
-            print('obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)', file=sys.stderr)
+        words = ['obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)']
+        try:
+            sys.stderr is None or os.write(2, (' '.join(words) + chr(10)).encode('utf-8', 'backslashreplace'))
+        except OSError:
+            pass
 """
 _LINE = f'import os, sys, _thread; hasattr(sys, {loading.AT_START!r}) or exec({_PROGRAM!r})\n'
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from obmalloc import _kernel
+from obmalloc import _kernel, loading
 
 
 class CommandError(Exception):
@@ -22,7 +22,7 @@ def one_line(message):
 
 def complain(message):
     """Print one line on stderr."""
-    print('obmalloc:', one_line(message), file=sys.stderr)
+    loading.say(f'obmalloc: {one_line(message)}')
 
 
 @contextlib.contextmanager
@@ -34,7 +34,8 @@ def printing():
         raise
     except OSError as error:
         # Nothing more can be said there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):      # there is no /dev
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise CommandError(f'the output cannot be written: {error.strerror}') from None
 

@@ -31,6 +31,25 @@ _INSTALL_ANEW = "install the package anew (pip install --force-reinstall obmallo
 refused_at_start = None             # why install_at_start() could not
 
 
+def say(line):
+    """Print one line on stderr.  Where that is closed, full or a broken pipe nothing is said, and all
+    else goes on.  print() would take the standard output instead, or raise, and what it leaves in a
+    buffer would turn the exit status into 120."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        try:
+            descriptor = stream.fileno()
+        except (AttributeError, OSError):       # of what a program has put there
+            print(line, file=stream, flush=True)
+            return
+        stream.flush()
+        os.write(descriptor, f"{line}\n".encode(getattr(stream, "encoding", None) or "utf-8", "backslashreplace"))
+    except (OSError, ValueError):
+        pass
+
+
 class Refused(ImportError):
     """The library cannot be used here.  why, remedy: what is wrong, and what to do about it
     (None: nothing can be done)."""
@@ -260,8 +279,8 @@ def install_at_start():
         del os.environ[CHILDREN]
         os.environ[ENABLED] = "0"
     refused_at_start = _install()
-    if refused_at_start is not None and os.environ.get(QUIET) != "1" and sys.stderr is not None:
-        print(f"obmalloc: not in force: {refused_at_start}", file=sys.stderr)
+    if refused_at_start is not None and os.environ.get(QUIET) != "1":
+        say(f"obmalloc: not in force: {refused_at_start}")
 
 
 def library_file():
@@ -352,7 +371,8 @@ def _loader_ignores_preload():
 def _execute(command, environment):
     """Become the command.  Raises OSError."""
     import _signal
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     # Python ignores these two, and a program inherits that.
     for name in "SIGPIPE", "SIGXFSZ":
         _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
@@ -373,7 +393,7 @@ def say_if_not_in_force(name):
     """One line on stderr, if obmalloc does not serve this interpreter."""
     if not _obmalloc.active():
         from obmalloc import _doctor
-        print(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}", file=sys.stderr, flush=True)
+        say(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}")
 
 
 def find_program(name):
@@ -480,5 +500,5 @@ def _answer(text, *, is_path=False):
 
 
 def _complain(line, status):
-    print(f"obmalloc {line}", file=sys.stderr)
+    say(f"obmalloc {line}")
     return status

@@ -339,6 +339,16 @@ class Enabled(Environment):
                                        OBMALLOC_QUIET="1"))
         self.assertRegex(told["why"], "^pymalloc is not in force")
 
+    def test_a_standard_error_that_takes_nothing(self):
+        self.command(self.obmalloc, "enable")
+        library = self.command(self.obmalloc, "path")
+        for wrong in "refused", "broken":
+            for end in "/dev/full", "&-":
+                with self.subTest(wrong, end=end):
+                    self.assertEqual(self.command("sh", "-c", f'"$0" -c "print(1)" 2>{end}', self.venv_python,
+                                                  PYTHONTRACEMALLOC="1"), "1")
+            self.write(library, "")
+
     def test_subinterpreters(self):
         self.needs(self.python.version >= (3, 12), "such interpreters came with 3.12")
         self.command(self.obmalloc, "enable")
