@@ -188,11 +188,22 @@ def _at_end(options):
 
 # The commands -----------------------------------------------------------------------
 
+def _find_script(name):
+    """The file of a program that is to run in this process."""
+    path = loading.find_program(name)
+    if path is None:
+        raise _running.RunError(loading.not_found(name))
+    if loading.is_another_program(path):
+        raise _running.RunError(f'{path} is not written in Python, and only a Python program can be looked at: name '
+                                'a script, -m MODULE or -c CODE')
+    return path
+
+
 def _run_inside(options):
     loading.restart_preloaded(sys.argv[1:])
     loading.say_if_not_in_force(options.name)
     if options.kind == _running.SCRIPT:
-        options.program[0] = loading.find_program(options.program[0])
+        options.program[0] = _find_script(options.program[0])
     _running.run(options.program[0], options.program[1:], _at_end(options),
                  kind=options.kind)
 

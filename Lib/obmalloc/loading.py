@@ -396,16 +396,45 @@ def say_if_not_in_force(name):
         say(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}")
 
 
+def _own_programs():
+    """The folders of the programs that belong to this Python: that of a virtual environment which
+    is not activated is not on PATH."""
+    command = (getattr(sys, "argv", None) or [""])[0]
+    files = [sys.executable, *([command] if os.path.basename(command) == "obmalloc" else [])]
+    return [os.path.dirname(file) for file in files if "/" in (file or "")]
+
+
 def find_program(name):
     """The file that a program's name stands for: itself if Python can run it from here or
-    it has a slash, else an executable file of that name on PATH, else itself."""
+    it has a slash, else an executable file of that name on PATH, or beside this Python, else
+    None."""
     if name == "-" or "/" in name or os.path.isfile(name) or os.path.exists(os.path.join(name, "__main__.py")):
         return name
-    for folder in os.get_exec_path():
+    for folder in [*os.get_exec_path(), *_own_programs()]:
         path = os.path.join(folder, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    return name
+    return name if os.path.lexists(name) else None
+
+
+def not_found(name):
+    """The message about a program that find_program() does not find."""
+    try:
+        os.stat(name)
+        why = "it is gone"
+    except OSError as error:
+        why = error.strerror
+    return (f"{' '.join(name.split())}: {why}, and no program of that name is on PATH or beside {sys.executable} "
+            "(-m NAME runs a module)")
+
+
+def _named_by(first, second):
+    """The words that name the program of a script, by its first two lines.  Where pip cannot write the
+    path of a Python behind #!, the first is one for a shell, and the second begins so."""
+    if second.startswith(b"'''exec' "):
+        words = os.fsdecode(second[len(b"'''exec' "):])
+        return words.split('"')[1:2] if words[:1] == '"' else words.split()
+    return os.fsdecode(first[2:]).split()
 
 
 def _what_runs(path):
@@ -414,27 +443,43 @@ def _what_runs(path):
     is not Python at all."""
     try:
         with open(path, "rb") as file:
-            first = file.read(4096).split(b"\n", 1)[0]
+            first, second = [*file.read(4096).split(b"\n", 2), b""][:2]
     except OSError:
         return None
     if not first.startswith(b"#!"):
         return path if first.startswith(b"\x7fELF") else None
-    named = os.fsdecode(first[2:]).split()
+    named = _named_by(first, second)
     if named[:1] == ["/usr/bin/env"]:
-        named = [find_program(name) for name in named[1:] if name[:1] != "-" and "=" not in name]
+        named = [find_program(name) or name for name in named[1:] if name[:1] != "-" and "=" not in name]
     # Not samefile(): the interpreters of all virtual environments may be one file.
     names = "python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2]
     own = [sys.executable, *(os.path.join(sys.prefix, "bin", name) for name in names)]
-    return None if named[:1] and named[0] in own else "".join(named[:1])
+    return named[0] if named and named[0] not in own else None
+
+
+def is_another_program(path):
+    """Whether a file is a program that is not written in Python: a binary, or a script of a shell."""
+    other = _what_runs(path)
+    return other is not None and (other == path or not os.path.basename(other).startswith("python"))
+
+
+def _cannot_run_here(path):
+    """Whether a file, which is named by its path, cannot be run by this interpreter, but by the program
+    that it is or names: one that is not written in Python, or a script of another virtual environment."""
+    if not os.access(path, os.X_OK):
+        return False
+    environment = os.path.dirname(os.path.dirname(_what_runs(path) or ""))
+    return is_another_program(path) or os.path.exists(os.path.join(environment, "pyvenv.cfg"))
 
 
 RUN_USAGE = """\
 usage: obmalloc run [--no-children] (PROGRAM | -m MODULE | -c CODE | -) ...
 
 Run a Python program with obmalloc, in this interpreter and with its options.
-PROGRAM is a script here, or else one on PATH, such as gunicorn, which runs in the
-interpreter that it names.  - reads the program from the standard input.
-Programs that it starts get obmalloc too if they are Python.
+PROGRAM is a script here, or else one on PATH or beside this Python, such as gunicorn,
+which runs in the interpreter that it names.  - reads the program from the standard input.
+Programs that it starts get obmalloc too if they are Python, so PROGRAM may also be a
+shell script or another program that starts some.
 
   --no-children  programs that the program starts do without
 """
@@ -450,7 +495,8 @@ def run(arguments):
             arguments = arguments[1:]
             break
         if arguments[0] != "--no-children":
-            return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
+            return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one (Python's own stand "
+                             "before -m obmalloc run)", 2)
         children = False
         arguments = arguments[1:]
     if not arguments or not arguments[0]:
@@ -463,8 +509,12 @@ def run(arguments):
     command, program = [sys.executable, *interpreter_options()], arguments[0]
     is_python = True
     if program[0] != "-":
-        arguments = [find_program(program), *arguments[1:]]
-        other = _what_runs(arguments[0]) if arguments[0] != program and _library_module() is not None else None
+        file = find_program(program)
+        if file is None:
+            return _complain(f"run: {not_found(program)}", 2)
+        arguments = [file, *arguments[1:]]
+        is_here = file == program and not _cannot_run_here(file)
+        other = None if is_here or _library_module() is None else _what_runs(file)
         if other is not None:
             command, is_python = [], os.path.basename(other).startswith("python")
     elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --

@@ -189,7 +189,7 @@ class WaysIn(Programs):
                 "without: install the rest of it (on Debian: apt-get install python3)"))
 
     def test_mistakes_are_one_line(self):
-        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["path", "more"],
+        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["run", "-u", "x.py"], ["path", "more"],
                           ["enable", "more"], ["disable", "more"], ["--version", "more"]):
             done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                   capture_output=True, text=True)

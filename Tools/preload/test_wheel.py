@@ -118,8 +118,45 @@ class Wheel(Environment):
         # What is here comes first, as without obmalloc.
         self.write("own", "print('here')")
         self.assertEqual(self.command(self.obmalloc, "run", "own", **variables), "here")
-        self.command(self.obmalloc, "run", "nowhere", status=2, **variables)
+        os.unlink(os.path.join(self.folder, "own"))
+        os.mkdir(os.path.join(self.folder, "own"))      # no program of Python's
+        self.addCleanup(os.rmdir, os.path.join(self.folder, "own"))
+        self.assertEqual(self.command(self.obmalloc, "run", "own", **variables).split("\n")[0], "True")
 
+    def test_run_finds_a_program_of_an_environment_that_is_not_activated(self):
+        os.chmod(self.write("venv/bin/server", f"#!{self.venv_python}\n{SERVES}\n"), 0o755)
+        for command in [self.obmalloc], [self.venv_python, "-m", "obmalloc"]:
+            self.assertEqual(self.command(*command, "run", "server"), "True")
+            self.assertTrue(self.command(*command, "stats", "server").startswith("True\n"))
+            self.command(*command, "run", "no\nwhere", status=2, errors=(
+                "obmalloc run: no where: No such file or directory, and no program of that name is on PATH or beside "
+                f"{os.path.realpath(self.venv)}/bin/python (-m NAME runs a module)"))
+
+    def test_run_of_a_file_that_this_python_cannot_run(self):
+        self.needs_same_c_library("/bin/sh")
+        loaded = "print('/_obmalloc.so' in open('/proc/self/maps').read())"
+        self.command(self.python.path, "-m", "venv", "--without-pip", "other environment")
+        other = os.path.join(self.folder, "other environment/bin/python")
+        for name, text in (("a.sh", f'#!/bin/sh\nexec "{self.python.path}" -c "$@"\n'),
+                           ("script", f"#!/usr/bin/env python3\n{SERVES}\n"),
+                           ("long", f"#!/bin/sh\n'''exec' \"{other}\" \"$0\" \"$@\"\n' '''\n{loaded}\n")):
+            os.chmod(self.write(name, text), 0o755)
+        for program in "./a.sh", "a.sh":
+            self.assertEqual(self.command(self.obmalloc, "run", program, loaded), "True")
+        self.assertEqual(self.command(self.obmalloc, "run", self.python.path, "-c", loaded), "True")
+        self.assertEqual(self.command(self.obmalloc, "run", "./script"), "True")    # in this environment
+        self.assertEqual(self.command(self.obmalloc, "run", "./long"), "True")
+        self.assertTrue(self.command(self.obmalloc, "stats", "./long").startswith("True\n"))
+        for program in "./a.sh", "/bin/sh", "sh":
+            self.assertIn("is not written in Python, and only a Python program can be looked at: name a script",
+                          self.failure("stats", program))
+
+    def failure(self, *arguments):
+        """The line by which a command complains."""
+        done = subprocess.run([self.obmalloc, *arguments], env=self.environment(PYTHONPATH=""), cwd=self.folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+        return done.stderr
 
     def test_run_where_the_loader_ignores_LD_PRELOAD(self):
         python = os.path.join(self.venv, "bin/privileged")
