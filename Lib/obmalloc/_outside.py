@@ -558,7 +558,7 @@ def memory_of(pid):
         file = os.open(f'/proc/{pid}/mem', os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
         raise RefusedError(refused(pid)) from None
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         raise OutsideError(f'process {pid} is gone') from None
 
     class Memory:
@@ -598,6 +598,25 @@ def _reader_of(pid):
     return Reader(memory, layouts[0][1], name)
 
 
+def _why_no_file(pid, error):
+    """What to say of a process after the FileNotFoundError that looking at it raised."""
+    if not os.path.exists('/proc/self/exe'):
+        return 'this system has no /proc: other processes cannot be read'
+    try:
+        state = _kernel.read_file(pid, 'stat').rpartition(')')[2].split()[0]
+    except _kernel.KernelError:
+        return f'no process {pid}'
+    if state in ('Z', 'X', 'x'):
+        return f'process {pid} has ended, and has no memory any more: only its parent has not waited for it yet'
+    if error.filename == f'/proc/{pid}/exe':
+        return f'process {pid} is a thread of the kernel, which runs no program'
+    return _cannot_look(pid, error)
+
+
+def _cannot_look(pid, error):
+    return f'process {pid} cannot be looked at: {error.filename}: {error.strerror}'
+
+
 @contextlib.contextmanager
 def looking_at(pid):
     """Turn what goes wrong in the block into an OutsideError of one line."""
@@ -606,16 +625,14 @@ def looking_at(pid):
         yield
     except PermissionError:
         raise OutsideError(refused(pid)) from None
-    except FileNotFoundError:
-        if not os.path.exists('/proc/self/exe'):
-            raise OutsideError('this system has no /proc: other processes cannot be read') from None
-        if os.path.exists(f'/proc/{pid}/stat'):
-            raise OutsideError(f'process {pid} is no Python with obmalloc') from None
-        raise OutsideError(f'no process {pid}') from None
+    except FileNotFoundError as error:
+        raise OutsideError(_why_no_file(pid, error)) from None
     except ProcessLookupError:      # of a file of /proc that was opened in time
         raise OutsideError(f'process {pid} is gone') from None
     except _kernel.KernelError as error:
         raise OutsideError(str(error)) from None
+    except OSError as error:
+        raise OutsideError(_cannot_look(pid, error)) from None
     except Torn:
         raise OutsideError(f'process {pid} has no layout of obmalloc where its file says') from None
 
