@@ -73,6 +73,13 @@ def _check_environment(name):
                            'it belongs to, or install it with pip into this environment')
 
 
+def _whose_starts():
+    """Whose starts of Python the .pth file concerns."""
+    import site
+    is_users = site.ENABLE_USER_SITE and os.path.realpath(_FOLDER) == os.path.realpath(site.getusersitepackages())
+    return f'{sys.prefix} by this user' if is_users else sys.prefix
+
+
 def _record():
     """The list of the package's files, for what uninstalls it; None: there is none."""
     from obmalloc import __version__
@@ -81,18 +88,18 @@ def _record():
 
 
 def _replace(path, data):
-    """Write a file whole or not at all.  The umask does not matter: the users that may read the
-    package may read the file."""
+    """Write a file whole or not at all; an OSError names it.  The umask does not matter: the users
+    that may read the package may read the file."""
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
         with open(temporary, 'wb') as file:
             file.write(data)
         os.chmod(temporary, os.stat(__file__).st_mode & 0o666)
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _list_in(record, is_listed):
@@ -149,7 +156,7 @@ def _enable():
     if record is not None:
         _list_in(record, True)
     _replace(_FILE, _LINE.encode())
-    yield f'obmalloc is in place at every start of {sys.prefix} from now on, by {_FILE}'
+    yield f'obmalloc is in place at every start of {_whose_starts()} from now on, by {_FILE}'
     if record is None:
         yield 'no RECORD lists the files of the package: say `obmalloc disable` before you uninstall it'
 

@@ -275,7 +275,8 @@ class Enabled(Environment):
         self.addCleanup(self.write, configuration, text)
         self.write(configuration, text.replace("system-site-packages = false", "system-site-packages = true"))
         variables = {"PYTHONUSERBASE": base}
-        self.command(self.python.path, "-m", "obmalloc", "enable", **variables)
+        self.assertIn(" by this user from now on, by ",
+                      self.command(self.python.path, "-m", "obmalloc", "enable", **variables))
         self.assertTrue(os.path.exists(outer))
         self.assertEqual(self.serves(**variables), "True")
         # The environment's own package, then the one outside.
@@ -409,6 +410,21 @@ class Enabled(Environment):
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
         self.assertRegex(done.stderr, r"^obmalloc: enable: \S+/RECORD\S*: Permission denied$")
         self.assertEqual(self.files(), before)
+
+    def test_a_disk_that_is_full(self):
+        site = os.path.dirname(os.path.dirname(self.command(self.obmalloc, "path")))
+        record, = glob.glob(os.path.join(site, "obmalloc-*.dist-info", "RECORD"))
+        # A file that may not grow fails as late as one on a full disk: in write().
+        full = 'ulimit -f 0; exec "$0" -m obmalloc "$@"'
+        before = self.files()
+        self.command("sh", "-c", full, self.venv_python, "enable", status=1,
+                     errors=f"obmalloc: enable: {record}: File too large")
+        self.assertEqual(self.files(), before)
+        self.command(self.obmalloc, "enable")
+        self.command("sh", "-c", full, self.venv_python, "disable", status=1,
+                     errors=f"obmalloc: disable: {record}: File too large")
+        self.assertEqual(self.files(), before)
+        self.command(self.obmalloc, "disable", errors="")
 
     def test_a_package_that_pip_did_not_install(self):
         done = subprocess.run([self.venv_python, "-m", "obmalloc", "enable"], capture_output=True, text=True,
