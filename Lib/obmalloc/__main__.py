@@ -44,7 +44,17 @@ _WITHOUT_LIBRARY = {'disable', 'doctor', '--version', '-V',
 
 def main(arguments=None):
     """Run one command; the exit status.  A program that is run may end with its own."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        running = sys.modules.get('obmalloc._running')
+        if running is not None and running.has_failed:      # the program was interrupted, not the command
+            raise
+        from obmalloc import _output
+        return _output.end_by_interrupt()
+
+
+def _run(arguments):
     if loading.refusal is not None and not _WITHOUT_LIBRARY & {*arguments[:1]}:
         loading.say(' '.join(['obmalloc:', *str(loading.refusal).split()]))
         return 1

@@ -22,7 +22,7 @@ import time
 import obmalloc
 from obmalloc import _kernel, _outside, _report, _running, _text, _watching
 from obmalloc import loading
-from obmalloc._output import CommandError, check_output, complain, one_line, printing, show
+from obmalloc._output import CommandError, check_output, complain, end_by_interrupt, one_line, printing, show
 
 _MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
 _KINDS = {'-m': _running.MODULE, '-c': _running.CODE}
@@ -183,6 +183,8 @@ def _at_end(options):
         except CommandError as error:
             complain(error)
             os._exit(1)     # the status of a program cannot be changed any more otherwise
+        except KeyboardInterrupt:
+            end_by_interrupt()
     return at_end
 
 

@@ -25,6 +25,16 @@ def complain(message):
     loading.say(f'obmalloc: {one_line(message)}')
 
 
+def end_by_interrupt():
+    """End as a program ends that does nothing about Ctrl-C, so that a script of the shell ends, too."""
+    import _signal
+    with contextlib.suppress(AttributeError, OSError, ValueError):     # there may be no stdout, or a broken one
+        sys.stdout.flush()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGINT)
+    return 128 + _signal.SIGINT
+
+
 @contextlib.contextmanager
 def printing():
     """Somebody may have closed the other end of the pipe, or the disk may be full."""

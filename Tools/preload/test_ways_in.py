@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
@@ -203,6 +204,24 @@ class WaysIn(Programs):
                                       stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
                 self.assertEqual((done.returncode, done.stderr), (
                     1, "obmalloc: the output cannot be written: No space left on device\n"))
+
+    def test_interrupted(self):
+        importing = ("import sys\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
+                     "        if name == 'obmalloc._text': raise KeyboardInterrupt\n"
+                     "sys.meta_path.insert(0, Finder())\nfrom obmalloc.__main__ import main\n"
+                     "sys.exit(main(['stats', '--pid', '1']))")
+        reading = ("import os, signal, sys, time\nfrom obmalloc import _commands\nfrom obmalloc.__main__ import main\n"
+                   "def read(pid): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n_commands._read = read\n"
+                   "sys.exit(main(['stats', '--pid', '1']))")
+        looking = "import obmalloc\ndef stats(): raise KeyboardInterrupt\nobmalloc.stats = stats\nprint('ran')"
+        for arguments in ["-c", importing], ["-c", reading]:
+            self.assertEqual(self.run_python(*arguments, status=-signal.SIGINT), "")
+        self.assertEqual(self.run_command("stats", "-c", looking, status=-signal.SIGINT), "ran")
+        with self.subTest("a program shows what it always does"):
+            done = subprocess.run([self.python.path, "-m", "obmalloc", "stats", "-c", "raise KeyboardInterrupt"],
+                                  env=self.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            self.assertEqual((done.returncode, done.stderr.splitlines()[0], done.stderr.splitlines()[-1]), (
+                -signal.SIGINT, "Traceback (most recent call last):", "KeyboardInterrupt"))
 
     def run_without(self, descriptor, *arguments, full=False, **variables):
         """Run Python with this descriptor closed, or led to a disk that is full; what ended."""
