@@ -177,12 +177,16 @@ class Mapped:
     def __init__(self, pid):
         self.pid = pid
         self.parts = []
+        self._outside_root = set()      # paths of files that only the process could not open any more: it called chroot()
         root = os.readlink(f'/proc/{pid}/root')
         # Not splitlines(): of all that ends a line there the kernel escapes this only in a path.
         for line in filter(None, _kernel.read_file(pid, 'maps').split('\n')):
             addresses, permissions, offset, _, _, *path = line.split(None, 5)
             start, end = (int(address, 16) for address in addresses.split('-'))
-            self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, ''.join(path))))
+            path = ''.join(path)
+            self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, path)))
+            if root != '/' and not path.startswith(root + '/'):
+                self._outside_root.add(path)
         self.files = self._find_files(_in_root(root, os.readlink(f'/proc/{pid}/exe')))
 
     def _find_files(self, program):
@@ -192,7 +196,7 @@ class Mapped:
                 found.setdefault(path, start)
         files = [(found.pop(program), program, f'/proc/{self.pid}/exe')] if program in found else []
         for path, address in found.items():
-            to_open = f'/proc/{self.pid}/root{path}'
+            to_open = path if path in self._outside_root else f'/proc/{self.pid}/root{path}'
             if path.endswith(_DELETED) and not os.path.exists(to_open):
                 path, to_open = path[:-len(_DELETED)], None
             files.append((address, path, to_open))

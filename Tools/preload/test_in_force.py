@@ -272,6 +272,15 @@ class InForce(Programs):
             seen = json.loads(self.run_python("-m", "obmalloc", "stats", "--json", "--pid", process))
             self.assertGreater(seen["live_blocks"], 50_000)
 
+    def test_a_process_that_has_changed_its_root(self):
+        self.needs(os.geteuid() == 0, "only root may call chroot()")
+        os.mkdir(os.path.join(self.folder, "jail"))
+        process = self.start(f"import os; os.chroot({os.path.join(self.folder, 'jail')!r})", LD_PRELOAD=str(LIBRARY))
+        told = self.doctor("--pid", process)
+        self.assertEqual((told["in_force"], told["file"], told["how"]), (True, str(LIBRARY), "preloaded"))
+        self.assertIsNotNone(told["malloc"])
+        self.assertIn("live_blocks", json.loads(self.run_python("-m", "obmalloc", "stats", "--json", "--pid", process)))
+
     def test_a_process_that_has_mapped_a_file_whose_name_is_no_text(self):
         process = self.start(f"""
             import mmap
