@@ -261,7 +261,7 @@ def _report_program(options):
         end = os.path.join(folder, 'end.json')
         kind = {_running.MODULE: ['-m'], _running.CODE: ['-c'], _running.SCRIPT: ['--']}[options.kind]
         status, samples = _watching.run_child(
-            ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
+            [*loading.own_command(), '_end', '--output', end, '--limit', str(options.limit),
              *kind, *options.program], options.interval,
             lambda: not os.path.exists(_begun(end)))
         try:

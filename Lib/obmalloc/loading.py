@@ -379,14 +379,20 @@ def _execute(command, environment):
     os.execve(command[0], command, environment)
 
 
+def own_command():
+    """What stands behind this interpreter's options where it runs this command again: the script, if
+    there is one, since -m would import modules from the working directory, which may have the names
+    of Python's own."""
+    return ["-m", "obmalloc"] if os.path.basename(sys.argv[0]) == "__main__.py" else sys.argv[:1]
+
+
 def restart_preloaded(arguments):
     """Have this very command run with the library in place, if it is not yet."""
     restarted = os.environ.pop(RESTARTED, None)
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
-    is_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    _execute([sys.executable, *interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
-              *arguments], {**_environment(children=True), RESTARTED: "1"})
+    _execute([sys.executable, *interpreter_options(), *own_command(), *arguments],
+             {**_environment(children=True), RESTARTED: "1"})
 
 
 def say_if_not_in_force(name):

@@ -151,6 +151,15 @@ class Wheel(Environment):
             self.assertIn("is not written in Python, and only a Python program can be looked at: name a script",
                           self.failure("stats", program))
 
+    def test_modules_of_the_program_that_have_the_names_of_pythons_own(self):
+        names = "json.py", "random.py", "signal.py", "tempfile.py", "types.py"
+        for name in names:
+            self.addCleanup(os.unlink, self.write(name, "raise SystemExit('the wrong one')"))
+        for arguments in (["run"], ["stats"], ["report", "--output", "page.html"]):
+            with self.subTest(arguments):
+                printed = self.command(self.obmalloc, *arguments, "-c", "print(1)")
+                self.assertEqual(printed.split("\n")[0], "1")
+
     def failure(self, *arguments):
         """The line by which a command complains."""
         done = subprocess.run([self.obmalloc, *arguments], env=self.environment(PYTHONPATH=""), cwd=self.folder,
