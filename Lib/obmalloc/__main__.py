@@ -27,7 +27,7 @@ def _doctor(arguments):
 
 def _version(arguments):
     if arguments:
-        print(f'obmalloc --version: unknown argument {arguments[0]}: it takes none', file=sys.stderr)
+        loading.say(f'obmalloc --version: unknown argument {arguments[0]}: it takes none')
         return 2
     from obmalloc import _output
     return _output.answer(f'obmalloc {obmalloc.__version__}')
@@ -44,9 +44,19 @@ _WITHOUT_LIBRARY = {'disable', 'doctor', '--version', '-V',
 
 def main(arguments=None):
     """Run one command; the exit status.  A program that is run may end with its own."""
-    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        return _run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:
+        running = sys.modules.get('obmalloc._running')
+        if running is not None and running.has_failed:      # the program was interrupted, not the command
+            raise
+        from obmalloc import _output
+        return _output.end_by_interrupt()
+
+
+def _run(arguments):
     if loading.refusal is not None and not _WITHOUT_LIBRARY & {*arguments[:1]}:
-        print('obmalloc:', *str(loading.refusal).split(), file=sys.stderr)
+        loading.say(' '.join(['obmalloc:', *str(loading.refusal).split()]))
         return 1
     if arguments and arguments[0] in _LIGHT:
         return _LIGHT[arguments[0]](arguments[1:])
@@ -55,8 +65,8 @@ def main(arguments=None):
     except ModuleNotFoundError as error:
         if error.name.startswith('obmalloc'):
             raise
-        print(f'obmalloc: this Python has no module {error.name}, which only run, path, enable, disable and '
-              'doctor do without: install the rest of it (on Debian: apt-get install python3)', file=sys.stderr)
+        loading.say(f'obmalloc: this Python has no module {error.name}, which only run, path, enable, disable and '
+                    'doctor do without: install the rest of it (on Debian: apt-get install python3)')
         return 1
     return _commands.main(arguments)
 

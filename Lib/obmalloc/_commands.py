@@ -22,7 +22,7 @@ import time
 import obmalloc
 from obmalloc import _kernel, _outside, _report, _running, _text, _watching
 from obmalloc import loading
-from obmalloc._output import CommandError, check_output, complain, one_line, printing, show
+from obmalloc._output import CommandError, check_output, complain, end_by_interrupt, one_line, printing, show
 
 _MOST = (1 << 31) - 1       # of any number on the command line: also of seconds to wait
 _KINDS = {'-m': _running.MODULE, '-c': _running.CODE}
@@ -182,18 +182,30 @@ def _at_end(options):
             look()
         except CommandError as error:
             complain(error)
-            sys.stderr.flush()
             os._exit(1)     # the status of a program cannot be changed any more otherwise
+        except KeyboardInterrupt:
+            end_by_interrupt()
     return at_end
 
 
 # The commands -----------------------------------------------------------------------
 
+def _find_script(name):
+    """The file of a program that is to run in this process."""
+    path = loading.find_program(name)
+    if path is None:
+        raise _running.RunError(loading.not_found(name))
+    if loading.is_another_program(path):
+        raise _running.RunError(f'{path} is not written in Python, and only a Python program can be looked at: name '
+                                'a script, -m MODULE or -c CODE')
+    return path
+
+
 def _run_inside(options):
     loading.restart_preloaded(sys.argv[1:])
     loading.say_if_not_in_force(options.name)
     if options.kind == _running.SCRIPT:
-        options.program[0] = loading.find_program(options.program[0])
+        options.program[0] = _find_script(options.program[0])
     _running.run(options.program[0], options.program[1:], _at_end(options),
                  kind=options.kind)
 
@@ -249,7 +261,7 @@ def _report_program(options):
         end = os.path.join(folder, 'end.json')
         kind = {_running.MODULE: ['-m'], _running.CODE: ['-c'], _running.SCRIPT: ['--']}[options.kind]
         status, samples = _watching.run_child(
-            ['-m', 'obmalloc', '_end', '--output', end, '--limit', str(options.limit),
+            [*loading.own_command(), '_end', '--output', end, '--limit', str(options.limit),
              *kind, *options.program], options.interval,
             lambda: not os.path.exists(_begun(end)))
         try:
@@ -265,7 +277,7 @@ def _report_program(options):
                         stats['resident_pages'] * stats['page_size'])
     _write(options.output, _report.page(
         title=f'The heap of {options.name} at its end', samples=samples.complete(), **seen))
-    print(f'obmalloc: the report is in {options.output}', file=sys.stderr)
+    complain(f'the report is in {options.output}')
     sys.exit(status)
 
 
@@ -291,7 +303,11 @@ class _Parser(argparse.ArgumentParser):
     """A parser whose complaint is one line; --help has the usage."""
 
     def error(self, message):
-        self.exit(2, f'obmalloc: {one_line(message)} (--help says more)\n')
+        complain(f'{one_line(message)} (--help says more)')
+        self.exit(2)
+
+    def print_help(self, file=None):
+        show(self.format_help().splitlines())
 
 
 def _number(least, kind=int):

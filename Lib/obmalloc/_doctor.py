@@ -40,7 +40,7 @@ class Diagnosis:
 
     in_force: bool; file, how: which file serves, and how it came there; why, remedy:
     what keeps it from serving, and what to do about it; enabled: the file of `obmalloc
-    enable` (each of the five may be None).
+    enable` (each of the five may be None).  Of this interpreter that much is known without /proc, too.
     pid: a number; None: this interpreter.
 
     Raises OutsideError: it cannot be looked at, or is no Python.
@@ -51,6 +51,11 @@ class Diagnosis:
         self.file = self.how = self.why = self.remedy = None
         self._has_privileges = False
         place = 'self' if pid is None else pid
+        self._has_proc = pid is not None or os.path.exists('/proc/self')
+        if not self._has_proc:
+            self._look_without_proc()
+            self.in_force = self.file is not None
+            return
         with _outside.looking_at(place):
             try:
                 self._look(place)
@@ -59,8 +64,28 @@ class Diagnosis:
                 raise _outside.OutsideError(f'{error}; {self._what_is_loaded()}') from None
         self.in_force = self.file is not None
 
+    def _look_without_proc(self):
+        self.python, self._is_free_threaded = sys.executable, 't' in getattr(sys, 'abiflags', '')
+        self.environment = {name: os.environ.get(name) or None for name in _VARIABLES}
+        self._look_at_itself()
+        affinity = _process.affinity('self') if hasattr(os, 'sched_getaffinity') else None
+        self.malloc, self.processors = None, {'affinity': affinity, 'quota': None}
+        if self.refusal is None and obmalloc.active():
+            self.file = loading.library_file() or self.python
+            self.how = None if loading.is_library(self.file) else 'built in'
+        else:
+            self.why, self.remedy = self._why_not([])
+
+    def _look_at_itself(self):
+        """What only the interpreter itself knows of itself."""
+        own = self.pid is None
+        self.enabled = _enabling.enabled_file() if own else None
+        self.refusal = loading.refusal if own else None
+        self.settings = obmalloc.settings() if own and self.refusal is None else None
+        if own:
+            self.python_version = tuple(sys.version_info[:3])
+
     def _look(self, place):
-        self.enabled = _enabling.enabled_file() if self.pid is None else None
         self._mapped = _outside.Mapped(place)
         objects = _process.Objects(self._mapped)
         python = _process.python(self._mapped, objects)
@@ -70,12 +95,9 @@ class Diagnosis:
         with contextlib.suppress(OSError):
             self._has_privileges = loading.has_privileges(place)
         self.python, self.python_version, self._is_free_threaded = python
-        if self.pid is None:
-            self.python_version = tuple(sys.version_info[:3])
+        self._look_at_itself()
         environment = os.environ if self.pid is None else _process.environment(place)
         self.environment = {name: environment.get(name) or None for name in _VARIABLES}
-        self.refusal = loading.refusal if self.pid is None else None
-        self.settings = obmalloc.settings() if self.pid is None and self.refusal is None else None
         self.malloc = _process.system_malloc(place, objects)
         if self.malloc is not None and self.malloc['name'] == 'glibc':
             self.malloc['thread_arenas'] = _process.thread_arenas(self._mapped)
@@ -131,8 +153,9 @@ class Diagnosis:
             return 'the library is imported, but neither preloaded nor installed', _WAYS_IN
         for name in (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':'):
             if loading.is_library(name):
-                return (f'LD_PRELOAD names {name}, which the loader has not taken: it is not there, '
-                        'or for another machine', _PRELOAD)
+                return None if not self._has_proc else (
+                    f'LD_PRELOAD names {name}, which the loader has not taken: it is not there, '
+                    'or for another machine', _PRELOAD)
         return 'the library is not preloaded', _WAYS_IN
 
     def _why_not_by_file(self):
@@ -171,7 +194,7 @@ class Diagnosis:
 
     def _rows(self):
         if self.in_force:
-            yield 'served by', self.python if self.how == 'built in' else f'{self.file}, {self.how}'
+            yield 'served by', self.python if self.how == 'built in' else ', '.join(filter(None, [self.file, self.how]))
         else:
             yield 'why', self.why
             yield 'what to do', self.remedy
@@ -185,6 +208,9 @@ class Diagnosis:
             value = self.environment[name]
             yield name, 'not set' if value is None else _printable(value)
         yield 'larger requests', '; '.join(self._malloc())
+        if not self._has_proc:
+            yield 'no /proc', 'so how obmalloc came here and what may limit the processors is not known'
+            return
         quota = self.processors['quota']
         yield 'processors', (f'{self.processors["affinity"]} by the affinity mask, ' + (
             'no quota of a control group' if quota is None else f'{quota:g} by the quota of a control group'))

@@ -5,7 +5,9 @@ interpreter of this environment starts, whatever starts it.  So -S, which leaves
 starts without, and -I and -E start with it.
 
 Python's rules for such files: each line that begins with import is executed, and an
-exception is shown as a traceback of many lines.  So the line catches what goes wrong.
+exception is shown as a traceback of many lines, or ends the interpreter where stderr
+takes no more (a full disk).  So the line catches what goes wrong.  It does not print(),
+whose buffer keeps what could not be written: the exit status would become 120.
 In a virtual environment it is executed twice, so it leaves a mark.  From 3.12 on the
 library cannot be imported by every subinterpreter, and serves the main one only.
 
@@ -29,8 +31,11 @@ if os.environ.get({loading.ENABLED!r}) != '0' and getattr(_thread, '_is_main_int
         from obmalloc import loading
         loading.install_at_start()
     except Exception as error:
-        if sys.stderr is not None:
-            print('obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)', file=sys.stderr)
+        words = ['obmalloc: not in force:', *str(error).split(), '({_NAME} wanted it)']
+        try:
+            sys.stderr is None or os.write(2, (' '.join(words) + chr(10)).encode('utf-8', 'backslashreplace'))
+        except OSError:
+            pass
 """
 _LINE = f'import os, sys, _thread; hasattr(sys, {loading.AT_START!r}) or exec({_PROGRAM!r})\n'
 
@@ -68,6 +73,13 @@ def _check_environment(name):
                            'it belongs to, or install it with pip into this environment')
 
 
+def _whose_starts():
+    """Whose starts of Python the .pth file concerns."""
+    import site
+    is_users = site.ENABLE_USER_SITE and os.path.realpath(_FOLDER) == os.path.realpath(site.getusersitepackages())
+    return f'{sys.prefix} by this user' if is_users else sys.prefix
+
+
 def _record():
     """The list of the package's files, for what uninstalls it; None: there is none."""
     from obmalloc import __version__
@@ -76,18 +88,18 @@ def _record():
 
 
 def _replace(path, data):
-    """Write a file whole or not at all.  The umask does not matter: the users that may read the
-    package may read the file."""
+    """Write a file whole or not at all; an OSError names it.  The umask does not matter: the users
+    that may read the package may read the file."""
     temporary = f'{path}.{os.getpid()}.tmp'
     try:
         with open(temporary, 'wb') as file:
             file.write(data)
         os.chmod(temporary, os.stat(__file__).st_mode & 0o666)
         os.replace(temporary, path)
-    except OSError:
+    except OSError as error:
         if os.path.exists(temporary):
             os.unlink(temporary)
-        raise
+        raise OSError(error.errno, error.strerror, path) from None
 
 
 def _list_in(record, is_listed):
@@ -144,7 +156,7 @@ def _enable():
     if record is not None:
         _list_in(record, True)
     _replace(_FILE, _LINE.encode())
-    yield f'obmalloc is in place at every start of {sys.prefix} from now on, by {_FILE}'
+    yield f'obmalloc is in place at every start of {_whose_starts()} from now on, by {_FILE}'
     if record is None:
         yield 'no RECORD lists the files of the package: say `obmalloc disable` before you uninstall it'
 

@@ -4,7 +4,7 @@ import contextlib
 import os
 import sys
 
-from obmalloc import _kernel
+from obmalloc import _kernel, loading
 
 
 class CommandError(Exception):
@@ -22,7 +22,17 @@ def one_line(message):
 
 def complain(message):
     """Print one line on stderr."""
-    print('obmalloc:', one_line(message), file=sys.stderr)
+    loading.say(f'obmalloc: {one_line(message)}')
+
+
+def end_by_interrupt():
+    """End as a program ends that does nothing about Ctrl-C, so that a script of the shell ends, too."""
+    import _signal
+    with contextlib.suppress(AttributeError, OSError, ValueError):     # there may be no stdout, or a broken one
+        sys.stdout.flush()
+    _signal.signal(_signal.SIGINT, _signal.SIG_DFL)
+    os.kill(os.getpid(), _signal.SIGINT)
+    return 128 + _signal.SIGINT
 
 
 @contextlib.contextmanager
@@ -34,7 +44,8 @@ def printing():
         raise
     except OSError as error:
         # Nothing more can be said there, not even at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        with contextlib.suppress(OSError):      # there is no /dev
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
             raise CommandError(f'the output cannot be written: {error.strerror}') from None
 

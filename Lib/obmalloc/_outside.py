@@ -177,12 +177,16 @@ class Mapped:
     def __init__(self, pid):
         self.pid = pid
         self.parts = []
+        self._outside_root = set()      # paths of files that only the process could not open any more: it called chroot()
         root = os.readlink(f'/proc/{pid}/root')
         # Not splitlines(): of all that ends a line there the kernel escapes this only in a path.
         for line in filter(None, _kernel.read_file(pid, 'maps').split('\n')):
             addresses, permissions, offset, _, _, *path = line.split(None, 5)
             start, end = (int(address, 16) for address in addresses.split('-'))
-            self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, ''.join(path))))
+            path = ''.join(path)
+            self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, path)))
+            if root != '/' and not path.startswith(root + '/'):
+                self._outside_root.add(path)
         self.files = self._find_files(_in_root(root, os.readlink(f'/proc/{pid}/exe')))
 
     def _find_files(self, program):
@@ -192,7 +196,7 @@ class Mapped:
                 found.setdefault(path, start)
         files = [(found.pop(program), program, f'/proc/{self.pid}/exe')] if program in found else []
         for path, address in found.items():
-            to_open = f'/proc/{self.pid}/root{path}'
+            to_open = path if path in self._outside_root else f'/proc/{self.pid}/root{path}'
             if path.endswith(_DELETED) and not os.path.exists(to_open):
                 path, to_open = path[:-len(_DELETED)], None
             files.append((address, path, to_open))
@@ -558,7 +562,7 @@ def memory_of(pid):
         file = os.open(f'/proc/{pid}/mem', os.O_RDONLY | os.O_CLOEXEC)
     except PermissionError:
         raise RefusedError(refused(pid)) from None
-    except OSError:
+    except (FileNotFoundError, ProcessLookupError):
         raise OutsideError(f'process {pid} is gone') from None
 
     class Memory:
@@ -598,6 +602,25 @@ def _reader_of(pid):
     return Reader(memory, layouts[0][1], name)
 
 
+def _why_no_file(pid, error):
+    """What to say of a process after the FileNotFoundError that looking at it raised."""
+    if not os.path.exists('/proc/self/exe'):
+        return 'this system has no /proc: other processes cannot be read'
+    try:
+        state = _kernel.read_file(pid, 'stat').rpartition(')')[2].split()[0]
+    except _kernel.KernelError:
+        return f'no process {pid}'
+    if state in ('Z', 'X', 'x'):
+        return f'process {pid} has ended, and has no memory any more: only its parent has not waited for it yet'
+    if error.filename == f'/proc/{pid}/exe':
+        return f'process {pid} is a thread of the kernel, which runs no program'
+    return _cannot_look(pid, error)
+
+
+def _cannot_look(pid, error):
+    return f'process {pid} cannot be looked at: {error.filename}: {error.strerror}'
+
+
 @contextlib.contextmanager
 def looking_at(pid):
     """Turn what goes wrong in the block into an OutsideError of one line."""
@@ -606,16 +629,14 @@ def looking_at(pid):
         yield
     except PermissionError:
         raise OutsideError(refused(pid)) from None
-    except FileNotFoundError:
-        if not os.path.exists('/proc/self/exe'):
-            raise OutsideError('this system has no /proc: other processes cannot be read') from None
-        if os.path.exists(f'/proc/{pid}/stat'):
-            raise OutsideError(f'process {pid} is no Python with obmalloc') from None
-        raise OutsideError(f'no process {pid}') from None
+    except FileNotFoundError as error:
+        raise OutsideError(_why_no_file(pid, error)) from None
     except ProcessLookupError:      # of a file of /proc that was opened in time
         raise OutsideError(f'process {pid} is gone') from None
     except _kernel.KernelError as error:
         raise OutsideError(str(error)) from None
+    except OSError as error:
+        raise OutsideError(_cannot_look(pid, error)) from None
     except Torn:
         raise OutsideError(f'process {pid} has no layout of obmalloc where its file says') from None
 

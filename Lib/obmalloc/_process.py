@@ -66,13 +66,13 @@ def _objects(mapped):
         elf = _outside.Elf(file)
         item, word = _loader_list(memory, elf, address), struct.Struct(elf.word)
         objects = [(address - elf.first_address(), path, to_open)]
-    first = True
+    first, to_open_at = True, {address: to_open for address, _, to_open in mapped.files if to_open is not None}
     while item and len(objects) < _MOST_OBJECTS:
         base, name, _, following = (word.unpack(memory(item + i * word.size, word.size))[0]
                                     for i in range(4))
         if not first:
             path = _absolute(mapped.pid, _text(memory, name))
-            objects.append((base, path, f'/proc/{mapped.pid}/root{path}'))
+            objects.append((base, path, to_open_at.get(base, f'/proc/{mapped.pid}/root{path}')))
         first, item = False, following
     return objects
 

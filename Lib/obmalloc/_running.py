@@ -16,6 +16,9 @@ import types
 SCRIPT, MODULE, CODE = 'script', 'module', 'code'
 
 
+has_failed = False      # whether the program has raised something that ends it
+
+
 class RunError(Exception):
     """The program cannot be run; the message is one line for people."""
 
@@ -150,6 +153,8 @@ def _begin_path(first, always=False):
 def _hide_our_frames(traceback):
     """Have the exception that ends the program shown, by whichever hook is in force, as
     if the interpreter itself had run the program: from this traceback on."""
+    global has_failed
+    has_failed = True
     shown_by = sys.excepthook
 
     def hook(kind, error, _):

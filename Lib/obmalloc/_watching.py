@@ -1,5 +1,6 @@
 """Programs seen from outside while they run: samples for the report, a live view."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -138,16 +139,40 @@ def _line(reader, samples):
             f'{_text.size(used + dirty):>9}  used pages {_text.size(used):>9}')
 
 
+class _Ended(BaseException):
+    """A signal that ends this process, with its number."""
+
+
+@contextlib.contextmanager
+def _own_screen(out):
+    """Show another screen of the terminal, without the cursor, in the block.  A request to end, as
+    `timeout` makes it, ends the process when the first screen is back."""
+    def end(number, frame):
+        raise _Ended(number)
+    ended = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
+    for number in ended:
+        signal.signal(number, end)
+    try:
+        try:
+            out.write('\x1b[?1049h\x1b[?25l')
+            yield
+        finally:
+            for number in ended:
+                signal.signal(number, signal.SIG_DFL)
+            out.write('\x1b[?25h\x1b[?1049l')
+            out.flush()
+    except _Ended as error:
+        os.kill(os.getpid(), error.args[0])
+
+
 def watch(pid, interval, count, out):
     """Show a process until it is gone, count times if count is not None, or until
     Ctrl-C: a screen that renews itself, or a line each time if out is no terminal."""
     reader = _outside.open_process(pid)
     samples = Samples(pid, interval)
     live = out.isatty()
-    if live:
-        out.write('\x1b[?1049h\x1b[?25l')       # another screen, no cursor
-    shown = 0
-    try:
+    with _own_screen(out) if live else contextlib.nullcontext(), contextlib.suppress(KeyboardInterrupt):
+        shown = 0
         while count is None or shown < count:
             try:
                 samples.take()
@@ -166,12 +191,6 @@ def watch(pid, interval, count, out):
             shown += 1
             if count is None or shown < count:
                 time.sleep(interval)
-    except KeyboardInterrupt:
-        pass
-    finally:
-        if live:
-            out.write('\x1b[?25h\x1b[?1049l')
-            out.flush()
 
 
 def _alive(pid):

@@ -31,6 +31,25 @@ _INSTALL_ANEW = "install the package anew (pip install --force-reinstall obmallo
 refused_at_start = None             # why install_at_start() could not
 
 
+def say(line):
+    """Print one line on stderr.  Where that is closed, full or a broken pipe nothing is said, and all
+    else goes on.  print() would take the standard output instead, or raise, and what it leaves in a
+    buffer would turn the exit status into 120."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    try:
+        try:
+            descriptor = stream.fileno()
+        except (AttributeError, OSError):       # of what a program has put there
+            print(line, file=stream, flush=True)
+            return
+        stream.flush()
+        os.write(descriptor, f"{line}\n".encode(getattr(stream, "encoding", None) or "utf-8", "backslashreplace"))
+    except (OSError, ValueError):
+        pass
+
+
 class Refused(ImportError):
     """The library cannot be used here.  why, remedy: what is wrong, and what to do about it
     (None: nothing can be done)."""
@@ -260,8 +279,8 @@ def install_at_start():
         del os.environ[CHILDREN]
         os.environ[ENABLED] = "0"
     refused_at_start = _install()
-    if refused_at_start is not None and os.environ.get(QUIET) != "1" and sys.stderr is not None:
-        print(f"obmalloc: not in force: {refused_at_start}", file=sys.stderr)
+    if refused_at_start is not None and os.environ.get(QUIET) != "1":
+        say(f"obmalloc: not in force: {refused_at_start}")
 
 
 def library_file():
@@ -352,11 +371,19 @@ def _loader_ignores_preload():
 def _execute(command, environment):
     """Become the command.  Raises OSError."""
     import _signal
-    sys.stdout.flush()
+    if sys.stdout is not None:
+        sys.stdout.flush()
     # Python ignores these two, and a program inherits that.
     for name in "SIGPIPE", "SIGXFSZ":
         _signal.signal(getattr(_signal, name), _signal.SIG_DFL)
     os.execve(command[0], command, environment)
+
+
+def own_command():
+    """What stands behind this interpreter's options where it runs this command again: the script, if
+    there is one, since -m would import modules from the working directory, which may have the names
+    of Python's own."""
+    return ["-m", "obmalloc"] if os.path.basename(sys.argv[0]) == "__main__.py" else sys.argv[:1]
 
 
 def restart_preloaded(arguments):
@@ -364,28 +391,56 @@ def restart_preloaded(arguments):
     restarted = os.environ.pop(RESTARTED, None)
     if _library_module() is None or _obmalloc.active() or restarted:
         return      # restarted in vain: PYTHONMALLOC=malloc and such keep it out
-    is_module = os.path.basename(sys.argv[0]) == "__main__.py"
-    _execute([sys.executable, *interpreter_options(), *(["-m", "obmalloc"] if is_module else sys.argv[:1]),
-              *arguments], {**_environment(children=True), RESTARTED: "1"})
+    _execute([sys.executable, *interpreter_options(), *own_command(), *arguments],
+             {**_environment(children=True), RESTARTED: "1"})
 
 
 def say_if_not_in_force(name):
     """One line on stderr, if obmalloc does not serve this interpreter."""
     if not _obmalloc.active():
         from obmalloc import _doctor
-        print(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}", file=sys.stderr, flush=True)
+        say(f"obmalloc: not in force in {name}: {_doctor.why_not_here()}")
+
+
+def _own_programs():
+    """The folders of the programs that belong to this Python: that of a virtual environment which
+    is not activated is not on PATH."""
+    command = (getattr(sys, "argv", None) or [""])[0]
+    files = [sys.executable, *([command] if os.path.basename(command) == "obmalloc" else [])]
+    return [os.path.dirname(file) for file in files if "/" in (file or "")]
 
 
 def find_program(name):
     """The file that a program's name stands for: itself if Python can run it from here or
-    it has a slash, else an executable file of that name on PATH, else itself."""
+    it has a slash, else an executable file of that name on PATH, or beside this Python, else
+    None."""
     if name == "-" or "/" in name or os.path.isfile(name) or os.path.exists(os.path.join(name, "__main__.py")):
         return name
-    for folder in os.get_exec_path():
+    for folder in [*os.get_exec_path(), *_own_programs()]:
         path = os.path.join(folder, name)
         if os.path.isfile(path) and os.access(path, os.X_OK):
             return path
-    return name
+    return name if os.path.lexists(name) else None
+
+
+def not_found(name):
+    """The message about a program that find_program() does not find."""
+    try:
+        os.stat(name)
+        why = "it is gone"
+    except OSError as error:
+        why = error.strerror
+    return (f"{' '.join(name.split())}: {why}, and no program of that name is on PATH or beside {sys.executable} "
+            "(-m NAME runs a module)")
+
+
+def _named_by(first, second):
+    """The words that name the program of a script, by its first two lines.  Where pip cannot write the
+    path of a Python behind #!, the first is one for a shell, and the second begins so."""
+    if second.startswith(b"'''exec' "):
+        words = os.fsdecode(second[len(b"'''exec' "):])
+        return words.split('"')[1:2] if words[:1] == '"' else words.split()
+    return os.fsdecode(first[2:]).split()
 
 
 def _what_runs(path):
@@ -394,27 +449,43 @@ def _what_runs(path):
     is not Python at all."""
     try:
         with open(path, "rb") as file:
-            first = file.read(4096).split(b"\n", 1)[0]
+            first, second = [*file.read(4096).split(b"\n", 2), b""][:2]
     except OSError:
         return None
     if not first.startswith(b"#!"):
         return path if first.startswith(b"\x7fELF") else None
-    named = os.fsdecode(first[2:]).split()
+    named = _named_by(first, second)
     if named[:1] == ["/usr/bin/env"]:
-        named = [find_program(name) for name in named[1:] if name[:1] != "-" and "=" not in name]
+        named = [find_program(name) or name for name in named[1:] if name[:1] != "-" and "=" not in name]
     # Not samefile(): the interpreters of all virtual environments may be one file.
     names = "python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2]
     own = [sys.executable, *(os.path.join(sys.prefix, "bin", name) for name in names)]
-    return None if named[:1] and named[0] in own else "".join(named[:1])
+    return named[0] if named and named[0] not in own else None
+
+
+def is_another_program(path):
+    """Whether a file is a program that is not written in Python: a binary, or a script of a shell."""
+    other = _what_runs(path)
+    return other is not None and (other == path or not os.path.basename(other).startswith("python"))
+
+
+def _cannot_run_here(path):
+    """Whether a file, which is named by its path, cannot be run by this interpreter, but by the program
+    that it is or names: one that is not written in Python, or a script of another virtual environment."""
+    if not os.access(path, os.X_OK):
+        return False
+    environment = os.path.dirname(os.path.dirname(_what_runs(path) or ""))
+    return is_another_program(path) or os.path.exists(os.path.join(environment, "pyvenv.cfg"))
 
 
 RUN_USAGE = """\
 usage: obmalloc run [--no-children] (PROGRAM | -m MODULE | -c CODE | -) ...
 
 Run a Python program with obmalloc, in this interpreter and with its options.
-PROGRAM is a script here, or else one on PATH, such as gunicorn, which runs in the
-interpreter that it names.  - reads the program from the standard input.
-Programs that it starts get obmalloc too if they are Python.
+PROGRAM is a script here, or else one on PATH or beside this Python, such as gunicorn,
+which runs in the interpreter that it names.  - reads the program from the standard input.
+Programs that it starts get obmalloc too if they are Python, so PROGRAM may also be a
+shell script or another program that starts some.
 
   --no-children  programs that the program starts do without
 """
@@ -430,7 +501,8 @@ def run(arguments):
             arguments = arguments[1:]
             break
         if arguments[0] != "--no-children":
-            return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one", 2)
+            return _complain(f"run: unknown option {arguments[0]}: --no-children is the only one (Python's own stand "
+                             "before -m obmalloc run)", 2)
         children = False
         arguments = arguments[1:]
     if not arguments or not arguments[0]:
@@ -443,8 +515,12 @@ def run(arguments):
     command, program = [sys.executable, *interpreter_options()], arguments[0]
     is_python = True
     if program[0] != "-":
-        arguments = [find_program(program), *arguments[1:]]
-        other = _what_runs(arguments[0]) if arguments[0] != program and _library_module() is not None else None
+        file = find_program(program)
+        if file is None:
+            return _complain(f"run: {not_found(program)}", 2)
+        arguments = [file, *arguments[1:]]
+        is_here = file == program and not _cannot_run_here(file)
+        other = None if is_here or _library_module() is None else _what_runs(file)
         if other is not None:
             command, is_python = [], os.path.basename(other).startswith("python")
     elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --
@@ -480,5 +556,5 @@ def _answer(text, *, is_path=False):
 
 
 def _complain(line, status):
-    print(f"obmalloc {line}", file=sys.stderr)
+    say(f"obmalloc {line}")
     return status

@@ -251,8 +251,20 @@ def dashboard():
         return json.load(file)
 
 
-def _print_dashboard():
+_USAGE = """\
+usage: python -m obmalloc.metrics
+
+Print the dashboard for Grafana as JSON: python -m obmalloc.metrics > obmalloc.json
+"""
+
+
+def _print_dashboard(arguments):
     """The exit status."""
+    if arguments in (['-h'], ['--help']):
+        return _output.answer(_USAGE)
+    if arguments:
+        _output.complain(f'metrics: unknown argument {arguments[0]}: it takes none')
+        return 2
     try:
         _output.show([json.dumps(dashboard(), indent=2)])
     except _output.CommandError as error:
@@ -262,4 +274,4 @@ def _print_dashboard():
 
 
 if __name__ == '__main__':
-    sys.exit(_print_dashboard())
+    sys.exit(_print_dashboard(sys.argv[1:]))

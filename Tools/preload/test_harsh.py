@@ -1,5 +1,6 @@
 """Systems that withhold something: /proc, writing, address space, descriptors, system calls."""
 
+import json
 import subprocess
 import sys
 import unittest
@@ -74,9 +75,20 @@ class Harsh(Programs):
         code = "import obmalloc\nobmalloc.resident()"
         _, errors = self.run_in_namespace(mounts, "-c", code, status=1, **preloaded)
         self.assertRegex(errors, "this system has no /proc|/proc/self/pagemap")
-        out, errors = self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", status=1)
-        self.assertEqual((out, errors.count("\n")), ("", 0))
-        self.assertIn("no /proc", errors)
+        for variables, status, first in (
+                ({}, 1, "obmalloc is not in force in this interpreter "),
+                (preloaded, 0, "obmalloc is in force in this interpreter "),
+                ({**preloaded, "PYTHONMALLOC": "malloc", "OBMALLOC_QUIET": "1"}, 1, "obmalloc is not in force ")):
+            out, errors = self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", status=status, **variables)
+            self.assertEqual((out[:len(first)], errors), (first, ""))
+            self.assertIn("\nno /proc        so how obmalloc came here", out)
+            self.assertIn("preloaded" if not variables else
+                          "PYTHONMALLOC=malloc sends" if status else "served by", out)
+            told = json.loads(self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", "--json", status=status,
+                                                    **variables)[0])
+            self.assertEqual((told["in_force"], told["how"], told["malloc"]), (status == 0, None, None))
+        out, errors = self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", "--pid", "1", status=1)
+        self.assertEqual((out, errors), ("", "obmalloc: this system has no /proc: other processes cannot be read"))
 
     def test_where_nothing_can_be_written(self):
         self.assertEqual(self.run_in_namespace("mount -o remount,bind,ro /", "-c", WORK, LD_PRELOAD=str(LIBRARY)),

@@ -1,5 +1,6 @@
 """In force or not, visibly: active(), doctor, other copies, and what is said when not."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -271,6 +272,15 @@ class InForce(Programs):
             seen = json.loads(self.run_python("-m", "obmalloc", "stats", "--json", "--pid", process))
             self.assertGreater(seen["live_blocks"], 50_000)
 
+    def test_a_process_that_has_changed_its_root(self):
+        self.needs(os.geteuid() == 0, "only root may call chroot()")
+        os.mkdir(os.path.join(self.folder, "jail"))
+        process = self.start(f"import os; os.chroot({os.path.join(self.folder, 'jail')!r})", LD_PRELOAD=str(LIBRARY))
+        told = self.doctor("--pid", process)
+        self.assertEqual((told["in_force"], told["file"], told["how"]), (True, str(LIBRARY), "preloaded"))
+        self.assertIsNotNone(told["malloc"])
+        self.assertIn("live_blocks", json.loads(self.run_python("-m", "obmalloc", "stats", "--json", "--pid", process)))
+
     def test_a_process_that_has_mapped_a_file_whose_name_is_no_text(self):
         process = self.start(f"""
             import mmap
@@ -372,12 +382,21 @@ class InForce(Programs):
         ended = subprocess.Popen([self.python.path, "-S", "-c", ""])
         ended.wait()
         other = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+        zombie = subprocess.Popen(["true"])
+        os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+        lines = {ended.pid: f"no process {ended.pid}", other.pid: f"process {other.pid} is no Python",
+                 zombie.pid: f"process {zombie.pid} has ended, and has no memory any more: only its parent has not "
+                             "waited for it yet"}
+        with contextlib.suppress(OSError), open("/proc/2/comm") as file:
+            if file.read() == "kthreadd\n":
+                lines[2] = "process 2 is a thread of the kernel, which runs no program"
         try:
-            for pid, line in (ended.pid, f"no process {ended.pid}"), (other.pid, f"process {other.pid} is no Python"):
+            for pid, line in lines.items():
                 self.assertEqual(self.run_python("-m", "obmalloc", "doctor", "--pid", str(pid), status=1,
                                                  errors=f"obmalloc: {line}"), "")
         finally:
             other.communicate()
+            zombie.wait()
 
 
 if __name__ == "__main__":

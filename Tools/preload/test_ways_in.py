@@ -3,11 +3,12 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 import unittest
 
-from helpers import LIBRARY, PACKAGE, Programs, for_each_interpreter
+from helpers import LIBRARY, PACKAGE, TIMEOUT_SECONDS, Programs, for_each_interpreter
 
 
 @for_each_interpreter
@@ -189,7 +190,7 @@ class WaysIn(Programs):
                 "without: install the rest of it (on Debian: apt-get install python3)"))
 
     def test_mistakes_are_one_line(self):
-        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["path", "more"],
+        for arguments in (["run"], ["run", "--nonsense"], ["run", ""], ["run", "--"], ["run", "-u", "x.py"], ["path", "more"],
                           ["enable", "more"], ["disable", "more"], ["--version", "more"]):
             done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                   capture_output=True, text=True)
@@ -197,12 +198,62 @@ class WaysIn(Programs):
 
     def test_output_that_cannot_be_written(self):
         for arguments in (["path"], ["path", "--help"], ["run", "--help"], ["enable", "--help"], ["doctor", "--help"],
-                          ["doctor"], ["--version"]):
+                          ["doctor"], ["--version"], ["--help"], ["stats", "--help"], ["watch", "-h"]):
             with self.subTest(arguments), open("/dev/full", "w") as full:
                 done = subprocess.run([self.python.path, "-m", "obmalloc", *arguments], env=self.environment(),
                                       stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, text=True)
                 self.assertEqual((done.returncode, done.stderr), (
                     1, "obmalloc: the output cannot be written: No space left on device\n"))
+
+    def test_interrupted(self):
+        importing = ("import sys\nclass Finder:\n    def find_spec(self, name, path=None, target=None):\n"
+                     "        if name == 'obmalloc._text': raise KeyboardInterrupt\n"
+                     "sys.meta_path.insert(0, Finder())\nfrom obmalloc.__main__ import main\n"
+                     "sys.exit(main(['stats', '--pid', '1']))")
+        reading = ("import os, signal, sys, time\nfrom obmalloc import _commands\nfrom obmalloc.__main__ import main\n"
+                   "def read(pid): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n_commands._read = read\n"
+                   "sys.exit(main(['stats', '--pid', '1']))")
+        looking = "import obmalloc\ndef stats(): raise KeyboardInterrupt\nobmalloc.stats = stats\nprint('ran')"
+        for arguments in ["-c", importing], ["-c", reading]:
+            self.assertEqual(self.run_python(*arguments, status=-signal.SIGINT), "")
+        self.assertEqual(self.run_command("stats", "-c", looking, status=-signal.SIGINT), "ran")
+        with self.subTest("a program shows what it always does"):
+            done = subprocess.run([self.python.path, "-m", "obmalloc", "stats", "-c", "raise KeyboardInterrupt"],
+                                  env=self.environment(), capture_output=True, text=True, stdin=subprocess.DEVNULL)
+            self.assertEqual((done.returncode, done.stderr.splitlines()[0], done.stderr.splitlines()[-1]), (
+                -signal.SIGINT, "Traceback (most recent call last):", "KeyboardInterrupt"))
+
+    def run_without(self, descriptor, *arguments, full=False, **variables):
+        """Run Python with this descriptor closed, or led to a disk that is full; what ended."""
+        def begin():
+            os.close(descriptor)
+            if full:
+                os.dup2(os.open("/dev/full", os.O_WRONLY), descriptor)
+        return subprocess.run([self.python.path, *arguments], env=self.environment(**variables), preexec_fn=begin,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+
+    def test_programs_without_a_standard_output(self):
+        page = os.path.join(self.folder(), "page.html")
+        for arguments in ["run"], ["report", "--output", page]:
+            with self.subTest(arguments):
+                done = self.run_without(1, "-m", "obmalloc", *arguments, "-c", "import sys; sys.exit(7)")
+                self.assertEqual((done.returncode, "Traceback" in done.stderr), (7, False), done.stderr)
+        self.assertGreater(os.path.getsize(page), 0)
+
+    def test_a_standard_error_that_takes_nothing(self):
+        page = os.path.join(self.folder(), "page.html")
+        malloc = {"PYTHONMALLOC": "malloc"}     # obmalloc is not in force, which is said
+        for arguments, status, variables in (
+                (["path", "more"], 2, {}), (["--version", "more"], 2, {}), (["run", "--nonsense"], 2, {}),
+                (["nonsense"], 2, {}), (["stats", "--pid", "2147483647"], 1, {}),
+                (["run", "-c", "import sys; sys.exit(7)"], 7, malloc),
+                (["trim", "--json", "-c", "import sys; sys.exit(7)"], 7, malloc),
+                (["report", "--output", page, "-c", "import sys; sys.exit(7)"], 7, {})):
+            for full in False, True:
+                with self.subTest(arguments, full=full):
+                    done = self.run_without(2, "-m", "obmalloc", *arguments, full=full, **variables)
+                    self.assertEqual(done.returncode, status)
+                    self.assertEqual(bool(done.stdout), arguments[0] == "trim", done.stdout)
 
     def test_a_path_that_cannot_be_preloaded(self):
         with tempfile.TemporaryDirectory(prefix="with space ") as folder:

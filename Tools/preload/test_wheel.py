@@ -118,8 +118,54 @@ class Wheel(Environment):
         # What is here comes first, as without obmalloc.
         self.write("own", "print('here')")
         self.assertEqual(self.command(self.obmalloc, "run", "own", **variables), "here")
-        self.command(self.obmalloc, "run", "nowhere", status=2, **variables)
+        os.unlink(os.path.join(self.folder, "own"))
+        os.mkdir(os.path.join(self.folder, "own"))      # no program of Python's
+        self.addCleanup(os.rmdir, os.path.join(self.folder, "own"))
+        self.assertEqual(self.command(self.obmalloc, "run", "own", **variables).split("\n")[0], "True")
 
+    def test_run_finds_a_program_of_an_environment_that_is_not_activated(self):
+        os.chmod(self.write("venv/bin/server", f"#!{self.venv_python}\n{SERVES}\n"), 0o755)
+        for command in [self.obmalloc], [self.venv_python, "-m", "obmalloc"]:
+            self.assertEqual(self.command(*command, "run", "server"), "True")
+            self.assertTrue(self.command(*command, "stats", "server").startswith("True\n"))
+            self.command(*command, "run", "no\nwhere", status=2, errors=(
+                "obmalloc run: no where: No such file or directory, and no program of that name is on PATH or beside "
+                f"{os.path.realpath(self.venv)}/bin/python (-m NAME runs a module)"))
+
+    def test_run_of_a_file_that_this_python_cannot_run(self):
+        self.needs_same_c_library("/bin/sh")
+        loaded = "print('/_obmalloc.so' in open('/proc/self/maps').read())"
+        self.command(self.python.path, "-m", "venv", "--without-pip", "other environment")
+        other = os.path.join(self.folder, "other environment/bin/python")
+        for name, text in (("a.sh", f'#!/bin/sh\nexec "{self.python.path}" -c "$@"\n'),
+                           ("script", f"#!/usr/bin/env python3\n{SERVES}\n"),
+                           ("long", f"#!/bin/sh\n'''exec' \"{other}\" \"$0\" \"$@\"\n' '''\n{loaded}\n")):
+            os.chmod(self.write(name, text), 0o755)
+        for program in "./a.sh", "a.sh":
+            self.assertEqual(self.command(self.obmalloc, "run", program, loaded), "True")
+        self.assertEqual(self.command(self.obmalloc, "run", self.python.path, "-c", loaded), "True")
+        self.assertEqual(self.command(self.obmalloc, "run", "./script"), "True")    # in this environment
+        self.assertEqual(self.command(self.obmalloc, "run", "./long"), "True")
+        self.assertTrue(self.command(self.obmalloc, "stats", "./long").startswith("True\n"))
+        for program in "./a.sh", "/bin/sh", "sh":
+            self.assertIn("is not written in Python, and only a Python program can be looked at: name a script",
+                          self.failure("stats", program))
+
+    def test_modules_of_the_program_that_have_the_names_of_pythons_own(self):
+        names = "json.py", "random.py", "signal.py", "tempfile.py", "types.py"
+        for name in names:
+            self.addCleanup(os.unlink, self.write(name, "raise SystemExit('the wrong one')"))
+        for arguments in (["run"], ["stats"], ["report", "--output", "page.html"]):
+            with self.subTest(arguments):
+                printed = self.command(self.obmalloc, *arguments, "-c", "print(1)")
+                self.assertEqual(printed.split("\n")[0], "1")
+
+    def failure(self, *arguments):
+        """The line by which a command complains."""
+        done = subprocess.run([self.obmalloc, *arguments], env=self.environment(PYTHONPATH=""), cwd=self.folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_SECONDS)
+        self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
+        return done.stderr
 
     def test_run_where_the_loader_ignores_LD_PRELOAD(self):
         python = os.path.join(self.venv, "bin/privileged")
@@ -238,7 +284,8 @@ class Enabled(Environment):
         self.addCleanup(self.write, configuration, text)
         self.write(configuration, text.replace("system-site-packages = false", "system-site-packages = true"))
         variables = {"PYTHONUSERBASE": base}
-        self.command(self.python.path, "-m", "obmalloc", "enable", **variables)
+        self.assertIn(" by this user from now on, by ",
+                      self.command(self.python.path, "-m", "obmalloc", "enable", **variables))
         self.assertTrue(os.path.exists(outer))
         self.assertEqual(self.serves(**variables), "True")
         # The environment's own package, then the one outside.
@@ -339,6 +386,16 @@ class Enabled(Environment):
                                        OBMALLOC_QUIET="1"))
         self.assertRegex(told["why"], "^pymalloc is not in force")
 
+    def test_a_standard_error_that_takes_nothing(self):
+        self.command(self.obmalloc, "enable")
+        library = self.command(self.obmalloc, "path")
+        for wrong in "refused", "broken":
+            for end in "/dev/full", "&-":
+                with self.subTest(wrong, end=end):
+                    self.assertEqual(self.command("sh", "-c", f'"$0" -c "print(1)" 2>{end}', self.venv_python,
+                                                  PYTHONTRACEMALLOC="1"), "1")
+            self.write(library, "")
+
     def test_subinterpreters(self):
         self.needs(self.python.version >= (3, 12), "such interpreters came with 3.12")
         self.command(self.obmalloc, "enable")
@@ -362,6 +419,21 @@ class Enabled(Environment):
         self.assertEqual((done.returncode, done.stdout, done.stderr.count("\n")), (1, "", 1), done.stderr)
         self.assertRegex(done.stderr, r"^obmalloc: enable: \S+/RECORD\S*: Permission denied$")
         self.assertEqual(self.files(), before)
+
+    def test_a_disk_that_is_full(self):
+        site = os.path.dirname(os.path.dirname(self.command(self.obmalloc, "path")))
+        record, = glob.glob(os.path.join(site, "obmalloc-*.dist-info", "RECORD"))
+        # A file that may not grow fails as late as one on a full disk: in write().
+        full = 'ulimit -f 0; exec "$0" -m obmalloc "$@"'
+        before = self.files()
+        self.command("sh", "-c", full, self.venv_python, "enable", status=1,
+                     errors=f"obmalloc: enable: {record}: File too large")
+        self.assertEqual(self.files(), before)
+        self.command(self.obmalloc, "enable")
+        self.command("sh", "-c", full, self.venv_python, "disable", status=1,
+                     errors=f"obmalloc: disable: {record}: File too large")
+        self.assertEqual(self.files(), before)
+        self.command(self.obmalloc, "disable", errors="")
 
     def test_a_package_that_pip_did_not_install(self):
         done = subprocess.run([self.venv_python, "-m", "obmalloc", "enable"], capture_output=True, text=True,

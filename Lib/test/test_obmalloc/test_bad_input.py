@@ -165,7 +165,8 @@ class CommandTests(ChildTest):
     def test_processes(self):
         ended = subprocess.Popen([sys.executable, '-S', '-c', ''])
         ended.wait()
-        gone, other = str(ended.pid), self.start('cat')
+        gone, other, zombie = str(ended.pid), self.start('cat'), self.start('true')
+        os.waitid(os.P_PID, int(zombie), os.WEXITED | os.WNOWAIT)
         tried = self.refuse_all(
             *((f'no process {gone}$', *words, '--pid', gone)
               for words in (['stats'], ['map'], ['watch'], ['report'], ['doctor'], ['map', '--output', 'x.png'])),
@@ -173,10 +174,12 @@ class CommandTests(ChildTest):
                *words, '--pid', other)
               for words in (['stats', '--json'], ['map'], ['watch', '--count', '1'],
                             ['report', '--seconds', '0', '--output', 'old.html'])),
+            *((f'process {zombie} has ended, and has no memory any more: only its parent', *words, '--pid', zombie)
+              for words in (['stats'], ['watch'], ['doctor'], ['report', '--output', 'old.html'])),
             (f'process {other} is no Python$', 'doctor', '--pid', other),
             ('process 1(: permission refused| is no Python with obmalloc)', 'stats', '--pid', '1'),
             ('no process 2147483647', 'stats', '--pid', '2147483647'))
-        self.assertGreaterEqual(tried, 13)
+        self.assertGreaterEqual(tried, 17)
 
     def test_programs(self):
         tried = self.refuse_all(

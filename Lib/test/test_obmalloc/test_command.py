@@ -7,6 +7,7 @@ import py_compile
 import re
 import shutil
 import struct
+import signal
 import subprocess
 import sys
 import textwrap
@@ -559,6 +560,29 @@ class OtherProcessTests(CommandTest):
         self.assertIn('blocks; page flo', text)
         # No size is known of this terminal, so it counts as 24 lines: one an arena.
         self.assertRegex(text, r'arena +1 ')
+
+    def test_watch_in_a_terminal_until_a_signal_ends_it(self):
+        pty = __import__('pty')
+        pid = self.start()
+        for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
+            with self.subTest(number):
+                master, slave = pty.openpty()
+                self.addCleanup(os.close, master)
+                child = subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', pid, '--interval', '60'],
+                                         stdout=slave, env=self.child_environment({'COLUMNS': '90'}))
+                os.close(slave)
+                shown = b''
+                try:
+                    while b'\x1b[J' not in shown:      # the first view is there
+                        shown += os.read(master, 65536)
+                    wait_until_it_waits(child.pid)      # a signal just before would wait for the sleep to end
+                    child.send_signal(number)
+                    while part := os.read(master, 65536):
+                        shown += part
+                except OSError:     # the other end was closed
+                    pass
+                self.assertEqual(child.wait(), 0 if number == signal.SIGINT else -number)
+                self.assertTrue(shown.endswith(b'\x1b[?25h\x1b[?1049l'), shown[-50:])
 
     def test_watch_until_it_ends(self):
         self.write('short.py', 'print(flush=True); input()')

@@ -71,6 +71,10 @@ class DashboardTests(unittest.TestCase):
                                       timeout=support.LONG_TIMEOUT)
             self.assertEqual((done.returncode, done.stderr),
                              (1, 'obmalloc: the output cannot be written: No space left on device\n'))
+        for argument, status, out, errors in (
+                ('--help', 0, 'usage: ', ''), ('more', 2, '', 'obmalloc: metrics: unknown argument more: it takes none\n')):
+            done = subprocess.run([*command, argument], capture_output=True, text=True, timeout=support.LONG_TIMEOUT)
+            self.assertEqual((done.returncode, done.stdout[:len(out) or None], done.stderr), (status, out, errors))
 
     def test_panels_do_not_overlap(self):
         taken = set()

@@ -186,6 +186,17 @@ class ProcessTests(ReadingTest):
                 with self.assertRaisesRegex(_outside.OutsideError, 'permission refused'):
                     _outside.open_process(os.getpid())
 
+    def test_failures_that_say_nothing_of_the_process(self):
+        pid = os.getpid()
+        for error in OSError(24, 'Too many open files', 'x'), FileNotFoundError(2, 'No such file or directory', 'x'):
+            with mock.patch.object(_outside, '_reader_of', side_effect=error):
+                with self.assertRaisesRegex(_outside.OutsideError,
+                                            f'^process {pid} cannot be looked at: x: {error.strerror}$'):
+                    _outside.open_process(pid)
+        with mock.patch.object(os, 'open', side_effect=OSError(24, 'Too many open files', '/proc/x/mem')):
+            with self.assertRaisesRegex(_outside.OutsideError, 'cannot be looked at: /proc/x/mem: Too many open files$'):
+                _outside.open_process(pid)
+
     def test_gdb_reads_a_core_file(self):
         try:
             subprocess.run(['gdb', '--version'], stdout=subprocess.DEVNULL, check=True)

@@ -1,6 +1,8 @@
 """What `make wheels` writes into a README and the metadata, and what it refuses."""
 
+import fnmatch
 import os
+import re
 import subprocess
 import tempfile
 import unittest
@@ -19,6 +21,20 @@ except ImportError:     # before 3.11
     tomllib = None
 
 URL = "https://forge.example/people/obmalloc"
+
+
+class Releasing(unittest.TestCase):
+
+    def test_what_is_uploaded(self):
+        """The patterns of docs/releasing.md, of version 1.0, among all that dist/ may have."""
+        written = {"obmalloc-1.0.tar.gz", *(f"obmalloc-1.0-py3-none-{target.tag}.whl" for target in wheels.TARGETS)}
+        others = ["cpython-3.13.5-obmalloc.patch", "obmalloc-1.0.1.tar.gz", "obmalloc-0.1.tar.gz",
+                  f"obmalloc-1.0.1-py3-none-{wheels.TARGETS[0].tag}.whl"]
+        lines = [line for line in (places.ROOT / "docs/releasing.md").read_text().splitlines() if "bin/twine" in line]
+        self.assertEqual(len(lines), 2)
+        for line in lines:
+            taken = [fnmatch.filter([*written, *others], pattern) for pattern in re.findall(r"dist/(\S+)", line)]
+            self.assertEqual(set().union(*taken), written)
 
 
 class Readme(unittest.TestCase):
