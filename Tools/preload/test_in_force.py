@@ -207,7 +207,7 @@ class InForce(Programs):
         told = json.loads(self.run_nowhere("doctor", "--json", status=1))
         self.assertEqual(told["why"], "the library is not preloaded")
         self.assertIn("MiB held", self.run_nowhere("stats", "-m", "this", LD_PRELOAD=str(LIBRARY)))
-        self.run_nowhere("stats", "here.py", status=1, errors="obmalloc: here.py: No such file or directory")
+        self.run_nowhere("stats", "./here.py", status=1, errors="obmalloc: ./here.py: No such file or directory")
 
     def test_doctor_of_a_library_by_a_relative_path(self):
         # The loader's name of it starts from the working directory of the process, not the command's.
