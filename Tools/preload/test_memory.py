@@ -149,6 +149,5 @@ class Memory(Programs):
         self.assertEqual(printed, "True True True 80")
 
 
-
 if __name__ == "__main__":
     unittest.main()

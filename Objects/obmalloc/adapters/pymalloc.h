@@ -27,10 +27,16 @@ obm_pymalloc_count(struct obm_heap *heap, void *system_block)
 
 /* The system's malloc has refused.  Where the address space is limited, what the heap retains
    may be all that is left of it: whether something of that has gone back, so that malloc
-   should be asked again. */
+   should be asked again.  Not where something stands before malloc: a test that has one
+   request fail, for instance. */
 static OBM_NOINLINE bool
 obm_pymalloc_makes_room(struct obm_heap *heap)
 {
+#if PY_MAJOR_VERSION >= 3
+    if (_PyMem_Raw.malloc != _PyMem_RawMalloc) {
+        return false;
+    }
+#endif
     return obm_trim(heap) != 0;
 }
 

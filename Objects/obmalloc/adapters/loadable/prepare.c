@@ -61,6 +61,9 @@ obm_loadable_prepare(void)
         main_heap->on_surplus = on_surplus;
         main_heap->on_page_events = on_page_events;
     }
+    PyMemAllocatorEx raw;
+    PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw);
+    first_raw_malloc = raw.malloc;
     on_main_interpreter = watch_for_restart;
     heap_ready = true;
     return NULL;

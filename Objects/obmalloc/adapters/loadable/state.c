@@ -13,6 +13,9 @@ static bool heap_ready;
 static PyMemAllocatorEx previous[DOMAINS];
 static PyObjectArenaAllocator previous_arena;
 
+/* Of the domain RAW when the heap was made; Python's own calls the system's malloc. */
+static void *(*first_raw_malloc)(void *ctx, size_t size);
+
 /* From 3.12 on: the interpreter that is served.  NULL until it is known. */
 static PyInterpreterState *main_interpreter;
 static void (*on_main_interpreter)(void);   /* called when it is known */
