@@ -39,14 +39,13 @@ def say(line):
     if stream is None:
         return
     try:
-        try:
-            descriptor = stream.fileno()
-        except (AttributeError, OSError):       # of what a program has put there
-            print(line, file=stream, flush=True)
-            return
-        stream.flush()
-        os.write(descriptor, f"{line}\n".encode(getattr(stream, "encoding", None) or "utf-8", "backslashreplace"))
-    except (OSError, ValueError):
+        if stream is sys.__stderr__:
+            stream.flush()
+            os.write(stream.fileno(), f"{line}\n".encode(stream.encoding, "backslashreplace"))
+        else:               # anything that the program has put there
+            stream.write(f"{line}\n")
+            stream.flush()
+    except Exception:
         pass
 
 
@@ -380,10 +379,14 @@ def _execute(command, environment):
 
 
 def own_command():
-    """What stands behind this interpreter's options where it runs this command again: the script, if
-    there is one, since -m would import modules from the working directory, which may have the names
-    of Python's own."""
-    return ["-m", "obmalloc"] if os.path.basename(sys.argv[0]) == "__main__.py" else sys.argv[:1]
+    """What stands behind this interpreter's options where it runs this command again: the script
+    obmalloc, if that runs, since -m would import modules from the working directory, which may have the
+    names of Python's own."""
+    return sys.argv[:1] if _is_own_script(sys.argv[0]) else ["-m", "obmalloc"]
+
+
+def _is_own_script(path):
+    return os.path.basename(path) == "obmalloc"
 
 
 def restart_preloaded(arguments):
@@ -406,7 +409,7 @@ def _own_programs():
     """The folders of the programs that belong to this Python: that of a virtual environment which
     is not activated is not on PATH."""
     command = (getattr(sys, "argv", None) or [""])[0]
-    files = [sys.executable, *([command] if os.path.basename(command) == "obmalloc" else [])]
+    files = [sys.executable, *([command] if _is_own_script(command) else [])]
     return [os.path.dirname(file) for file in files if "/" in (file or "")]
 
 
@@ -434,48 +437,71 @@ def not_found(name):
             "(-m NAME runs a module)")
 
 
-def _named_by(first, second):
-    """The words that name the program of a script, by its first two lines.  Where pip cannot write the
-    path of a Python behind #!, the first is one for a shell, and the second begins so."""
-    if second.startswith(b"'''exec' "):
-        words = os.fsdecode(second[len(b"'''exec' "):])
-        return words.split('"')[1:2] if words[:1] == '"' else words.split()
-    return os.fsdecode(first[2:]).split()
+_SHELLS = "sh", "ash", "bash", "csh", "dash", "fish", "ksh", "mksh", "tcsh", "zsh"
+_SHELL_LINE = b"'''exec' "         # begins the second line of some scripts that pip and uv write
+
+
+def _first_lines(path):
+    """The first two lines of a file (bytes), without their ends; empty where it cannot be read, or is a
+    pipe, which can be read but once."""
+    try:
+        with open(path if os.path.isfile(path) else os.devnull, "rb") as file:
+            return [*file.read(4096).split(b"\n", 2), b""][:2]
+    except OSError:
+        return b"", b""
+
+
+def _named_by(path):
+    """The program that a file names to run it, as it stands there: a path, or a name that env is to
+    find; the file itself, if it is a binary; "": none."""
+    first, second = _first_lines(path)
+    if first.startswith(b"\x7fELF"):
+        return path
+    if not first.startswith(b"#!"):
+        return ""
+    if second.startswith(_SHELL_LINE):      # the path of the Python is too long for #!, or has a space
+        words = os.fsdecode(second[len(_SHELL_LINE):])
+        if words.startswith('"$('):         # computed: it is beside the script
+            return os.path.join(os.path.dirname(os.path.realpath(path)), "python")
+        return words.split(words[0])[1] if words[:1] in ("'", '"') else "".join(words.split()[:1])
+    if second.startswith(b"'''"):          # lines for a shell that Python takes for a string
+        return "python"
+    words = [word.strip("'\"") for word in os.fsdecode(first[2:]).split()]
+    if words and os.path.basename(words[0]) == "env":
+        words = [word for word in words[1:] if word[:1] != "-" and "=" not in word]
+    return "".join(words[:1])
 
 
 def _what_runs(path):
     """The program that an executable file is, or names to run it; None: there is none that is
     known, or it is this interpreter.  Else the file is a script of another environment, or a program that
     is not Python at all."""
-    try:
-        with open(path, "rb") as file:
-            first, second = [*file.read(4096).split(b"\n", 2), b""][:2]
-    except OSError:
-        return None
-    if not first.startswith(b"#!"):
-        return path if first.startswith(b"\x7fELF") else None
-    named = _named_by(first, second)
-    if named[:1] == ["/usr/bin/env"]:
-        named = [find_program(name) or name for name in named[1:] if name[:1] != "-" and "=" not in name]
+    named = _named_by(path)
+    if named in ("", path):
+        return named or None
+    if "/" not in named:
+        named = find_program(named) or named
     # Not samefile(): the interpreters of all virtual environments may be one file.
     names = "python", "python%d" % sys.version_info[0], "python%d.%d" % sys.version_info[:2]
     own = [sys.executable, *(os.path.join(sys.prefix, "bin", name) for name in names)]
-    return named[0] if named and named[0] not in own else None
+    return named if named not in own else None
 
 
 def is_another_program(path):
     """Whether a file is a program that is not written in Python: a binary, or a script of a shell."""
-    other = _what_runs(path)
-    return other is not None and (other == path or not os.path.basename(other).startswith("python"))
+    named = _named_by(path)
+    return named == path or os.path.basename(named) in _SHELLS
 
 
 def _cannot_run_here(path):
     """Whether a file, which is named by its path, cannot be run by this interpreter, but by the program
-    that it is or names: one that is not written in Python, or a script of another virtual environment."""
+    that it is or names: one that is not written in Python, or a script that names the Python of another
+    virtual environment by its path."""
     if not os.access(path, os.X_OK):
         return False
-    environment = os.path.dirname(os.path.dirname(_what_runs(path) or ""))
-    return is_another_program(path) or os.path.exists(os.path.join(environment, "pyvenv.cfg"))
+    named = _named_by(path)
+    environment = os.path.dirname(os.path.dirname(named))
+    return is_another_program(path) or "/" in named and os.path.exists(os.path.join(environment, "pyvenv.cfg"))
 
 
 RUN_USAGE = """\
@@ -485,7 +511,8 @@ Run a Python program with obmalloc, in this interpreter and with its options.
 PROGRAM is a script here, or else one on PATH or beside this Python, such as gunicorn,
 which runs in the interpreter that it names.  - reads the program from the standard input.
 Programs that it starts get obmalloc too if they are Python, so PROGRAM may also be a
-shell script or another program that starts some.
+shell script or another program that starts some.  A script here that names the Python
+of another virtual environment by its path runs in that.
 
   --no-children  programs that the program starts do without
 """
@@ -520,7 +547,8 @@ def run(arguments):
             return _complain(f"run: {not_found(program)}", 2)
         arguments = [file, *arguments[1:]]
         is_here = file == program and not _cannot_run_here(file)
-        other = None if is_here or _library_module() is None else _what_runs(file)
+        serves = _library_module() is not None or is_another_program(file)      # its Pythons, if not itself
+        other = _what_runs(file) if serves and not is_here else None
         if other is not None:
             command, is_python = [], os.path.basename(other).startswith("python")
     elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --

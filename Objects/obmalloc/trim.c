@@ -11,6 +11,7 @@
 #include "obmalloc/check.h"
 #include "obmalloc/purge.h"
 #include "obmalloc/retention.h"
+#include "obmalloc/size_class.h"
 
 /* Whether the arena is empty, and unmapping it cannot use up the number of
    mappings that a process may have. */
@@ -64,6 +65,17 @@ obm_trim_down_to(struct obm_heap *heap, size_t target, uint64_t limit)
                                                          : purge_arena(heap, index, pages);
     }
     return price;
+}
+
+bool
+obm_trim_for(struct obm_heap *heap, size_t size)
+{
+    size_t dirty = heap->retention.dirty;
+    if (dirty == 0 || dirty << obm_page_shift(heap) < size >> OBM_ROOM_SHIFT) {
+        return false;
+    }
+    obm_trim_down_to(heap, 0, UINT64_MAX);
+    return heap->retention.dirty < dirty;
 }
 
 /* Purge what is above the allowance, as far as the credit goes and one step does.

@@ -505,6 +505,25 @@ TEST(trimming_stops_at_its_target)
     heap_end(heap);
 }
 
+TEST(a_request_without_memory_has_dirty_pages_given_back_if_they_may_be_enough)
+{
+    struct obm_heap *heap = heap_new("retain=all");
+    size_t arena = heap->geometry.arena_pages;
+    EXPECT(!obm_trim_for(heap, 1));         /* there are none */
+    struct pages pages = pages_take(heap, 2 * arena, LARGE);
+    pages_give(heap, &pages);
+    obm_pools_retire(heap);
+    size_t allowance = heap->retention.allowance;
+    EXPECT(!obm_trim_for(heap, SIZE_MAX));
+    EXPECT(!obm_trim_for(heap, ((2 * heap->geometry.arena_size) + 1) << OBM_ROOM_SHIFT));
+    EXPECT_EQUAL(heap->retention.dirty, 2 * arena);
+    EXPECT(obm_trim_for(heap, (2 * heap->geometry.arena_size) << OBM_ROOM_SHIFT));
+    EXPECT_EQUAL(heap->arena_count, 0);
+    EXPECT(!obm_trim_for(heap, 1));
+    EXPECT_EQUAL(heap->retention.allowance, allowance);
+    heap_end(heap);
+}
+
 TEST(what_has_been_free_longest_is_purged_first)
 {
     struct obm_heap *heap = heap_new("retain=all");

@@ -148,6 +148,23 @@ class Memory(Programs):
             """, PYTHONOBMALLOC="retain=all,background=0")
         self.assertEqual(printed, "True True True 80")
 
+    def test_a_request_that_nothing_could_serve_gives_nothing_back(self):
+        printed = self.run_preloaded("""
+            import obmalloc
+            kept = [bytes(400) for _ in range(50_000)]
+            del kept
+            before = obmalloc.stats()
+            for _ in range(3):
+                try:
+                    bytes(10 ** 15)
+                except MemoryError:
+                    pass
+            after = obmalloc.stats()
+            print(before['dirty_pages'] > 4000, after['purged_pages'] == before['purged_pages'],
+                  after['dirty_pages'] > 4000)
+            """, PYTHONOBMALLOC="retain=all,background=0")
+        self.assertEqual(printed, "True True True")
+
 
 if __name__ == "__main__":
     unittest.main()

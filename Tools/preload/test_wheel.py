@@ -139,17 +139,36 @@ class Wheel(Environment):
         other = os.path.join(self.folder, "other environment/bin/python")
         for name, text in (("a.sh", f'#!/bin/sh\nexec "{self.python.path}" -c "$@"\n'),
                            ("script", f"#!/usr/bin/env python3\n{SERVES}\n"),
-                           ("long", f"#!/bin/sh\n'''exec' \"{other}\" \"$0\" \"$@\"\n' '''\n{loaded}\n")):
+                           ("long", f"#!/bin/sh\n'''exec' \"{other}\" \"$0\" \"$@\"\n' '''\n{loaded}\n"),
+                           ("single", f"#!/bin/sh\n'''exec' '{other}' \"$0\" \"$@\"\n' '''\n{loaded}\n")):
             os.chmod(self.write(name, text), 0o755)
+        self.check_scripts_that_run_here(other)
         for program in "./a.sh", "a.sh":
             self.assertEqual(self.command(self.obmalloc, "run", program, loaded), "True")
         self.assertEqual(self.command(self.obmalloc, "run", self.python.path, "-c", loaded), "True")
         self.assertEqual(self.command(self.obmalloc, "run", "./script"), "True")    # in this environment
-        self.assertEqual(self.command(self.obmalloc, "run", "./long"), "True")
+        for program in "./long", "./single":
+            self.assertEqual(self.command(self.obmalloc, "run", program), "True")
         self.assertTrue(self.command(self.obmalloc, "stats", "./long").startswith("True\n"))
         for program in "./a.sh", "/bin/sh", "sh":
             self.assertIn("is not written in Python, and only a Python program can be looked at: name a script",
                           self.failure("stats", program))
+
+    def check_scripts_that_run_here(self, other):
+        """Scripts in Python, whatever their first lines say; one that another environment's Python is first
+        on PATH for; and programs that can be read but once."""
+        for lines in ("#!/usr/bin/env python3", "#!/bin/env python3", '#!/usr/bin/env -S "python3" -u',
+                      "#!/bin/sh\n''':'\nexec python3 \"$0\" \"$@\"\n'''", "#!/nowhere/pypy3", "#!",
+                      "#!/bin/sh\n'''exec' \"$(dirname -- \"$(realpath -- \"$0\")\")\"/'python3' \"$0\" \"$@\"\n' '''"):
+            os.chmod(self.write("here", f"{lines}\n{SERVES}; import sys; print(sys.prefix)\n"), 0o755)
+            for command in "run", "stats":
+                with self.subTest(lines, command=command):
+                    path = os.pathsep.join([os.path.dirname(other), os.environ["PATH"]])
+                    printed = self.command(self.obmalloc, command, "./here", PATH=path)
+                    self.assertEqual(printed.split("\n")[:2], ["True", self.venv])
+        for command in "run", "stats":
+            piped = self.command("/bin/sh", "-c", f"echo 'print(42)' | '{self.obmalloc}' {command} /dev/stdin")
+            self.assertEqual(piped.split("\n")[0], "42")
 
     def test_modules_of_the_program_that_have_the_names_of_pythons_own(self):
         names = "json.py", "random.py", "signal.py", "tempfile.py", "types.py"

@@ -188,6 +188,11 @@
    that trim() or the purger holds the GIL. */
 #define OBM_PURGE_STEP_NANOSECONDS ((uint64_t)200 * 1000)
 
+/* Where another allocator has no memory for a request, dirty pages go back if they are at
+   least this share of it, as a power of two: a request that no address space could serve
+   gives nothing back, however often it is repeated. */
+#define OBM_ROOM_SHIFT 6
+
 /* Purges that no page event asks for (at the end of an epoch, or before a
    thread blocks) may take 1 / OBM_PURGE_SHARE of the time that passes.  Unused budget
    accumulates, capped at that of OBM_CREDIT_NANOSECONDS. */

@@ -18,6 +18,10 @@ OBM_API bool obm_trim_tick(struct obm_heap *heap);
    arena may exceed it.  Returns the price, in nanoseconds (see config.h). */
 OBM_API uint64_t obm_trim_down_to(struct obm_heap *heap, size_t target, uint64_t limit);
 
+/* Elsewhere there was no memory for so many bytes.  Give back what the heap retains, if that
+   is so much that it may have been missed.  Returns whether anything went. */
+OBM_API bool obm_trim_for(struct obm_heap *heap, size_t size);
+
 /* The thread is about to block: a moment at which purging delays no other
    thread. */
 OBM_API void obm_before_blocking(struct obm_heap *heap);

@@ -258,7 +258,7 @@ struct obm_os {
 enum obm_retain_mode {
     OBM_RETAIN_AUTO = 0,    /* learn from refaults, forget what is not used */
     OBM_RETAIN_NONE,        /* give everything back at once */
-    OBM_RETAIN_ALL,         /* never give anything back */
+    OBM_RETAIN_ALL,         /* give nothing back unasked, until a request would fail */
     OBM_RETAIN_SIZE         /* keep up to settings.retain_bytes */
 };
 

@@ -27,17 +27,17 @@ obm_pymalloc_count(struct obm_heap *heap, void *system_block)
 
 /* The system's malloc has refused.  Where the address space is limited, what the heap retains
    may be all that is left of it: whether something of that has gone back, so that malloc
-   should be asked again.  Not where something stands before malloc: a test that has one
-   request fail, for instance. */
+   should be asked again for so many bytes.  Not where something stands before malloc: a test
+   that has one request fail, for instance. */
 static OBM_NOINLINE bool
-obm_pymalloc_makes_room(struct obm_heap *heap)
+obm_pymalloc_makes_room(struct obm_heap *heap, size_t size)
 {
 #if PY_MAJOR_VERSION >= 3
     if (_PyMem_Raw.malloc != _PyMem_RawMalloc) {
         return false;
     }
 #endif
-    return obm_trim(heap) != 0;
+    return obm_trim_for(heap, size);
 }
 
 /* A block of the system's malloc. */
@@ -45,7 +45,7 @@ static OBM_NOINLINE void *
 obm_pymalloc_system_malloc(struct obm_heap *heap, size_t size)
 {
     void *block = PyMem_RawMalloc(size);
-    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap)) {
+    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap, size)) {
         block = PyMem_RawMalloc(size);
     }
     return obm_pymalloc_count(heap, block);
@@ -70,7 +70,7 @@ obm_pymalloc_calloc(struct obm_heap *heap, size_t count, size_t size)
         return block;
     }
     block = PyMem_RawCalloc(count, size);
-    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap)) {
+    if (OBM_UNLIKELY(block == NULL) && obm_pymalloc_makes_room(heap, count * size)) {
         block = PyMem_RawCalloc(count, size);
     }
     return obm_pymalloc_count(heap, block);
@@ -109,7 +109,7 @@ obm_pymalloc_realloc(struct obm_heap *heap, void *block, size_t size)
         return block;
     }
     void *moved = PyMem_RawRealloc(block, size);
-    if (OBM_UNLIKELY(moved == NULL) && obm_pymalloc_makes_room(heap)) {
+    if (OBM_UNLIKELY(moved == NULL) && obm_pymalloc_makes_room(heap, size)) {
         moved = PyMem_RawRealloc(block, size);
     }
     return moved;

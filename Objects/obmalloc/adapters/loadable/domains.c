@@ -6,32 +6,33 @@
               after the heap came into place, go back to it. */
 
 /* The previous allocator has refused.  What the heap retains goes back, and with it address
-   space that may have been missed: whether it should be asked again.  Not where something
-   stands before the system's malloc: a test that has one request fail, for instance. */
+   space that may have been missed: whether it should be asked again for so many bytes.  Not
+   where something stands before the system's malloc: a test that has one request fail, for
+   instance. */
 static OBM_NOINLINE bool
-makes_room(void)
+makes_room(size_t size)
 {
     PyMemAllocatorEx raw;
     PyMem_GetAllocator(PYMEM_DOMAIN_RAW, &raw);
-    return raw.malloc == first_raw_malloc && obm_trim(main_heap) != 0;
+    return raw.malloc == first_raw_malloc && obm_trim_for(main_heap, size);
 }
 
 static OBM_NOINLINE void *
 malloc_again(const PyMemAllocatorEx *other, size_t size)
 {
-    return makes_room() ? other->malloc(other->ctx, size) : NULL;
+    return makes_room(size) ? other->malloc(other->ctx, size) : NULL;
 }
 
 static OBM_NOINLINE void *
 calloc_again(const PyMemAllocatorEx *other, size_t count, size_t size)
 {
-    return makes_room() ? other->calloc(other->ctx, count, size) : NULL;
+    return makes_room(count * size) ? other->calloc(other->ctx, count, size) : NULL;
 }
 
 static OBM_NOINLINE void *
 realloc_again(const PyMemAllocatorEx *other, void *block, size_t size)
 {
-    return makes_room() ? other->realloc(other->ctx, block, size) : NULL;
+    return makes_room(size) ? other->realloc(other->ctx, block, size) : NULL;
 }
 
 /* The previous allocator serves the request of a caller that is served. */
