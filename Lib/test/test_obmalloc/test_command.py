@@ -342,6 +342,16 @@ class DoctorTests(CommandTest):
         lines = self.command('doctor', env=env, status=1).stdout
         self.assertTrue(lines.startswith('obmalloc is not in force in this interpreter'), lines)
 
+    def test_without_proc(self):
+        alone = ['unshare', '-rm', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+        if shutil.which('unshare') is None or subprocess.run([*alone, 'true'], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest('no mount namespace of its own here')
+        env = self.child_environment({'PYTHONMALLOC': 'malloc'})
+        done = subprocess.run([*alone, sys.executable, '-m', 'obmalloc', 'doctor', '--json'], env=env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=LONG_TIMEOUT)
+        told = json.loads(done.stdout)
+        self.assertEqual((done.returncode, told['why'], told['remedy']), (1, InForceTests.WHY, 'unset PYTHONMALLOC'))
+
     def test_a_process(self):
         for value, in_force in ('pymalloc', True), ('debug', True), ('malloc', False):
             child = subprocess.Popen(
