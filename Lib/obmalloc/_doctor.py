@@ -74,7 +74,8 @@ class Diagnosis:
             self.file = loading.library_file() or self.python
             self.how = None if loading.is_library(self.file) else 'built in'
         else:
-            self.why, self.remedy = self._why_not([])
+            is_built_in = self.refusal is None and loading.library_file() is None
+            self.why, self.remedy = self._why_not([self.python or ''] if is_built_in else [])
 
     def _look_at_itself(self):
         """What only the interpreter itself knows of itself."""
@@ -132,7 +133,10 @@ class Diagnosis:
         reads_environment = self.pid is not None or not sys.flags.ignore_environment
         variable = _pythonmalloc(self.environment) if reads_environment else None
         library = self._why_not_by_library(files) if not is_patched else None
-        reasons = [reason for reason in (variable, library) if reason is not None] or [_OTHERS_CHOSE]
+        reasons = [reason for reason in (variable, library) if reason is not None] or [
+            _OTHERS_CHOSE if is_patched or self._has_proc else (
+                f'LD_PRELOAD names {self._preload_names()}, which is not in force, and without /proc it is not known '
+                'why', 'see what the loader says on the standard error, or ask again where there is a /proc')]
         return tuple('; '.join(texts) for texts in zip(*reasons))
 
     def _why_not_by_library(self, files):
@@ -151,12 +155,21 @@ class Diagnosis:
                     'ignores LD_PRELOAD', 'python -m obmalloc enable for every start, or obmalloc.install() in it')
         if self.pid is not None and files:
             return 'the library is imported, but neither preloaded nor installed', _WAYS_IN
-        for name in (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':'):
-            if loading.is_library(name):
-                return None if not self._has_proc else (
-                    f'LD_PRELOAD names {name}, which the loader has not taken: it is not there, '
+        name = self._preload_names()
+        if name is None:
+            return 'the library is not preloaded', _WAYS_IN
+        if self._has_proc:
+            return (f'LD_PRELOAD names {name}, which the loader has not taken: it is not there, '
                     'or for another machine', _PRELOAD)
-        return 'the library is not preloaded', _WAYS_IN
+        # The loader looks for a name without a slash in its folders, and replaces $LIB and such.
+        if '/' in name and '$' not in name and not os.path.exists(name):
+            return f'LD_PRELOAD names {name}, which is not there', _PRELOAD
+        return None
+
+    def _preload_names(self):
+        """The first copy of the library that LD_PRELOAD names, or None."""
+        names = (self.environment['LD_PRELOAD'] or '').replace(' ', ':').split(':')
+        return next(filter(loading.is_library, names), None)
 
     def _why_not_by_file(self):
         """The same, where `obmalloc enable` was said."""

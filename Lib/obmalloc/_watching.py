@@ -140,29 +140,38 @@ def _line(reader, samples):
 
 
 class _Ended(BaseException):
-    """A signal that ends this process, with its number."""
+    """A signal ends this process."""
 
 
 @contextlib.contextmanager
 def _own_screen(out):
     """Show another screen of the terminal, without the cursor, in the block.  A request to end, as
     `timeout` makes it, ends the process when the first screen is back."""
+    received = []
+
     def end(number, frame):
-        raise _Ended(number)
+        if not received:
+            received.append(number)
+            raise _Ended
     ended = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) == signal.SIG_DFL]
-    for number in ended:
-        signal.signal(number, end)
     try:
         try:
+            for number in ended:
+                signal.signal(number, end)
             out.write('\x1b[?1049h\x1b[?25l')
             yield
         finally:
             for number in ended:
                 signal.signal(number, signal.SIG_DFL)
-            out.write('\x1b[?25h\x1b[?1049l')
-            out.flush()
-    except _Ended as error:
-        os.kill(os.getpid(), error.args[0])
+            try:
+                out.write('\x1b[?25h\x1b[?1049l')
+                out.flush()
+            except OSError:
+                if not received:    # else the terminal may be gone, which the signal tells
+                    raise
+    except _Ended:
+        signal.signal(received[0], signal.SIG_DFL)
+        os.kill(os.getpid(), received[0])
 
 
 def watch(pid, interval, count, out):

@@ -1,8 +1,10 @@
 """Systems that withhold something: /proc, writing, address space, descriptors, system calls."""
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import unittest
 
 from helpers import LIBRARY, TIMEOUT_SECONDS, Programs, for_each_interpreter
@@ -87,6 +89,15 @@ class Harsh(Programs):
             told = json.loads(self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", "--json", status=status,
                                                     **variables)[0])
             self.assertEqual((told["in_force"], told["how"], told["malloc"]), (status == 0, None, None))
+        with tempfile.TemporaryDirectory() as folder:
+            unfit = os.path.join(folder, "_obmalloc.so")
+            with open(unfit, "w"):      # which the loader does not take
+                pass
+            for name, why in (("/nowhere/_obmalloc.so", "is not there"),
+                              (unfit, "is not in force, and without /proc it is not known why")):
+                # With the loader's own lines.
+                out = self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", status=1, LD_PRELOAD=name)[0]
+                self.assertIn(f"why             LD_PRELOAD names {name}, which {why}\n", out)
         out, errors = self.run_in_namespace(mounts, "-m", "obmalloc", "doctor", "--pid", "1", status=1)
         self.assertEqual((out, errors), ("", "obmalloc: this system has no /proc: other processes cannot be read"))
 

@@ -210,7 +210,9 @@ class WaysIn(Programs):
                      "        if name == 'obmalloc._text': raise KeyboardInterrupt\n"
                      "sys.meta_path.insert(0, Finder())\nfrom obmalloc.__main__ import main\n"
                      "sys.exit(main(['stats', '--pid', '1']))")
-        reading = ("import os, signal, sys, time\nfrom obmalloc import _commands\nfrom obmalloc.__main__ import main\n"
+        # Behind the & of a script SIGINT is ignored, and a program inherits that.
+        reading = ("import os, signal, sys, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+                   "from obmalloc import _commands\nfrom obmalloc.__main__ import main\n"
                    "def read(pid): os.kill(os.getpid(), signal.SIGINT); time.sleep(60)\n_commands._read = read\n"
                    "sys.exit(main(['stats', '--pid', '1']))")
         looking = "import obmalloc\ndef stats(): raise KeyboardInterrupt\nobmalloc.stats = stats\nprint('ran')"

@@ -54,6 +54,13 @@ has_proc = unittest.skipUnless(os.path.exists('/proc/self/status'),
                                'needs /proc/self/status')
 
 
+def default_signals():
+    """What a child does first that is to end by a signal: under nohup, and behind the & of a script,
+    it would inherit that these are ignored."""
+    for number in signal.SIGHUP, signal.SIGINT:
+        signal.signal(number, signal.SIG_DFL)
+
+
 class ChildTest(unittest.TestCase):
     """Tests that run code in child processes."""
 

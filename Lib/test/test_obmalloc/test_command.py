@@ -5,9 +5,10 @@ import json
 import os
 import py_compile
 import re
+import select
 import shutil
-import struct
 import signal
+import struct
 import subprocess
 import sys
 import textwrap
@@ -20,8 +21,8 @@ from test.support import LONG_TIMEOUT
 
 from obmalloc import _heap_map, _picture, _process, _report, _text
 
-from .compat import temp_dir
-from .helpers import ChildTest
+from .compat import import_module, temp_dir
+from .helpers import ChildTest, default_signals
 from .test_outside import may_read, wait_until_it_waits
 
 PROGRAM = '''
@@ -341,6 +342,16 @@ class DoctorTests(CommandTest):
         lines = self.command('doctor', env=env, status=1).stdout
         self.assertTrue(lines.startswith('obmalloc is not in force in this interpreter'), lines)
 
+    def test_without_proc(self):
+        alone = ['unshare', '-rm', 'sh', '-c', 'mount -t tmpfs none /proc && exec "$@"', 'sh']
+        if shutil.which('unshare') is None or subprocess.run([*alone, 'true'], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest('no mount namespace of its own here')
+        env = self.child_environment({'PYTHONMALLOC': 'malloc'})
+        done = subprocess.run([*alone, sys.executable, '-m', 'obmalloc', 'doctor', '--json'], env=env,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=LONG_TIMEOUT)
+        told = json.loads(done.stdout)
+        self.assertEqual((done.returncode, told['why'], told['remedy']), (1, InForceTests.WHY, 'unset PYTHONMALLOC'))
+
     def test_a_process(self):
         for value, in_force in ('pymalloc', True), ('debug', True), ('malloc', False):
             child = subprocess.Popen(
@@ -537,52 +548,66 @@ class OtherProcessTests(CommandTest):
         self.assertEqual(len(out.splitlines()), 3)
         self.assertRegex(out, r'resident +[0-9.]+ MiB  arenas hold +[0-9.]+ MiB')
 
-    def test_watch_in_a_terminal(self):
-        pty = __import__('pty')
+    def watch_in_a_terminal(self, *options, **env):
+        """The command in a terminal of its own: the child, and the other end as a file."""
+        pty = import_module('pty')
         pid = self.start()
         master, slave = pty.openpty()
-        self.addCleanup(os.close, master)
-        env = self.child_environment({'NO_COLOR': '', 'TERM': 'xterm-256color', 'COLUMNS': '90',
-                                      'PYTHONIOENCODING': 'utf-8'})
-        child = subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', pid,
-                                  '--interval', '0.05', '--count', '2'], stdout=slave, env=env)
+        terminal = open(master, 'rb', buffering=0)
+        self.addCleanup(terminal.close)
+        child = subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', pid, *options], stdout=slave,
+                                 stderr=subprocess.PIPE, env=self.child_environment({'COLUMNS': '90', **env}),
+                                 preexec_fn=default_signals)
+        self.addCleanup(child.stderr.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
         os.close(slave)
+        return child, terminal
+
+    def shown(self, terminal, last=None):
+        """What the terminal gets until this text is there, or until nobody can write to it."""
         shown = b''
-        try:
-            while part := os.read(master, 65536):
-                shown += part
-        except OSError:     # the other end was closed
-            pass
-        self.assertEqual(child.wait(), 0)
-        text = shown.decode()
+        while last is None or last not in shown:
+            self.assertTrue(select.select([terminal], [], [], LONG_TIMEOUT)[0], shown)
+            try:
+                part = terminal.read(65536)
+            except OSError:     # the other end was closed
+                break
+            if not part:
+                break
+            shown += part
+        return shown
+
+    def test_watch_in_a_terminal(self):
+        child, terminal = self.watch_in_a_terminal('--interval', '0.05', '--count', '2', NO_COLOR='',
+                                                   TERM='xterm-256color', PYTHONIOENCODING='utf-8')
+        text = self.shown(terminal).decode()
+        self.assertEqual(child.wait(LONG_TIMEOUT), 0)
         self.assertTrue(text.startswith('\x1b[?1049h') and text.endswith('\x1b[?1049l'), text[-50:])
-        self.assertIn(f'process {pid}: ', text)
+        self.assertIn(f'process {child.args[5]}: ', text)
         self.assertIn('blocks; page flo', text)
         # No size is known of this terminal, so it counts as 24 lines: one an arena.
         self.assertRegex(text, r'arena +1 ')
 
     def test_watch_in_a_terminal_until_a_signal_ends_it(self):
-        pty = __import__('pty')
-        pid = self.start()
         for number in signal.SIGTERM, signal.SIGHUP, signal.SIGINT:
             with self.subTest(number):
-                master, slave = pty.openpty()
-                self.addCleanup(os.close, master)
-                child = subprocess.Popen([sys.executable, '-m', 'obmalloc', 'watch', '--pid', pid, '--interval', '60'],
-                                         stdout=slave, env=self.child_environment({'COLUMNS': '90'}))
-                os.close(slave)
-                shown = b''
-                try:
-                    while b'\x1b[J' not in shown:      # the first view is there
-                        shown += os.read(master, 65536)
-                    wait_until_it_waits(child.pid)      # a signal just before would wait for the sleep to end
-                    child.send_signal(number)
-                    while part := os.read(master, 65536):
-                        shown += part
-                except OSError:     # the other end was closed
-                    pass
-                self.assertEqual(child.wait(), 0 if number == signal.SIGINT else -number)
+                child, terminal = self.watch_in_a_terminal('--interval', '60')
+                self.shown(terminal, b'\x1b[J')         # the first view is there
+                wait_until_it_waits(child.pid)      # a signal just before would wait for the sleep to end
+                child.send_signal(number)
+                shown = self.shown(terminal)
+                self.assertEqual(child.wait(LONG_TIMEOUT), 0 if number == signal.SIGINT else -number)
                 self.assertTrue(shown.endswith(b'\x1b[?25h\x1b[?1049l'), shown[-50:])
+
+    def test_watch_in_a_terminal_that_goes_away(self):
+        child, terminal = self.watch_in_a_terminal('--interval', '60')
+        self.shown(terminal, b'\x1b[J')
+        wait_until_it_waits(child.pid)
+        terminal.close()
+        child.send_signal(signal.SIGHUP)        # as the kernel does where it is the terminal of the session
+        errors = child.communicate(timeout=LONG_TIMEOUT)[1]
+        self.assertEqual((child.returncode, errors), (-signal.SIGHUP, b''))
 
     def test_watch_until_it_ends(self):
         self.write('short.py', 'print(flush=True); input()')
