@@ -52,17 +52,19 @@ class Diagnosis:
         self._has_privileges = False
         place = 'self' if pid is None else pid
         self._has_proc = pid is not None or os.path.exists('/proc/self')
-        if not self._has_proc:
+        if self._has_proc:
+            self._look_with_proc(place)
+        else:
             self._look_without_proc()
-            self.in_force = self.file is not None
-            return
+        self.in_force = self.file is not None
+
+    def _look_with_proc(self, place):
         with _outside.looking_at(place):
             try:
                 self._look(place)
                 self._judge(place)
             except _outside.RefusedError as error:
                 raise _outside.OutsideError(f'{error}; {self._what_is_loaded()}') from None
-        self.in_force = self.file is not None
 
     def _look_without_proc(self):
         self.python, self._is_free_threaded = sys.executable, 't' in getattr(sys, 'abiflags', '')

@@ -177,7 +177,7 @@ class Mapped:
     def __init__(self, pid):
         self.pid = pid
         self.parts = []
-        self._outside_root = set()      # paths of files that only the process could not open any more: it called chroot()
+        outside_root = set()        # paths of files that only the process could not open any more: it called chroot()
         root = os.readlink(f'/proc/{pid}/root')
         # Not splitlines(): of all that ends a line there the kernel escapes this only in a path.
         for line in filter(None, _kernel.read_file(pid, 'maps').split('\n')):
@@ -186,17 +186,17 @@ class Mapped:
             path = ''.join(path)
             self.parts.append((start, end, permissions, int(offset, 16), _in_root(root, path)))
             if root != '/' and not path.startswith(root + '/'):
-                self._outside_root.add(path)
-        self.files = self._find_files(_in_root(root, os.readlink(f'/proc/{pid}/exe')))
+                outside_root.add(path)
+        self.files = self._find_files(_in_root(root, os.readlink(f'/proc/{pid}/exe')), outside_root)
 
-    def _find_files(self, program):
+    def _find_files(self, program, outside_root):
         found = {}
         for start, _, _, offset, path in self.parts:
             if offset == 0 and path.startswith('/'):
                 found.setdefault(path, start)
         files = [(found.pop(program), program, f'/proc/{self.pid}/exe')] if program in found else []
         for path, address in found.items():
-            to_open = path if path in self._outside_root else f'/proc/{self.pid}/root{path}'
+            to_open = path if path in outside_root else f'/proc/{self.pid}/root{path}'
             if path.endswith(_DELETED) and not os.path.exists(to_open):
                 path, to_open = path[:-len(_DELETED)], None
             files.append((address, path, to_open))

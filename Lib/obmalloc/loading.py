@@ -547,8 +547,9 @@ def run(arguments):
             return _complain(f"run: {not_found(program)}", 2)
         arguments = [file, *arguments[1:]]
         is_here = file == program and not _cannot_run_here(file)
-        serves = _library_module() is not None or is_another_program(file)      # its Pythons, if not itself
-        other = _what_runs(file) if serves and not is_here else None
+        # A patched interpreter runs all that is Python itself: another one has no obmalloc.
+        is_ours = _library_module() is None and not is_another_program(file)
+        other = None if is_here or is_ours else _what_runs(file)
         if other is not None:
             command, is_python = [], os.path.basename(other).startswith("python")
     elif program != "-" and program[:2] not in ("-m", "-c"):    # a file, behind our --

@@ -115,7 +115,7 @@ struct obm_page_history
 obm_pages_take(struct obm_heap *heap, obm_run_id id, struct obm_page_range range)
 {
     struct obm_arena_object *arena = obm_run_arena(heap, id);
-    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
+    struct obm_run *run = obm_run_at(heap, id);
     struct obm_page_history history;
     uint64_t pages = bits_of(range);
     uint64_t purged = run->purged & pages;
@@ -156,7 +156,7 @@ void
 obm_pages_give(struct obm_heap *heap, obm_run_id id, struct obm_page_range range)
 {
     struct obm_arena_object *arena = obm_run_arena(heap, id);
-    struct obm_run *run = &arena->runs[id & (OBM_RUNS_PER_ARENA - 1)];
+    struct obm_run *run = obm_run_at(heap, id);
     uint64_t pages = bits_of(range);
     unsigned count = range.last - range.first + 1;
 

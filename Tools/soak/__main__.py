@@ -33,7 +33,7 @@ SETTINGS = ("", "retain=none", "retain=all", "retain=1M", "hugepages=always", "b
             "secure=1", "secure=1,retain=none")
 SLICE_SECONDS = 15
 SHORTEST_SLICE_SECONDS = 2
-FAR_SECONDS = 600          # beyond its slice, before a storm is said to hang
+FAR_SECONDS = 600               # beyond its slice, before a storm is said to hang
 REPEAT_SECONDS = 600            # for all repeats; afterwards none begins
 ANSWER_SECONDS = 60             # for an interpreter to say what it is
 COUNTS_VARIABLE = "OBMALLOC_COUNTS"

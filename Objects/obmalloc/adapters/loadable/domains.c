@@ -17,31 +17,16 @@ makes_room(size_t size)
     return raw.malloc == first_raw_malloc && obm_trim_for(main_heap, size);
 }
 
-static OBM_NOINLINE void *
-malloc_again(const PyMemAllocatorEx *other, size_t size)
-{
-    return makes_room(size) ? other->malloc(other->ctx, size) : NULL;
-}
-
-static OBM_NOINLINE void *
-calloc_again(const PyMemAllocatorEx *other, size_t count, size_t size)
-{
-    return makes_room(count * size) ? other->calloc(other->ctx, count, size) : NULL;
-}
-
-static OBM_NOINLINE void *
-realloc_again(const PyMemAllocatorEx *other, void *block, size_t size)
-{
-    return makes_room(size) ? other->realloc(other->ctx, block, size) : NULL;
-}
-
 /* The previous allocator serves the request of a caller that is served. */
 static OBM_NOINLINE void *
 malloc_passed_to(const PyMemAllocatorEx *other, size_t size)
 {
     pass_on(size);
     void *block = other->malloc(other->ctx, size);
-    return OBM_LIKELY(block != NULL) ? block : malloc_again(other, size);
+    if (OBM_UNLIKELY(block == NULL) && makes_room(size)) {
+        block = other->malloc(other->ctx, size);
+    }
+    return block;
 }
 
 /* What obm_malloc_fast() has refused, as in ../front.c. */
@@ -109,7 +94,10 @@ serve_calloc(bool many, const PyMemAllocatorEx *other, size_t count, size_t size
         }
         pass_on(count * size);
         block = other->calloc(other->ctx, count, size);
-        return OBM_LIKELY(block != NULL) ? block : calloc_again(other, count, size);
+        if (OBM_UNLIKELY(block == NULL) && makes_room(count * size)) {
+            block = other->calloc(other->ctx, count, size);
+        }
+        return block;
     }
     return other->calloc(other->ctx, count, size);
 }
@@ -171,7 +159,10 @@ serve_realloc(bool many, const PyMemAllocatorEx *other, void *block, size_t size
     }
     pass_on(size);
     void *moved = other->realloc(other->ctx, block, size);
-    return OBM_LIKELY(moved != NULL) ? moved : realloc_again(other, block, size);
+    if (OBM_UNLIKELY(moved == NULL) && makes_room(size)) {
+        moved = other->realloc(other->ctx, block, size);
+    }
+    return moved;
 }
 
 static void *
